@@ -1,0 +1,3 @@
+"""See the package docstring of nilometer."""
+
+__all__: list[str] = []
