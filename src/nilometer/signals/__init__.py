@@ -1,3 +1,23 @@
-"""See the package docstring of nilometer."""
+"""Numbers read off a trace: pure functions, arrays in and arrays out."""
 
-__all__: list[str] = []
+from .features import FEATURE_NAMES, FEATURES, PAPER_FEATURES, Feature
+from .profiles import PROFILE_COLUMNS, profile_batch, profile_features, profile_traces
+from .ragged import Ragged, ragged_from_batch
+from .tokens import TokenSignals, entropy_bounds, token_entropy, token_signals
+
+__all__ = [
+    "FEATURES",
+    "FEATURE_NAMES",
+    "PAPER_FEATURES",
+    "PROFILE_COLUMNS",
+    "Feature",
+    "Ragged",
+    "TokenSignals",
+    "entropy_bounds",
+    "profile_batch",
+    "profile_features",
+    "profile_traces",
+    "ragged_from_batch",
+    "token_entropy",
+    "token_signals",
+]

@@ -1,0 +1,266 @@
+"""Distances between the embeddings of several models' outputs to the same prompt."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["DistanceSums", "PairDistances", "answer_embeddings", "distance_sums", "pair_distances"]
+
+Floats = NDArray[np.float64]
+Pairs = Sequence[tuple[int, int]]
+
+CHUNK_VALUES = 1 << 17
+"""Values converted to float64 at once: small enough to stay in the cache of one core."""
+
+
+class DistanceSums(NamedTuple):
+    """How far each output lies from the other outputs to its prompt, summed."""
+
+    sums: Floats
+    """(prompts, models): sum of squared distances to the other outputs; 0 where absent."""
+    present: NDArray[np.bool_]
+    """(prompts, models): False where the model gave no output."""
+
+
+class PairDistances(NamedTuple):
+    """How far two models' outputs lie apart, averaged over the prompts that both answered."""
+
+    means: Floats
+    """(models, models): mean squared distance, diagonal 0; NaN where no prompt has both."""
+    residuals: Floats
+    """(models, models): mean of ``d_ij - v_i - v_j`` per prompt; negative = closer than independence says."""
+    residual_standard_errors: Floats
+    """(models, models): standard error of ``residuals`` over prompts; NaN below two complete prompts."""
+    n_complete: int
+    """Prompts answered by every model, which alone enter the residuals."""
+
+
+def distance_sums(
+    embeddings: ArrayLike,
+    *,
+    weights: ArrayLike | None = None,
+    exclude: Pairs = (),
+    zero_is_missing: bool = False,
+) -> DistanceSums:
+    r"""Sum of squared distances from each output to the other outputs of its prompt.
+
+    .. math:: D_i(x) = \sum_j w_j \lVert \lambda_i - \lambda_j \rVert^2
+              = W \lVert \lambda_i - \mu \rVert^2 + \sum_j w_j \lVert \lambda_j - \mu \rVert^2,
+              \quad W = \textstyle\sum_j w_j,\ \mu = \sum_j w_j \lambda_j / W
+
+    Time is ``O(prompts · models · dim)`` and no pair of models is visited, except the excluded ones. All
+    arithmetic is float64 and centred per prompt, so identical outputs give 0 and vectors far from the
+    origin lose nothing. The unit is that of the squared distance; ``2 - 2 cos`` for unit vectors.
+    Smaller is closer to the consensus.
+
+    Parameters
+    ----------
+    embeddings
+        (prompts, models, dim). A vector of only NaN is a missing output.
+    weights
+        (models,) non-negative weight of each model as a neighbour; 1 by default.
+    exclude
+        Pairs of model numbers whose distance is left out.
+    zero_is_missing
+        Count a zero vector, which many embedders return for empty text, as missing.
+
+    Raises
+    ------
+    ValueError
+        If the array is not three-dimensional, a vector is partly NaN or infinite, a weight is negative, or
+        an excluded pair does not name two models.
+
+    Examples
+    --------
+    >>> distance_sums([[[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]]]).sums
+    array([[5., 2., 5.]])
+    """
+    array = _three_dimensional(embeddings)
+    n_models = array.shape[1]
+    w = _checked_weights(weights, n_models)
+    pairs = _checked_pairs(exclude, n_models)
+    sums = np.zeros(array.shape[:2])
+    present = np.ones(array.shape[:2], dtype=bool)
+    for rows, chunk, here in _chunks(array, zero_is_missing=zero_is_missing):
+        present[rows] = here
+        wp = w * here
+        total = wp.sum(axis=1)
+        chunk -= (np.einsum("nm,nmd->nd", wp, chunk) / np.where(total > 0, total, 1.0)[:, None])[:, None, :]
+        squares = np.einsum("nmd,nmd->nm", chunk, chunk)
+        part = total[:, None] * squares + np.einsum("nm,nm->n", wp, squares)[:, None]
+        for i, j in pairs:
+            gap = chunk[:, i] - chunk[:, j]
+            distance = np.einsum("nd,nd->n", gap, gap)
+            part[:, i] -= wp[:, j] * distance
+            part[:, j] -= wp[:, i] * distance
+        sums[rows] = np.where(here, part, 0.0)
+    return DistanceSums(sums, present)
+
+
+def pair_distances(embeddings: ArrayLike, *, zero_is_missing: bool = False) -> PairDistances:
+    r"""Mean squared distance of every pair of models, and what of it independence does not explain.
+
+    With independent errors ``E d_ij = v_i + v_j``. The residual ``d_ij - v_i - v_j`` of the least-squares
+    fit is 0 then in the mean; two models that share errors have a negative one. The residuals of a model
+    sum to 0 over its partners, so some pair is negative in any real data: look at the size, not the sign.
+
+    Parameters
+    ----------
+    embeddings
+        (prompts, models, dim). A vector of only NaN is a missing output.
+    zero_is_missing
+        Count a zero vector as missing.
+
+    Raises
+    ------
+    ValueError
+        As `distance_sums`.
+
+    Examples
+    --------
+    >>> corners = [[[0.0, 0.0], [0.0, 0.1], [1.0, 0.0], [0.0, 1.0]]]
+    >>> pair_distances(corners).residuals.round(2)[0]
+    array([ 0.  , -0.59,  0.24,  0.34])
+    """
+    array = _three_dimensional(embeddings)
+    m = array.shape[1]
+    totals, counts = np.zeros((m, m)), np.zeros((m, m))
+    first, second, n_complete = np.zeros((m, m)), np.zeros((m, m)), 0
+    for _, chunk, here in _chunks(array, zero_is_missing=zero_is_missing):
+        chunk -= chunk.mean(axis=1, keepdims=True)
+        squares = np.einsum("nmd,nmd->nm", chunk, chunk)
+        gram = chunk @ chunk.transpose(0, 2, 1)
+        distances = np.maximum(squares[:, :, None] + squares[:, None, :] - 2.0 * gram, 0.0)
+        both = here[:, :, None] & here[:, None, :]
+        totals += np.where(both, distances, 0.0).sum(axis=0)
+        counts += both.sum(axis=0)
+        if m > 3:
+            residuals = _pair_residuals(distances[here.all(axis=1)])
+            n_complete += len(residuals)
+            first += residuals.sum(axis=0)
+            second += np.square(residuals).sum(axis=0)
+    np.fill_diagonal(totals, 0.0)
+    means = np.full((m, m), np.nan)
+    np.divide(totals, counts, out=means, where=counts > 0)
+    residual, error = np.zeros((m, m)), np.full((m, m), np.nan)
+    if n_complete > 0:
+        residual = first / n_complete
+    if n_complete > 1:
+        variance = np.maximum(second / n_complete - residual**2, 0.0) * n_complete / (n_complete - 1)
+        error = np.sqrt(variance / n_complete)
+    return PairDistances(means, residual, error, n_complete)
+
+
+def answer_embeddings(
+    answers: Sequence[Sequence[Any]], *, same: Callable[[Any], Any] | None = None
+) -> Floats:
+    """Vectors whose squared distance is 0 for equal answers of a prompt and 1 for different ones.
+
+    They let every function of this module work on discrete answers: labels, numbers, multiple choice.
+
+    Parameters
+    ----------
+    answers
+        (prompts, models). ``None``, an empty string and NaN are missing outputs.
+    same
+        Maps an answer to its equivalence class, such as ``str.casefold``; identity by default.
+
+    Returns
+    -------
+    numpy.ndarray
+        (prompts, models, models), NaN where missing.
+
+    Raises
+    ------
+    ValueError
+        If the rows have different lengths.
+
+    Examples
+    --------
+    >>> distance_sums(answer_embeddings([["a", "A ", "b"]], same=lambda s: s.strip().casefold())).sums.round(9)
+    array([[1., 1., 2.]])
+    """
+    n_models = len(answers[0]) if len(answers) else 0
+    vectors = np.zeros((len(answers), n_models, n_models))
+    for row, given in enumerate(answers):
+        if len(given) != n_models:
+            raise ValueError(
+                f"`answers` must have {n_models} entries in every row, got {len(given)} in row {row}."
+            )
+        seen: dict[Any, int] = {}
+        for model, answer in enumerate(given):
+            if answer is None or answer == "" or answer != answer:  # NaN differs from itself
+                vectors[row, model] = np.nan
+                continue
+            vectors[row, model, seen.setdefault(same(answer) if same else answer, model)] = np.sqrt(0.5)
+    return vectors
+
+
+def _pair_residuals(distances: Floats) -> Floats:
+    """``d_ij - v_i - v_j`` per prompt with the prompt's own least-squares ``v``; diagonal 0."""
+    m = distances.shape[1]
+    sums = distances.sum(axis=2)
+    errors = (sums - sums.sum(axis=1, keepdims=True) / (2 * (m - 1))) / (m - 2)
+    residuals = distances - errors[:, :, None] - errors[:, None, :]
+    residuals[:, np.arange(m), np.arange(m)] = 0.0
+    return np.asarray(residuals)
+
+
+def _chunks(
+    array: NDArray[Any], *, zero_is_missing: bool
+) -> Iterator[tuple[slice, Floats, NDArray[np.bool_]]]:
+    """Float64 copies of a few prompts at a time, missing vectors set to 0, and which outputs are present."""
+    step = max(1, CHUNK_VALUES // max(1, array.shape[1] * array.shape[2]))
+    for start in range(0, len(array), step):
+        rows = slice(start, min(start + step, len(array)))
+        chunk = array[rows].astype(np.float64)
+        here = np.ones(chunk.shape[:2], dtype=bool)
+        if not np.isfinite(chunk).all():
+            missing = np.isnan(chunk)
+            here = ~missing.all(axis=2)
+            _refuse_partial(chunk, here, start)
+            chunk[~here] = 0.0
+        if zero_is_missing:
+            here &= chunk.any(axis=2)
+        yield rows, chunk, here
+
+
+def _refuse_partial(chunk: Floats, here: NDArray[np.bool_], start: int) -> None:
+    bad = np.argwhere(here & ~np.isfinite(chunk).all(axis=2))
+    if len(bad):
+        raise ValueError(
+            f"`embeddings` must be finite, or all NaN for a missing output; row {start + bad[0][0]} of model "
+            f"{bad[0][1]} is neither."
+        )
+
+
+def _three_dimensional(embeddings: ArrayLike) -> NDArray[Any]:
+    array = np.asarray(embeddings)
+    if array.ndim != 3:
+        raise ValueError(f"`embeddings` must have shape (prompts, models, dim), got {array.shape}.")
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"`embeddings` must hold real numbers, got dtype {array.dtype}.")
+    if array.shape[2] == 0:
+        raise ValueError("`embeddings` must have at least one dimension, got vectors of length 0.")
+    return array
+
+
+def _checked_weights(weights: ArrayLike | None, n_models: int) -> Floats:
+    if weights is None:
+        return np.ones(n_models)
+    w = np.asarray(weights, dtype=np.float64)
+    if w.shape != (n_models,) or not np.isfinite(w).all() or (w < 0).any():
+        raise ValueError(f"`weights` must be {n_models} finite numbers >= 0, got {weights!r}.")
+    return w
+
+
+def _checked_pairs(exclude: Pairs, n_models: int) -> list[tuple[int, int]]:
+    pairs = sorted({(min(i, j), max(i, j)) for i, j in exclude})
+    for i, j in pairs:
+        if i == j or i < 0 or j >= n_models:
+            raise ValueError(
+                f"`exclude` must name two different models of 0..{n_models - 1}, got ({i}, {j})."
+            )
+    return pairs
