@@ -1,5 +1,33 @@
 """What was said: traces with log-probabilities, read from every common wire format."""
 
-from nilometer.traces.schema import FORMAT_VERSION, LABEL_SCHEMA, TRACE_SCHEMA
+from .batch import Trace, trace_batch
+from .corpus import corpus_names, corpus_path
+from .formats import FORMATS, Format
+from .labels import LabelReport, join_labels, parse_correct, read_labels
+from .reader import FileReport, ReadReport, TraceStream, read_traces
+from .schema import FORMAT_VERSION, LABEL_SCHEMA, TRACE_SCHEMA
+from .slices import attribute_keys, slice_names
+from .store import write_traces
 
-__all__ = ["FORMAT_VERSION", "LABEL_SCHEMA", "TRACE_SCHEMA"]
+__all__ = [
+    "FORMATS",
+    "FORMAT_VERSION",
+    "LABEL_SCHEMA",
+    "TRACE_SCHEMA",
+    "FileReport",
+    "Format",
+    "LabelReport",
+    "ReadReport",
+    "Trace",
+    "TraceStream",
+    "attribute_keys",
+    "corpus_names",
+    "corpus_path",
+    "join_labels",
+    "parse_correct",
+    "read_labels",
+    "read_traces",
+    "slice_names",
+    "trace_batch",
+    "write_traces",
+]

@@ -1,0 +1,75 @@
+"""Rows of traces and their assembly into Arrow record batches."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from .schema import TRACE_SCHEMA
+
+__all__ = ["Trace", "trace_batch"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Trace:
+    """One response before it becomes a row of an Arrow batch; the fields are the columns of the schema."""
+
+    trace_id: str
+    prompt_id: str | None = None
+    time: int | None = None
+    """Microseconds since 1970, UTC."""
+    model: str | None = None
+    model_fingerprint: str | None = None
+    provider: str | None = None
+    k: int | None = None
+    logprobs_mode: str | None = "unknown"
+    temperature: float | None = None
+    finish_reason: str | None = None
+    n_tokens: int | None = None
+    chosen_logprobs: NDArray[np.float32] | None = None
+    top_logprobs: NDArray[np.float32] | None = None
+    """Shape (tokens, k)."""
+    tokens: list[str] | None = None
+    prompt: str | None = None
+    answer: str | None = None
+    correct: float | None = None
+    attributes: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def n_values(self) -> int:
+        """Numbers held, for deciding when a batch is full."""
+        return 0 if self.top_logprobs is None else self.top_logprobs.size
+
+
+def trace_batch(traces: Sequence[Trace]) -> pa.RecordBatch:
+    """Lay traces out as one record batch in ``TRACE_SCHEMA``.
+
+    Examples
+    --------
+    >>> trace_batch([Trace(trace_id="a", answer="42")]).num_rows
+    1
+    """
+    columns: list[Any] = []
+    for column in TRACE_SCHEMA:
+        values = [getattr(trace, column.name) for trace in traces]
+        if column.name in {"chosen_logprobs", "top_logprobs"}:
+            columns.append(_float_lists(values))
+        elif column.name == "attributes":
+            columns.append(pa.array([list(value.items()) for value in values], type=column.type))
+        else:
+            columns.append(pa.array(values, type=column.type))
+    return pa.RecordBatch.from_arrays(columns, schema=TRACE_SCHEMA)
+
+
+def _float_lists(rows: Sequence[NDArray[np.float32] | None]) -> pa.ListArray:
+    lengths = [0 if row is None else row.size for row in rows]
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    given = [row.ravel() for row in rows if row is not None]
+    values = np.concatenate(given) if given else np.empty(0, dtype=np.float32)
+    mask = pa.array([row is None for row in rows], type=pa.bool_())
+    return pa.ListArray.from_arrays(
+        pa.array(offsets), pa.array(values.astype(np.float32, copy=False)), mask=mask
+    )

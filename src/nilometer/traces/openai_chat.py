@@ -1,0 +1,102 @@
+"""OpenAI chat completions, as OpenAI, vLLM, SGLang, llama.cpp and every compatible server answer."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from .batch import Trace
+from .line import Context, Line, microseconds
+from .logprobs import TokenLogprobs, clean_logprobs
+
+__all__ = ["ChatLogprobs", "chat_logprobs", "is_openai_chat", "parse_openai_chat"]
+
+
+class _Alternative(msgspec.Struct):
+    logprob: float | None = None
+
+
+class _Token(msgspec.Struct):
+    token: str = ""
+    logprob: float | None = None
+    top_logprobs: list[_Alternative] | None = None
+
+
+class ChatLogprobs(msgspec.Struct):
+    """The ``logprobs`` object of one choice."""
+
+    content: list[_Token] | None = None
+    refusal: list[_Token] | None = None
+    reasoning_content: list[_Token] | None = None
+
+
+class _Message(msgspec.Struct):
+    content: str | list[dict[str, object]] | None = None
+    reasoning_content: str | None = None
+
+
+class _Choice(msgspec.Struct):
+    index: int = 0
+    message: _Message = msgspec.field(default_factory=_Message)
+    logprobs: ChatLogprobs | None = None
+    finish_reason: str | None = None
+
+
+_CHOICES: msgspec.json.Decoder[list[_Choice]] = msgspec.json.Decoder(list[_Choice])
+
+
+def is_openai_chat(line: Line) -> bool:
+    """Tell whether the line is a chat completion."""
+    choices = line.get("choices")
+    return isinstance(choices, list) and bool(choices) and isinstance(choices[0], dict) and "message" in choices[0]
+
+
+def parse_openai_chat(line: Line, context: Context) -> Iterator[Trace]:
+    """Yield a trace per choice; several choices share the ``prompt_id``."""
+    choices = line.decode("choices", _CHOICES)
+    base = context.trace_id or line.get("id") or context.fallback_id
+    for choice in choices:
+        many = len(choices) > 1
+        parsed = chat_logprobs(choice.logprobs, context.k)
+        content = choice.message.content
+        text = content if isinstance(content, str) else _parts(content)
+        usage = line.get("usage") or {}
+        yield Trace(
+            trace_id=f"{base}#{choice.index}" if many else str(base),
+            prompt_id=str(base),
+            time=microseconds(line.get("created")),
+            model=line.get("model"),
+            model_fingerprint=line.get("system_fingerprint"),
+            provider=line.get("provider") or _provider(line),
+            finish_reason=choice.finish_reason,
+            n_tokens=len(parsed[1]) if parsed else None if many else usage.get("completion_tokens"),
+            k=parsed[0].top.shape[1] if parsed else context.k,
+            chosen_logprobs=parsed[0].chosen if parsed else None,
+            top_logprobs=parsed[0].top if parsed else None,
+            tokens=parsed[1] if parsed else None,
+            answer=text,
+        )
+
+
+def chat_logprobs(logprobs: ChatLogprobs | None, k: int | None) -> tuple[TokenLogprobs, list[str]] | None:
+    """Return clean log-probabilities and token texts of a ``logprobs`` object, None if it holds no token."""
+    if logprobs is None:
+        return None
+    listed = [*(logprobs.reasoning_content or ()), *(logprobs.content or logprobs.refusal or ())]
+    if not listed:
+        return None
+    alternatives = [other.logprob for token in listed for other in token.top_logprobs or ()]
+    counts = [len(token.top_logprobs or ()) for token in listed]
+    clean = clean_logprobs([token.logprob for token in listed], alternatives, counts, k=k, sampled_first=True)
+    return clean, [token.token for token in listed]
+
+
+def _parts(content: list[dict[str, object]] | None) -> str | None:
+    if content is None:
+        return None
+    return "".join(str(part.get("text", "")) for part in content)
+
+
+def _provider(line: Line) -> str | None:
+    if "prompt_logprobs" in line or "kv_transfer_params" in line:
+        return "vllm"
+    return "llama.cpp" if "timings" in line else None
