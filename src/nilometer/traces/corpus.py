@@ -1,6 +1,6 @@
-"""The recorded traces of real models that come with the package."""
+"""Recorded traces that come with the package."""
 
-from importlib.resources import files
+from importlib import resources
 from pathlib import Path
 
 from nilometer.errors import ConfigError
@@ -9,29 +9,35 @@ __all__ = ["corpus_names", "corpus_path"]
 
 
 def corpus_names() -> list[str]:
-    """Names of the shipped recordings, sorted.
+    """Names of the recordings that come with the package, sorted.
 
     Examples
     --------
-    >>> "specialist" in corpus_names()
+    >>> all(corpus_path(name).suffix == ".parquet" for name in corpus_names())
     True
     """
     return sorted(path.stem for path in _folder().glob("*.parquet"))
 
 
 def corpus_path(name: str) -> Path:
-    """Path of a shipped recording.
+    """Return where a recording lies on disk, as a Parquet file for :func:`read_traces`.
 
     Raises
     ------
     ConfigError
-        If there is no recording of that name.
+        If no recording has this name.
+
+    Examples
+    --------
+    >>> corpus_path("nothing")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    nilometer.errors.ConfigError: `name` must be one of ..., got 'nothing'.
     """
-    path = _folder() / f"{name}.parquet"
-    if not path.exists():
-        raise ConfigError(f"`name` must be one of {', '.join(corpus_names())}, got {name!r}.")
-    return path
+    names = corpus_names()
+    if name not in names:
+        raise ConfigError(f"`name` must be one of {', '.join(names) or '(no recording)'}, got {name!r}.")
+    return _folder() / f"{name}.parquet"
 
 
 def _folder() -> Path:
-    return Path(str(files("nilometer") / "data"))
+    return Path(str(resources.files("nilometer"))) / "data"

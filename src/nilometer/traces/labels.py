@@ -3,8 +3,9 @@
 import csv
 import gzip
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,14 @@ from .schema import LABEL_SCHEMA
 __all__ = ["LABEL_COLUMNS", "LabelReport", "join_labels", "parse_correct", "read_labels"]
 
 LABEL_COLUMNS = ("correct", "label", "is_correct", "score", "success", "passed")
-_TRUE = {"true", "t", "yes", "y", "correct", "right", "pass", "passed", "good", "up", "thumbs_up", "1", "👍"}
-_FALSE = {"false", "f", "no", "n", "incorrect", "wrong", "fail", "failed", "bad", "down", "thumbs_down", "0", "👎"}
+"""Names under which a label is looked for, in this order."""
+
+_TRUE = {"true", "t", "yes", "y", "correct", "right", "pass", "passed", "good", "up", "thumbs_up", "👍"}
+_FALSE = {"false", "f", "no", "n", "incorrect", "wrong", "fail", "failed", "bad", "down", "thumbs_down", "👎"}
 _NONE = {"", "null", "none", "nan", "na", "n/a", "-"}
 _EXAMPLES = 5
+_BAD_LINES = 100
+_NO_TIME = np.iinfo(np.int64).min
 
 
 @dataclass(slots=True)
@@ -33,33 +38,43 @@ class LabelReport:
     """What became of the labels."""
 
     n_labels: int = 0
+    """Readable labels, repeated ones included."""
     n_matched: int = 0
+    """Different ids that belong to a trace."""
     n_unmatched: int = 0
+    """Different ids that belong to no trace."""
     n_duplicates: int = 0
+    """Labels beyond the first of their id."""
     n_conflicts: int = 0
+    """Ids whose labels differ."""
     unmatched: list[str] = field(default_factory=list)
     """The first few ids that match no trace."""
+    n_bad: int = 0
+    """Rows that could not be read."""
+    bad_lines: list[str] = field(default_factory=list)
+    """The first 100 of them as ``file:line: reason``."""
 
 
-def parse_correct(value: Any) -> float | None:  # noqa: ANN401
+def parse_correct(value: Any) -> float | None:
     """Read a verdict in any of the usual spellings as a number in [0, 1]; None means "no verdict".
+
+    True/false, yes/no, correct/incorrect, right/wrong, pass/fail, good/bad, thumbs up/down (word or emoji),
+    1/0 and every number in [0, 1], whatever the case.
 
     Raises
     ------
     TraceFormatError
-        If the value is a number outside [0, 1] or an unknown word.
+        If the value is a percentage, a number outside [0, 1] or an unknown word.
 
     Examples
     --------
-    >>> [parse_correct(v) for v in (True, "Wrong", "0.5", "", None)]
-    [1.0, 0.0, 0.5, None, None]
+    >>> [parse_correct(v) for v in (True, "Wrong", "0.5", "thumbs up", "", None)]
+    [1.0, 0.0, 0.5, 1.0, None, None]
     """
-    if value is None or (isinstance(value, float) and value != value):
+    if value is None:
         return None
-    if isinstance(value, bool):
-        return float(value)
     if isinstance(value, str):
-        word = value.strip().lower()
+        word = "_".join(value.lower().replace("-", " ").split()) if value.strip() != "-" else "-"
         if word in _NONE:
             return None
         if word in _TRUE or word in _FALSE:
@@ -67,45 +82,71 @@ def parse_correct(value: Any) -> float | None:  # noqa: ANN401
     try:
         number = float(value)
     except (TypeError, ValueError):
-        raise TraceFormatError(f"a label must be true/false, a score in [0, 1] or a usual word, got {value!r}.") from None
+        cure = " Divide percentages by 100." if "%" in str(value) else ""
+        raise TraceFormatError(
+            f"a label must be true/false, a score in [0, 1] or a usual word, got {value!r}.{cure}"
+        ) from None
+    if np.isnan(number):
+        return None
     if not 0 <= number <= 1:
         raise TraceFormatError(f"a label must lie in [0, 1], got {value!r}. Divide percentages by 100.")
     return number
 
 
-def read_labels(paths: str | Path | Sequence[str | Path], *, key: str = "trace_id") -> pa.Table:
-    """Read labels from CSV, TSV, JSONL or Parquet into ``LABEL_SCHEMA``.
+def read_labels(
+    paths: str | Path | Sequence[str | Path], *, key: str = "trace_id", report: LabelReport | None = None
+) -> pa.Table:
+    r"""Read labels from CSV, TSV, JSONL or Parquet into ``LABEL_SCHEMA``.
+
+    The label is the first of the columns ``LABEL_COLUMNS`` that is there; ``source`` and ``time`` are kept
+    where given. Rows without a verdict are left out.
 
     Parameters
     ----------
     paths
         One file or several; ``.gz`` is read as it is.
     key
-        Column that holds the id of the trace.
+        Column that holds the id of the trace. With ``key="prompt_id"`` one label serves every response to
+        a prompt: the ids stand in ``trace_id`` all the same, so join them to the prompt ids of the traces.
+    report
+        Counts unreadable rows instead of raising at the first.
 
     Raises
     ------
     TraceFormatError
-        If the key or every known label column is missing, or a label is not readable (``file:line: reason``).
+        If the key or every label column is missing, or, without `report`, a row is not readable
+        (``file:line: reason``).
 
     Examples
     --------
     >>> import tempfile, pathlib
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     file = pathlib.Path(folder) / "labels.csv"
-    ...     _ = file.write_text("trace_id,correct\\na,yes\\nb,0\\n")
+    ...     _ = file.write_text("trace_id,correct\na,yes\nb,0\n")
     ...     read_labels(file)["correct"].to_pylist()
     [1.0, 0.0]
     """
-    files = [paths] if isinstance(paths, str | Path) else list(paths)
-    rows = [row for path in files for row in _rows(Path(path), key)]
-    return pa.Table.from_pylist(rows, schema=LABEL_SCHEMA)
+    counts = LabelReport() if report is None else report
+    tables = []
+    for path in [paths] if isinstance(paths, str | Path) else list(paths):
+        rows = _Rows(Path(path), key)
+        for line in _source(Path(path), counts):
+            rows.add(*line, counts)
+        if report is None and counts.bad_lines:
+            raise TraceFormatError(counts.bad_lines[0])
+        tables.append(rows.table())
+    labels = pa.concat_tables(tables) if tables else LABEL_SCHEMA.empty_table()
+    counts.n_labels += labels.num_rows
+    return labels
 
 
-def join_labels(trace_ids: pa.Array | pa.ChunkedArray, labels: pa.Table) -> tuple[NDArray[np.float32], LabelReport]:
-    """Give every trace its label, NaN where there is none.
+def join_labels(
+    trace_ids: pa.Array | pa.ChunkedArray, labels: pa.Table
+) -> tuple[NDArray[np.float32], LabelReport]:
+    """Give every trace its label, NaN where there is none; linear in traces plus labels.
 
-    Of several labels for one id the last counts; that they differ is counted as a conflict.
+    Of several labels for one id the one with the latest ``time`` counts, a label without a time being older
+    than every one with; at equal times the last row does. Ids whose labels differ are counted as conflicts.
 
     Examples
     --------
@@ -114,67 +155,148 @@ def join_labels(trace_ids: pa.Array | pa.ChunkedArray, labels: pa.Table) -> tupl
     >>> correct.tolist(), report.unmatched
     ([nan, 1.0], ['z'])
     """
+    ids = _flat(trace_ids)
     report = LabelReport(n_labels=labels.num_rows)
-    last: dict[str, float] = {}
-    for trace_id, correct in zip(labels["trace_id"].to_pylist(), labels["correct"].to_pylist(), strict=True):
-        if trace_id in last:
-            report.n_duplicates += 1
-            report.n_conflicts += last[trace_id] != correct
-        last[trace_id] = correct
-    keys = pa.array(list(last), type=pa.string())
-    ids = trace_ids.combine_chunks() if isinstance(trace_ids, pa.ChunkedArray) else trace_ids
-    places = pc.index_in(ids.cast(pa.string()), value_set=keys).to_numpy(zero_copy_only=False).astype(float)
     joined = np.full(len(ids), np.nan, dtype=np.float32)
-    found = ~np.isnan(places)
-    if last:
-        joined[found] = np.array(list(last.values()), dtype=np.float32)[places[found].astype(np.int64)]
-    matched = np.zeros(len(last), dtype=bool)
-    matched[places[found].astype(np.int64)] = True
+    if not labels.num_rows:
+        return joined, report
+    encoded = _flat(labels["trace_id"]).dictionary_encode()
+    keys, values = encoded.dictionary, _latest(labels, encoded.indices.to_numpy(), report)
+    places = pc.index_in(ids, value_set=keys).fill_null(-1).to_numpy(zero_copy_only=False)
+    found = places >= 0
+    joined[found] = values[places[found]]
+    matched = np.zeros(len(keys), dtype=bool)
+    matched[places[found]] = True
     report.n_matched = int(matched.sum())
-    report.n_unmatched = len(last) - report.n_matched
-    report.unmatched = [keys[int(i)].as_py() for i in np.flatnonzero(~matched)[:_EXAMPLES]]
+    report.n_unmatched = len(keys) - report.n_matched
+    report.unmatched = keys.take(pa.array(np.flatnonzero(~matched)[:_EXAMPLES])).to_pylist()
     return joined, report
 
 
-def _rows(path: Path, key: str) -> Iterator[dict[str, Any]]:
-    name = path.name.removesuffix(".gz")
-    if name.endswith((".parquet", ".pq")):
-        source: Iterable[tuple[int, dict[str, Any]]] = enumerate(pq.read_table(path).to_pylist(), start=1)
-    else:
-        data = gzip.decompress(path.read_bytes()) if path.name.endswith(".gz") else path.read_bytes()
-        text = data.decode("utf-8-sig", errors="strict")
-        source = _json_rows(path, text) if text.lstrip()[:1] == "{" else _csv_rows(text, tab=name.endswith(".tsv"))
-    for number, row in source:
+def _flat(ids: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return (ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids).cast(pa.string())
+
+
+def _latest(labels: pa.Table, codes: NDArray[np.int32], report: LabelReport) -> NDArray[np.float32]:
+    """Pick the label that counts for each id, in order of the codes."""
+    values = np.asarray(labels["correct"].to_numpy(), dtype=np.float32)
+    times = np.full(len(codes), _NO_TIME)
+    if "time" in labels.column_names and labels["time"].null_count < labels.num_rows:
+        stamps = labels["time"].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
+        times = stamps.fill_null(_NO_TIME).to_numpy()
+    order = np.lexsort((np.arange(len(codes)), times, codes))
+    values, codes = values[order], codes[order]
+    starts = np.flatnonzero(np.r_[True, codes[1:] != codes[:-1]])
+    report.n_duplicates = len(codes) - len(starts)
+    differ = np.maximum.reduceat(values, starts) != np.minimum.reduceat(values, starts)
+    report.n_conflicts = int(differ.sum())
+    picked: NDArray[np.float32] = values[np.r_[starts[1:], len(codes)] - 1]
+    return picked
+
+
+class _Rows:
+    """Labels of one file, gathered by column."""
+
+    def __init__(self, path: Path, key: str) -> None:
+        self._path, self._key = path, key
+        self._column: str | None = None
+        self._values: tuple[list[str], list[float], list[str | None], list[datetime | None]] = (
+            [],
+            [],
+            [],
+            [],
+        )
+
+    def add(self, number: int, row: dict[str, Any], counts: LabelReport) -> None:
+        if self._column is None:
+            self._column = self._label_column(row)
         try:
-            label = _label(row, key)
+            self._append(row, self._column)
         except TraceFormatError as exc:
-            raise TraceFormatError(f"{path}:{number}: {exc}") from exc
-        if label is not None:
-            yield label
+            _bad(counts, f"{self._path}:{number}: {exc}")
+
+    def _append(self, row: dict[str, Any], column: str) -> None:
+        identity = row.get(self._key)
+        if identity is None or identity == "":
+            raise TraceFormatError(f"`{self._key}` is empty or missing.")
+        correct = parse_correct(row.get(column))
+        if correct is None:
+            return
+        moment = _moment(row.get("time"))
+        source = row.get("source")
+        for values, value in zip(
+            self._values,
+            (str(identity), correct, None if source is None else str(source), moment),
+            strict=True,
+        ):
+            values.append(value)  # type: ignore[attr-defined]
+
+    def _label_column(self, row: dict[str, Any]) -> str:
+        given = ", ".join(map(str, row))
+        if self._key not in row:
+            raise TraceFormatError(
+                f"{self._path}: column `{self._key}` is missing; the columns are {given}."
+                " Name the column that holds the ids (`key`, `--label-key`)."
+            )
+        for name in LABEL_COLUMNS:
+            if name in row:
+                return name
+        raise TraceFormatError(
+            f"{self._path}: a label column must be named one of {', '.join(LABEL_COLUMNS)}; got {given}."
+        )
+
+    def table(self) -> pa.Table:
+        columns = zip(self._values, LABEL_SCHEMA, strict=True)
+        return pa.table([pa.array(values, column.type) for values, column in columns], schema=LABEL_SCHEMA)
 
 
-def _label(row: dict[str, Any], key: str) -> dict[str, Any] | None:
-    if row.get(key) in (None, ""):
-        raise TraceFormatError(f"`{key}` is missing; the columns are {sorted(map(str, row))}. Name the id column with --label-key.")
-    column = next((name for name in LABEL_COLUMNS if name in row), None)
-    if column is None:
-        raise TraceFormatError(f"a label column is missing: one of {', '.join(LABEL_COLUMNS)}; got {sorted(map(str, row))}.")
-    correct = parse_correct(row[column])
-    if correct is None:
+def _bad(counts: LabelReport, reason: str) -> None:
+    counts.n_bad += 1
+    if len(counts.bad_lines) < _BAD_LINES:
+        counts.bad_lines.append(reason)
+
+
+def _moment(value: Any) -> datetime | None:
+    """Read a time given as such, in seconds since 1970, or as an ISO 8601 text."""
+    if value is None or value == "":
         return None
-    return {"trace_id": str(row[key]), "correct": correct, "source": row.get("source"), "time": None}
+    try:
+        if isinstance(value, int | float):
+            return datetime.fromtimestamp(value, tz=UTC)
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    except (ValueError, OverflowError, OSError):
+        raise TraceFormatError(f"`time` must be ISO 8601 or seconds since 1970, got {value!r}.") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _csv_rows(text: str, *, tab: bool) -> Iterator[tuple[int, dict[str, Any]]]:
-    reader = csv.DictReader(io.StringIO(text), delimiter="\t" if tab else ",")
-    for row in reader:
-        yield reader.line_num, row
+def _source(path: Path, counts: LabelReport) -> Iterator[tuple[int, dict[str, Any]]]:
+    name = path.name.lower().removesuffix(".gz")
+    try:
+        if name.endswith((".parquet", ".pq")):
+            yield from enumerate(pq.read_table(path).to_pylist(), start=1)
+            return
+        data = path.read_bytes()
+        text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8-sig")
+    except (pa.ArrowInvalid, gzip.BadGzipFile, EOFError, UnicodeDecodeError) as exc:
+        raise TraceFormatError(f"{path}: not a readable label file ({exc}).") from exc
+    if not text.strip():
+        raise TraceFormatError(f"{path}: the file is empty.")
+    if text.lstrip()[:1] == "{":
+        yield from _json_rows(path, text, counts)
+    else:
+        reader = csv.DictReader(io.StringIO(text), delimiter="\t" if name.endswith(".tsv") else ",")
+        for row in reader:
+            yield reader.line_num, row
 
 
-def _json_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.strip():
-            try:
-                yield number, msgspec.json.decode(line, type=dict[str, Any])
-            except msgspec.DecodeError as exc:
-                raise TraceFormatError(f"{path}:{number}: not a JSON object ({exc}).") from exc
+def _json_rows(path: Path, text: str, counts: LabelReport) -> Iterator[tuple[int, dict[str, Any]]]:
+    decoder = msgspec.json.Decoder(dict[str, Any])
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = decoder.decode(line)
+        except msgspec.DecodeError as exc:
+            _bad(counts, f"{path}:{number}: not a JSON object ({exc}).")
+        else:
+            yield number, row

@@ -1,83 +1,135 @@
-"""Which slice of the traffic a response belongs to: a column, an attribute, or a SQL expression over them."""
+"""Names of the slices of traffic, from columns, attributes or SQL expressions."""
 
 import difflib
+import re
 from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from nilometer.errors import ConfigError
 
 __all__ = ["NO_SLICE", "attribute_keys", "slice_names"]
 
 NO_SLICE = "(none)"
+"""Name of the slice of the responses that lack the value."""
+
+_ROW = "nilometer_row"
+_PLAIN_NAME = re.compile(r"[A-Za-z_]\w*")
 
 
-def slice_names(table: pa.Table, by: Sequence[str]) -> pa.Array:
-    """Name the slice of every row.
+def slice_names(table: pa.Table | pa.RecordBatch, by: str | Sequence[str]) -> pa.Array:
+    """Name the slice of every row, as strings.
+
+    One item of `by` gives its value (``"gcd"``), several give ``"domain=gcd, tenant=a"``, none gives
+    ``"all"``; a missing value is ``"(none)"``. Rows keep their order.
 
     Parameters
     ----------
     table
-        Traces or profiles: columns, and a map column ``attributes``.
+        Traces or profiles: any table with scalar columns and, if wanted, a map column ``attributes``.
     by
-        Each a column, a key of ``attributes``, or a DuckDB SQL expression over both. One gives its value as
-        the name, several give ``key=value, key=value``; a missing value is ``(none)``.
+        Each item is a column, else a key of ``attributes``, else a DuckDB SQL expression over the columns and
+        the keys with one value per row, such as ``"date_trunc('day', time)"`` or ``"level::int > 2"``. A key
+        named like a column stands behind it; in an expression names do not depend on case.
 
     Raises
     ------
     ConfigError
-        If an item names nothing that the table has, or is no valid SQL.
+        If an item is an unknown name, or SQL that does not run.
 
     Examples
     --------
-    >>> table = pa.table({"n_tokens": [3, 300], "model": ["m", "m"]})
-    >>> slice_names(table, ["CASE WHEN n_tokens > 100 THEN 'long' ELSE 'short' END"]).to_pylist()
-    ['short', 'long']
+    >>> table = pa.table({"model": ["m", "m"], "n_tokens": [3, 40]})
+    >>> slice_names(table, ["n_tokens > 10"]).to_pylist()
+    ['false', 'true']
+    >>> slice_names(table, ["model", "n_tokens"]).to_pylist()
+    ['model=m, n_tokens=3', 'model=m, n_tokens=40']
     """
-    import duckdb  # noqa: PLC0415
-
+    items = [by] if isinstance(by, str) else list(by)
+    table = pa.Table.from_batches([table]) if isinstance(table, pa.RecordBatch) else table
+    if not items:
+        return pa.array(["all"] * table.num_rows, pa.string())
+    if _ROW in table.column_names:
+        raise ConfigError(f"a column must not be named `{_ROW}`.")
     keys = attribute_keys(table)
-    plain = [name for name in table.column_names if name != "attributes" and not pa.types.is_nested(table.schema.field(name).type)]
-    flat = table.select([*plain, *(["attributes"] if keys else [])])
-    columns = [_quoted(name) for name in plain]
-    columns += [f"attributes[{_text(key)}] AS {_quoted(key)}" for key in keys if key not in plain]
-    items = [_quoted(item) if item in {*plain, *keys} else f"({item})" for item in by]
-    parts = [f"coalesce(CAST({item} AS VARCHAR), '{NO_SLICE}')" for item in items]
-    if len(by) > 1:
-        parts = [f"{_text(name + '=')} || {part}" for name, part in zip(by, parts, strict=True)]
-    name = " || ', ' || ".join(parts) or f"'{NO_SLICE}'"
-    connection = duckdb.connect()
-    try:
-        connection.register("traces", flat)
-        query = f"SELECT {name} AS slice FROM (SELECT {', '.join(columns)} FROM traces)"  # noqa: S608
-        result = connection.sql(query).to_arrow_table()
-    except duckdb.Error as exc:
-        raise ConfigError(_explain(by, [*plain, *keys], exc)) from exc
-    finally:
-        connection.close()
-    return result["slice"].combine_chunks().cast(pa.string())
+    values = [f"coalesce(CAST({_value(item, table, keys)} AS VARCHAR), {_text(NO_SLICE)})" for item in items]
+    named = [f"{_text(item + '=')} || {value}" for item, value in zip(items, values, strict=True)]
+    return _run(table, keys, values[0] if len(items) == 1 else " || ', ' || ".join(named), items)
 
 
 def attribute_keys(table: pa.Table) -> list[str]:
-    """Keys that occur in the ``attributes`` column, sorted."""
-    if "attributes" not in table.column_names:
+    """Keys that occur in the map column ``attributes``, sorted.
+
+    Examples
+    --------
+    >>> attribute_keys(pa.table({"model": ["m"]}))
+    []
+    """
+    if "attributes" not in table.column_names or not pa.types.is_map(table.schema.field("attributes").type):
         return []
-    found: set[str] = set()
+    keys: set[str] = set()
     for chunk in table["attributes"].chunks:
-        found.update(chunk.keys.unique().to_pylist())
-    return sorted(found)
+        keys.update(pc.unique(chunk.keys).to_pylist())
+    return sorted(keys)
 
 
-def _explain(by: Sequence[str], known: list[str], exc: Exception) -> str:
-    for item in by:
-        if item.isidentifier() and item not in known:
-            near = difflib.get_close_matches(item, known, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            return f"`by` must name a column, an attribute or a SQL expression, got {item!r}.{hint} There are: {', '.join(known)}."
-    return f"`by` is no valid SQL over the columns {', '.join(known)}: {str(exc).splitlines()[0]}"
+def _value(item: str, table: pa.Table, keys: Sequence[str]) -> str:
+    if item in table.column_names:
+        return _name(item)
+    if item in keys:
+        return _lookup(item)
+    if not item.strip() or _PLAIN_NAME.fullmatch(item):
+        raise ConfigError(_unknown(item, table, keys))
+    return f"({item}\n)"
 
 
-def _quoted(name: str) -> str:
+def _unknown(item: str, table: pa.Table, keys: Sequence[str]) -> str:
+    names = [*table.column_names, *keys]
+    close = difflib.get_close_matches(item, names, n=1)
+    hint = f" Did you mean `{close[0]}`?" if close else ""
+    return (
+        f"`by` must be a column, an attribute or an SQL expression, got {item!r}.{hint}"
+        f" Columns: {', '.join(table.column_names)}. Attributes: {', '.join(keys) or 'none'}."
+    )
+
+
+def _run(table: pa.Table, keys: Sequence[str], expression: str, items: Sequence[str]) -> pa.Array:
+    import duckdb
+
+    columns = {name.lower() for name in table.column_names}
+    extra, seen = [], columns
+    for key in keys:
+        if key.lower() not in seen:
+            extra.append(f", {_lookup(key)} AS {_name(key)}")
+            seen = seen | {key.lower()}
+    numbered = table.append_column(_ROW, pa.array(np.arange(table.num_rows)))
+    view = f"SELECT *{''.join(extra)} FROM source"
+    with duckdb.connect(":memory:") as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.register("source", numbered)
+        query = f"SELECT {expression} AS name FROM ({view}) ORDER BY {_ROW}"
+        try:
+            result = connection.sql(query).to_arrow_table()
+        except duckdb.Error as exc:
+            reason = str(exc).partition("\n")[0]
+            attributes = ", ".join(keys) or "none"
+            raise ConfigError(
+                f"`by` must be SQL that DuckDB can run, got {list(items)}: {reason}"
+                f" Columns: {', '.join(table.column_names)}. Attributes: {attributes}."
+            ) from exc
+    names = result["name"].combine_chunks()
+    if len(names) != table.num_rows:
+        raise ConfigError(f"`by` must give one value per response, got {list(items)}.")
+    return names
+
+
+def _lookup(key: str) -> str:
+    return f"map_extract(attributes, {_text(key)})[1]"
+
+
+def _name(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
