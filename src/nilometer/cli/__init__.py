@@ -1,3 +1,103 @@
-"""See the package docstring of nilometer."""
+"""The command line: one file per verb, each reads, calls and prints."""
 
-__all__: list[str] = []
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from nilometer.errors import NilometerError
+
+__all__ = ["app", "main"]
+
+VERBS = ("quickstart", "report", "doctor", "fit", "estimate", "profile", "record")
+"""Every verb is a function in the module of its own name, which is imported when it is asked for."""
+
+# Typer 0.29 carries its own copy of Click; the class below `Exception` is the usage error's root in both.
+_USAGE_ERROR: Any = typer.BadParameter.mro()[-4]
+_USER_ERRORS = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
+
+
+class LazyVerbs(TyperGroup):
+    """A group that imports a verb only when it is called or listed in the help."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Every verb that this installation holds, in the order of the help page."""
+        return [verb for verb in VERBS if importlib.util.find_spec(f"nilometer.cli.{verb}")]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Import the verb and wrap its function."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        module = importlib.import_module(f"nilometer.cli.{cmd_name}")
+        single = typer.Typer(add_completion=False, rich_markup_mode=None)
+        single.command(cmd_name)(getattr(module, cmd_name))
+        return typer.main.get_command(single)
+
+
+app = typer.Typer(
+    cls=LazyVerbs, add_completion=False, rich_markup_mode=None,
+    pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(version("nilometer"))
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+    ),
+) -> None:
+    """How accurate your LLM is on every slice of its traffic, from log-probabilities.
+
+    Exit codes: 0 fine, 1 a bug or a broken environment, 2 a mistake in the input, 3 a gate fell.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave the process with its exit code."""
+    sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        code = app(args=arguments or ["--help"], prog_name="nilometer", standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    except typer.Exit as exc:
+        return exc.exit_code
+    except BrokenPipeError:  # the reader of our output has left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (_USAGE_ERROR, NilometerError, OSError) as exc:
+        return _complain(_one_line(exc))
+    return code if isinstance(code, int) else 0
+
+
+def _one_line(exc: Exception) -> str:
+    """Say what the user did wrong; an error of the machine goes on as it is."""
+    if isinstance(exc, _USAGE_ERROR):
+        context = getattr(exc, "ctx", None)
+        path = context.command_path if context is not None else "nilometer"
+        return f"{exc.format_message().rstrip('.')}. Try `{path} --help`."
+    if isinstance(exc, OSError) and not isinstance(exc, NilometerError):
+        if not isinstance(exc, _USER_ERRORS):
+            raise exc
+        return f"{exc.filename}: {exc.strerror}." if exc.filename else str(exc)
+    return str(exc)
+
+
+def _complain(message: str) -> int:
+    typer.echo(f"nilometer: {' '.join(message.split())}", err=True)
+    return 2

@@ -1,0 +1,180 @@
+"""What the verbs share: options, consoles, and traces read under one policy for bad lines."""
+
+import json
+import math
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nilometer.errors import ConfigError, TraceFormatError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = [
+    "MAX_BAD_SHARE",
+    "ByOption",
+    "ConfidenceOption",
+    "FilesArgument",
+    "FormatOption",
+    "JsonOption",
+    "LabelKeyOption",
+    "LabelsOption",
+    "StrictOption",
+    "check_bad_lines",
+    "console",
+    "expand_files",
+    "progress",
+    "split_keys",
+    "talk",
+    "write_json",
+]
+
+MAX_BAD_SHARE = 0.01
+_SHOWN_BAD_LINES = 20
+
+FilesArgument = Annotated[
+    list[str], typer.Argument(metavar="FILES...", help="Trace or profile files, folders, globs.")
+]
+LabelsOption = Annotated[
+    list[str] | None, typer.Option("--labels", metavar="FILE", help="CSV, JSONL or Parquet.")
+]
+LabelKeyOption = Annotated[
+    str, typer.Option("--label-key", metavar="NAME", help="Column of the labels that holds the id.")
+]
+ByOption = Annotated[
+    list[str] | None,
+    typer.Option("--by", metavar="KEYS", help="Slice keys: attributes, columns or SQL, comma-separated."),
+]
+FormatOption = Annotated[
+    str | None, typer.Option("--format", metavar="NAME", help="Wire format; sniffed by default.")
+]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Stop at the first bad line.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
+ConfidenceOption = Annotated[
+    float, typer.Option("--confidence-level", min=0.5, max=0.999, help="Coverage asked of the intervals.")
+]
+
+
+def console(*, stderr: bool = False) -> "Console":
+    """Open a Rich console as wide as the terminal, 80 columns where there is none."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else 80
+    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=False)
+
+
+def talk(message: str) -> None:
+    """Say something to the person at the terminal; data never goes here."""
+    typer.echo(message, err=True)
+
+
+def write_json(value: Any) -> None:
+    """Print one JSON document; numbers that are not finite become null."""
+    typer.echo(json.dumps(_finite(value), ensure_ascii=False, indent=1, default=str))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def split_keys(values: list[str] | None) -> tuple[str, ...]:
+    """Split ``--by`` at commas that stand outside brackets and quotes.
+
+    Examples
+    --------
+    >>> split_keys(["domain,substr(model, 1, 3)", "tenant"])
+    ('domain', 'substr(model, 1, 3)', 'tenant')
+    """
+    keys: list[str] = []
+    for value in values or []:
+        depth, quote, start = 0, "", 0
+        for i, char in enumerate(value):
+            if quote:
+                quote = "" if char == quote else quote
+            elif char in "'\"":
+                quote = char
+            depth += not quote and (char in "([") - (char in ")]")
+            if char == "," and depth == 0 and not quote:
+                keys.append(value[start:i])
+                start = i + 1
+        keys.append(value[start:])
+    return tuple(key.strip() for key in keys if key.strip())
+
+
+def expand_files(patterns: list[str]) -> list[Path]:
+    """Turn files, folders and globs into existing files, each once.
+
+    Raises
+    ------
+    ConfigError
+        If a pattern names nothing, or a folder holds no file.
+    """
+    found: dict[Path, None] = {}
+    for pattern in patterns:
+        path = Path(pattern).expanduser()
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+            if not inside:
+                raise ConfigError(f"{pattern}: the folder holds no file.")
+            found.update(dict.fromkeys(inside))
+        elif path.exists():
+            found[path] = None
+        else:
+            anchor = Path(path.anchor or ".")
+            relative = str(path.relative_to(anchor)) if path.anchor else str(path)
+            matches = sorted(anchor.glob(relative)) if any(c in pattern for c in "*?[") else []
+            if not matches:
+                raise ConfigError(f"{pattern}: no such file.")
+            found.update(dict.fromkeys(m for m in matches if m.is_file()))
+    return list(found)
+
+
+def check_bad_lines(read: Any) -> None:
+    """Show the bad lines of a finished ``ReadReport`` and refuse a file that is mostly something else.
+
+    Raises
+    ------
+    TraceFormatError
+        If more than one line in a hundred is bad.
+    """
+    for line in read.bad_lines[:_SHOWN_BAD_LINES]:
+        talk(line)
+    hidden = read.n_bad - min(len(read.bad_lines), _SHOWN_BAD_LINES)
+    if hidden > 0:
+        talk(f"… and {hidden:,} more bad lines.")
+    total = read.n_traces + read.n_bad
+    if total and read.n_bad / total > MAX_BAD_SHARE:
+        raise TraceFormatError(
+            f"{read.n_bad:,} of {total:,} lines are bad, more than {MAX_BAD_SHARE:.0%}. "
+            "Repair the lines named above, or give `--format`."
+        )
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Any]:
+    """Yield ``advance(n)``; a bar of responses per second appears on stderr when that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda n: None
+        return
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description} {task.completed:,.0f} responses"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda n: bar.advance(task, n)
