@@ -120,9 +120,10 @@ def pair_distances(embeddings: ArrayLike, *, zero_is_missing: bool = False) -> P
 
     Examples
     --------
-    >>> corners = [[[0.0, 0.0], [0.0, 0.1], [1.0, 0.0], [0.0, 1.0]]]
-    >>> pair_distances(corners).residuals.round(2)[0]
-    array([ 0.  , -0.59,  0.24,  0.34])
+    >>> errors = np.random.default_rng(0).normal(size=(4000, 4, 8))
+    >>> errors[:, 1] = 0.6 * errors[:, 0] + 0.8 * errors[:, 1]  # models 0 and 1 share errors
+    >>> (pair_distances(errors).residuals[0] / 8).round(1)
+    array([ 0. , -0.4,  0.2,  0.2])
     """
     array = _three_dimensional(embeddings)
     m = array.shape[1]
@@ -179,7 +180,7 @@ def answer_embeddings(
 
     Examples
     --------
-    >>> distance_sums(answer_embeddings([["a", "A ", "b"]], same=lambda s: s.strip().casefold())).sums.round(9)
+    >>> distance_sums(answer_embeddings([["a", "A", "b"]], same=str.casefold)).sums.round(9)
     array([[1., 1., 2.]])
     """
     n_models = len(answers[0]) if len(answers) else 0
@@ -187,15 +188,19 @@ def answer_embeddings(
     for row, given in enumerate(answers):
         if len(given) != n_models:
             raise ValueError(
-                f"`answers` must have {n_models} entries in every row, got {len(given)} in row {row}."
+                f"`answers` must have {n_models} entries per row, got {len(given)} in row {row}."
             )
         seen: dict[Any, int] = {}
         for model, answer in enumerate(given):
-            if answer is None or answer == "" or answer != answer:  # NaN differs from itself
+            if answer is None or answer == "" or _is_nan(answer):
                 vectors[row, model] = np.nan
                 continue
             vectors[row, model, seen.setdefault(same(answer) if same else answer, model)] = np.sqrt(0.5)
     return vectors
+
+
+def _is_nan(answer: Any) -> bool:
+    return isinstance(answer, float) and np.isnan(answer).item()
 
 
 def _pair_residuals(distances: Floats) -> Floats:
@@ -219,7 +224,7 @@ def _chunks(
         here = np.ones(chunk.shape[:2], dtype=bool)
         if not np.isfinite(chunk).all():
             missing = np.isnan(chunk)
-            here = ~missing.all(axis=2)
+            here = np.asarray(~missing.all(axis=2))
             _refuse_partial(chunk, here, start)
             chunk[~here] = 0.0
         if zero_is_missing:
@@ -237,7 +242,10 @@ def _refuse_partial(chunk: Floats, here: NDArray[np.bool_], start: int) -> None:
 
 
 def _three_dimensional(embeddings: ArrayLike) -> NDArray[Any]:
-    array = np.asarray(embeddings)
+    try:
+        array: NDArray[Any] = np.asarray(embeddings)
+    except ValueError as exc:
+        raise ValueError("`embeddings` must all have the same length, got different ones.") from exc
     if array.ndim != 3:
         raise ValueError(f"`embeddings` must have shape (prompts, models, dim), got {array.shape}.")
     if array.dtype.kind not in "fiu":
@@ -260,7 +268,5 @@ def _checked_pairs(exclude: Pairs, n_models: int) -> list[tuple[int, int]]:
     pairs = sorted({(min(i, j), max(i, j)) for i, j in exclude})
     for i, j in pairs:
         if i == j or i < 0 or j >= n_models:
-            raise ValueError(
-                f"`exclude` must name two different models of 0..{n_models - 1}, got ({i}, {j})."
-            )
+            raise ValueError(f"`exclude` must name two models of 0..{n_models - 1}, got ({i}, {j}).")
     return pairs

@@ -1,0 +1,78 @@
+"""Slice accuracy from scores without labels of the slice: thresholded confidence."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Threshold", "fit_threshold", "thresholded_accuracy"]
+
+Floats = NDArray[np.float64]
+
+
+class Threshold(NamedTuple):
+    """A fitted average-thresholded-confidence rule."""
+
+    value: float
+    sign: int
+    """+1 if high scores speak for a correct answer, -1 if against."""
+    tie_share: float
+    """Share of the scores equal to ``value`` that counts as correct; makes the source accuracy exact."""
+
+
+def fit_threshold(score: Floats, correct: Floats, *, sign: int | None = None) -> Threshold:
+    r"""Fit the threshold of average thresholded confidence (ATC) on labelled responses.
+
+    .. math:: t:\; \frac1n \sum_i \mathbf 1[s_i > t] + w\,\frac1n \sum_i \mathbf 1[s_i = t] = \bar a
+
+    The share of signed scores above t equals the accuracy :math:`\bar a` of the labelled responses exactly;
+    where scores tie at t, the fraction w of the ties counts.
+
+    Parameters
+    ----------
+    score
+        Shape (n,), any confidence score without NaN.
+    correct
+        Shape (n,), labels in [0, 1].
+    sign
+        Whether high (+1) or low (-1) scores mean correct; None takes the side of the larger class mean.
+
+    Raises
+    ------
+    ValueError
+        If nothing is given or a score is NaN.
+
+    References
+    ----------
+    Garg et al. (2022), "Leveraging Unlabeled Data to Predict Out-of-Distribution Performance", arXiv 2201.04234.
+
+    Examples
+    --------
+    >>> fit_threshold(np.array([0.1, 0.2, 0.8, 0.9]), np.array([0.0, 0.0, 1.0, 1.0])).sign
+    1
+    """
+    if score.size == 0 or np.isnan(score).any():
+        raise ValueError(f"`score` must hold at least one number and no NaN, got {score.size} values.")
+    if sign is None:
+        weight = correct - correct.mean()
+        sign = 1 if float(weight @ score) >= 0 else -1
+    ordered = np.sort(sign * score)[::-1]
+    wanted = float(correct.mean()) * len(ordered)
+    place = min(int(np.floor(wanted)), len(ordered) - 1)
+    value = float(ordered[place])
+    above = int((ordered > value).sum())
+    ties = int((ordered == value).sum())
+    return Threshold(value, sign, float(np.clip((wanted - above) / ties, 0, 1)))
+
+
+def thresholded_accuracy(score: Floats, threshold: Threshold) -> float:
+    """Share of scores on the correct side of a threshold: the ATC estimate of accuracy, in [0, 1].
+
+    Examples
+    --------
+    >>> score, correct = np.array([0.1, 0.2, 0.8, 0.9]), np.array([0.0, 0.0, 1.0, 1.0])
+    >>> thresholded_accuracy(score, fit_threshold(score, correct))
+    0.5
+    """
+    signed = threshold.sign * score
+    return float(((signed > threshold.value) + threshold.tie_share * (signed == threshold.value)).mean())

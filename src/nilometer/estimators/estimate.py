@@ -1,0 +1,105 @@
+"""What is believed about one slice: an estimate with its interval, or that there is not enough data."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, overload
+
+import pyarrow as pa
+
+__all__ = ["Estimate", "NotEnoughData", "SliceEstimates"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """The accuracy of one slice.
+
+    ``low`` and ``high`` hold the accuracy of the slice's responses with probability ``confidence_level``,
+    if the slice is exchangeable with the labelled ones. All numbers lie in [0, 1].
+    """
+
+    slice: str
+    n: int
+    accuracy: float
+    low: float
+    high: float
+    confidence_level: float
+    method: str
+    n_labels: int = 0
+    realized_accuracy: float | None = None
+    in_support: bool = True
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotEnoughData:
+    """A slice whose accuracy cannot be known: why, and what would change that."""
+
+    slice: str
+    n: int
+    reason: str
+    needed: str
+    n_labels: int = 0
+    realized_accuracy: float | None = None
+
+
+class SliceEstimates(Sequence[Estimate | NotEnoughData]):
+    """The estimates of several slices.
+
+    Examples
+    --------
+    >>> few = NotEnoughData(slice="a", n=1, reason="one response", needed="more")
+    >>> SliceEstimates([few]).to_dicts()[0]["accuracy"] is None
+    True
+    """
+
+    def __init__(self, rows: Iterable[Estimate | NotEnoughData]) -> None:
+        self._rows = tuple(rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Estimate | NotEnoughData: ...
+    @overload
+    def __getitem__(self, index: slice) -> "SliceEstimates": ...
+    def __getitem__(self, index: int | slice) -> "Estimate | NotEnoughData | SliceEstimates":
+        return SliceEstimates(self._rows[index]) if isinstance(index, slice) else self._rows[index]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Estimate | NotEnoughData]:
+        return iter(self._rows)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SliceEstimates) and self._rows == other._rows
+
+    def __hash__(self) -> int:
+        return hash(self._rows)
+
+    def __repr__(self) -> str:
+        return f"SliceEstimates({list(self._rows)!r})"
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """One dictionary per slice with the same keys for both kinds; what is not known is None."""
+        empty = dict.fromkeys([*Estimate.__dataclass_fields__, "reason", "needed"])
+        return [{**empty, **asdict(row)} for row in self._rows]
+
+    def to_arrow(self) -> pa.Table:
+        """One row per slice; what is not known is null."""
+        return pa.Table.from_pylist(self.to_dicts(), schema=_SCHEMA)
+
+    def to_pandas(self) -> Any:
+        """Return the same table as a pandas data frame."""
+        return self.to_arrow().to_pandas()
+
+
+_SCHEMA = pa.schema(
+    {
+        "slice": pa.string(),
+        "n": pa.int64(),
+        **dict.fromkeys(("accuracy", "low", "high", "confidence_level"), pa.float64()),
+        "method": pa.string(),
+        "n_labels": pa.int64(),
+        "realized_accuracy": pa.float64(),
+        "in_support": pa.bool_(),
+        **dict.fromkeys(("note", "reason", "needed"), pa.string()),
+    }
+)

@@ -1,0 +1,86 @@
+"""Profiles as a matrix: whatever table they come in, with what must not be mixed in one fit."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from nilometer.signals import FEATURE_NAMES
+
+__all__ = ["Profiles", "as_profiles"]
+
+_PROVENANCE = ("k", "logprobs_mode", "model")
+
+
+@dataclass(frozen=True, slots=True)
+class Profiles:
+    """Features of n responses, and the sets of k, logprobs mode and model they come from."""
+
+    values: NDArray[np.float64]
+    """Shape (n, features), NaN where a feature is not known."""
+    names: tuple[str, ...]
+    provenance: dict[str, tuple[str, ...]]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def column(self, name: str) -> NDArray[np.float64]:
+        """One feature of every response."""
+        if name not in self.names:
+            raise ValueError(f"`feature` must be one of {', '.join(self.names)}, got {name!r}.")
+        return self.values[:, self.names.index(name)]
+
+    def rows(self, mask: NDArray[Any]) -> "Profiles":
+        """Some of the responses."""
+        return Profiles(self.values[mask], self.names, self.provenance)
+
+
+def as_profiles(X: Any) -> Profiles:
+    """Read profiles from an Arrow table, anything with ``__arrow_c_stream__``, pandas, or an array.
+
+    An array has its columns in the order of ``FEATURE_NAMES``.
+
+    Raises
+    ------
+    ValueError
+        If a table has none of the features, or an array has another number of columns.
+
+    Examples
+    --------
+    >>> as_profiles(pa.table({"max": [0.5, 1.0]})).names
+    ('max',)
+    """
+    if isinstance(X, Profiles):
+        return X
+    if isinstance(X, np.ndarray):
+        if X.ndim != 2 or X.shape[1] != len(FEATURE_NAMES):
+            raise ValueError(f"`X` must have shape (n, {len(FEATURE_NAMES)}), the order of FEATURE_NAMES, got {X.shape}.")
+        return Profiles(X.astype(np.float64), FEATURE_NAMES, dict.fromkeys(_PROVENANCE, ()))
+    table = _table(X)
+    names = tuple(name for name in FEATURE_NAMES if name in table.column_names)
+    if not names:
+        raise ValueError(f"`X` must have columns of FEATURE_NAMES, got {', '.join(table.column_names)}.")
+    columns = [table[name].to_numpy().astype(np.float64) for name in names]
+    values = np.stack(columns, axis=1) if columns else np.empty((len(table), 0))
+    provenance = {name: _distinct(table, name) for name in _PROVENANCE}
+    return Profiles(values, names, provenance)
+
+
+def _table(X: Any) -> pa.Table:
+    if isinstance(X, pa.Table):
+        return X
+    if isinstance(X, pa.RecordBatch):
+        return pa.Table.from_batches([X])
+    if hasattr(X, "__arrow_c_stream__"):
+        return pa.table(X)
+    if hasattr(X, "columns"):
+        return pa.Table.from_pandas(X, preserve_index=False)
+    raise TypeError(f"`X` must be a table of profiles or an array, got {type(X).__name__}.")
+
+
+def _distinct(table: pa.Table, name: str) -> tuple[str, ...]:
+    if name not in table.column_names:
+        return ()
+    return tuple(sorted(str(value) for value in table[name].unique().to_pylist() if value is not None))
