@@ -2,6 +2,7 @@
 
 from .batch import Trace, trace_batch
 from .corpus import corpus_names, corpus_path
+from .doctor import Diagnosis, Finding, ModelDiagnosis, SliceCoverage, diagnose
 from .formats import FORMATS, Format
 from .labels import LabelReport, join_labels, parse_correct, read_labels
 from .reader import FileReport, ReadReport, TraceStream, read_traces
@@ -14,15 +15,20 @@ __all__ = [
     "FORMAT_VERSION",
     "LABEL_SCHEMA",
     "TRACE_SCHEMA",
+    "Diagnosis",
     "FileReport",
+    "Finding",
     "Format",
     "LabelReport",
+    "ModelDiagnosis",
     "ReadReport",
+    "SliceCoverage",
     "Trace",
     "TraceStream",
     "attribute_keys",
     "corpus_names",
     "corpus_path",
+    "diagnose",
     "join_labels",
     "parse_correct",
     "read_labels",

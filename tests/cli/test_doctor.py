@@ -1,0 +1,75 @@
+import json
+
+import pytest
+
+from nilometer.cli import main
+
+TOKEN = {
+    "token": "4",
+    "logprob": -0.1,
+    "top_logprobs": [{"token": "4", "logprob": -0.1}, {"token": "5", "logprob": -3}],
+}
+
+
+def _line(name, logprobs):
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": "4"},
+        "finish_reason": "stop",
+        "logprobs": logprobs,
+    }
+    return json.dumps({"id": name, "object": "chat.completion", "model": "m", "choices": [choice]})
+
+
+def _code(*arguments):
+    with pytest.raises(SystemExit) as left:
+        main(["doctor", *map(str, arguments)])
+    return left.value.code
+
+
+@pytest.fixture
+def traces(tmp_path):
+    path = tmp_path / "traces.jsonl"
+    path.write_text("".join(_line(f"t{i}", {"content": [TOKEN]}) + "\n" for i in range(3)))
+    return path
+
+
+def test_good_traces_leave_with_0(traces, capsys):
+    assert _code(traces) == 0
+    assert "3 responses" in capsys.readouterr().out
+
+
+def test_traces_without_logprobs_leave_with_3(tmp_path, capsys):
+    path = tmp_path / "bare.jsonl"
+    path.write_text(_line("a", None) + "\n")
+    assert _code(path) == 3
+    assert "No response carries" in capsys.readouterr().out
+
+
+def test_json_holds_the_diagnosis(traces, capsys):
+    assert _code(traces, "--json", "--by", "model") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["usable"], document["coverage"][0]["slice"]) == (True, "m")
+
+
+def test_a_missing_file_leaves_with_2(tmp_path):
+    assert _code(tmp_path / "none.jsonl") == 2
+
+
+def test_an_empty_file_leaves_with_2(tmp_path, capsys):
+    path = tmp_path / "empty.jsonl"
+    path.touch()
+    assert _code(path) == 2
+    assert "empty" in capsys.readouterr().err
+
+
+def test_more_than_one_bad_line_in_a_hundred_leaves_with_2(traces, capsys):
+    traces.write_text(traces.read_text() + '{"id": "cut')
+    assert _code(traces) == 2
+    assert f"{traces}:4: not a JSON object" in capsys.readouterr().err
+
+
+def test_labels_that_match_nothing_leave_with_3(traces, tmp_path):
+    labels = tmp_path / "labels.csv"
+    labels.write_text("trace_id,correct\nzz,1\n")
+    assert _code(traces, "--labels", labels) == 3

@@ -1,0 +1,125 @@
+import dataclasses
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from nilometer.errors import ConfigError
+from nilometer.traces import TRACE_SCHEMA, diagnose
+
+TOP = [-0.5, -2.0, -3.0]
+
+
+def _rows(n=60, **columns):
+    plain = {"model": "m", "k": 3, "n_tokens": 1, "chosen_logprobs": [-0.5], "top_logprobs": TOP, "answer": "4"}
+    return [{"trace_id": f"t{i}", **plain, **columns} for i in range(n)]
+
+
+def _diagnose(rows, **options):
+    return diagnose(pa.Table.from_pylist(rows, schema=TRACE_SCHEMA).to_batches(max_chunksize=7), **options)
+
+
+def _messages(diagnosis, severity):
+    return " ".join(finding.message for finding in diagnosis.findings if finding.severity == severity)
+
+
+BARE = {"chosen_logprobs": None, "top_logprobs": None, "k": None}
+
+
+def test_traces_without_logprobs_are_unusable_and_name_the_flags():
+    diagnosis = _diagnose(_rows(**BARE))
+    assert not diagnosis.usable
+    assert "--max-logprobs 20" in diagnosis.findings[0].cure
+
+
+def test_no_traces_are_unusable():
+    assert not diagnose([]).usable
+
+
+def test_listed_traces_are_usable():
+    assert _diagnose(_rows()).usable
+
+
+@pytest.mark.parametrize(
+    ("columns", "reason"),
+    [
+        ({"finish_reason": "tool_calls"}, "tool call"),
+        ({"answer": "", "n_tokens": 0}, "empty answer"),
+        ({"model": "openai/o3-mini"}, "reasoning model"),
+        ({"model": "claude-x"}, "provider without logprobs"),
+        ({}, "not asked for, or lost on the way"),
+    ],
+)
+def test_the_reason_for_missing_logprobs_is_told(columns, reason):
+    bare = [{**row, "trace_id": f"b{i}"} for i, row in enumerate(_rows(3, **BARE, **columns))]
+    diagnosis = _diagnose(_rows() + bare)
+    assert dict(diagnosis.reasons) == {reason: 3}
+    assert diagnosis.usable
+
+
+def test_certain_best_token_at_temperature_zero_means_processed():
+    model = _diagnose(_rows(temperature=0.0, top_logprobs=[0.0, np.nan, np.nan])).models[0]
+    assert model.logprobs_mode == "processed"
+    assert "exactly 1" in model.mode_evidence
+
+
+def test_renormalised_lists_mean_processed():
+    model = _diagnose(_rows(temperature=0.7, top_logprobs=np.log([0.5, 0.3, 0.2]).tolist())).models[0]
+    assert (model.logprobs_mode, "sum to 1" in model.mode_evidence) == ("processed", True)
+
+
+def test_a_declared_mode_is_taken():
+    assert _diagnose(_rows(logprobs_mode="raw")).models[0].logprobs_mode == "raw"
+
+
+def test_sglang_above_temperature_zero_is_processed():
+    model = _diagnose(_rows(provider="sglang", temperature=0.7)).models[0]
+    assert model.logprobs_mode == "processed"
+
+
+@pytest.mark.parametrize(("column", "value"), [("k", 1), ("temperature", 0.5), ("model_fingerprint", "g")])
+def test_mixtures_within_a_model_are_warned_of(column, value):
+    first = {"temperature": 1.0, "model_fingerprint": "f"}
+    other = [{**row, "trace_id": f"b{i}", column: value} for i, row in enumerate(_rows(**first))]
+    if column == "k":
+        other = [{**row, "top_logprobs": [-0.5]} for row in other]
+    assert "mixed" in _messages(_diagnose(_rows(**first) + other), "warning")
+
+
+def test_tail_mass_is_what_the_list_leaves_out():
+    tail = _diagnose(_rows()).models[0].tail_mass
+    assert tail["q50"] == pytest.approx(1 - np.exp(TOP).sum(), rel=0.06)
+
+
+def test_duplicates_truncation_and_single_tokens_are_counted():
+    diagnosis = _diagnose(_rows(5, finish_reason="length") + _rows(5, finish_reason="stop"))
+    assert (diagnosis.n_duplicates, diagnosis.n_truncated, diagnosis.n_one_token) == (5, 5, 10)
+
+
+def test_coverage_counts_labels_per_slice():
+    rows = [{**row, "attributes": [("domain", "a" if i % 2 else "b")]} for i, row in enumerate(_rows(10))]
+    labels = pa.table({"trace_id": ["t1", "t3", "zz"], "correct": [1.0, 0.0, 1.0]})
+    diagnosis = _diagnose(rows, labels=labels, by="domain")
+    assert [dataclasses.astuple(item) for item in diagnosis.coverage] == [("a", 5, 2), ("b", 5, 0)]
+    assert diagnosis.n_unmatched_labels == 1
+
+
+def test_labels_that_match_nothing_are_an_error():
+    labels = pa.table({"trace_id": ["zz"], "correct": [1.0]})
+    assert "None of the labels matches" in _messages(_diagnose(_rows(), labels=labels), "error")
+
+
+def test_an_unknown_slice_key_is_refused():
+    with pytest.raises(ConfigError, match="domian"):
+        _diagnose(_rows(), by="domian")
+
+
+def test_it_does_not_depend_on_the_batches():
+    table = pa.Table.from_pylist(_rows(), schema=TRACE_SCHEMA)
+    assert diagnose(table) == diagnose(table.to_batches(max_chunksize=7))
+
+
+def test_it_survives_json():
+    diagnosis = _diagnose(_rows())
+    assert json.loads(json.dumps(diagnosis.to_dict()))["usable"] is True
