@@ -1,0 +1,23 @@
+"""Answers of llama-cpp-python 0.3.36's server to SmolLM2-135M-Instruct, as curl wrote them."""
+
+from pathlib import Path
+
+import pytest
+
+from nilometer.traces import read_traces
+
+WIRE = Path(__file__).parent / "wire"
+
+
+@pytest.mark.parametrize(("kind", "n_tokens"), [("chat", 8), ("completions", 6), ("stream", 8)])
+def test_real_answers_are_read_with_all_twenty_alternatives(kind, n_tokens):
+    row = read_traces(WIRE / f"real_llama_cpp_python_{kind}.jsonl").read_all().to_pylist()[0]
+    assert (row["k"], row["n_tokens"], len(row["top_logprobs"])) == (20, n_tokens, 20 * n_tokens)
+
+
+def test_streaming_loses_nothing():
+    whole, stream = (
+        read_traces(WIRE / f"real_llama_cpp_python_{kind}.jsonl").read_all().to_pylist()[0]
+        for kind in ("chat", "stream")
+    )
+    assert all(whole[name] == stream[name] for name in ("answer", "chosen_logprobs", "top_logprobs"))
