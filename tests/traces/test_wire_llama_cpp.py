@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from nilometer.traces import read_traces
@@ -20,4 +21,6 @@ def test_streaming_loses_nothing():
         read_traces(WIRE / f"real_llama_cpp_python_{kind}.jsonl").read_all().to_pylist()[0]
         for kind in ("chat", "stream")
     )
-    assert all(whole[name] == stream[name] for name in ("answer", "chosen_logprobs", "top_logprobs"))
+    assert whole["answer"] == stream["answer"]
+    for name in ("chosen_logprobs", "top_logprobs"):  # NaN where the server lists fewer than 20
+        np.testing.assert_array_equal(whole[name], stream[name])
