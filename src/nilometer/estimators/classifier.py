@@ -39,7 +39,7 @@ class Recipe:
     seed: int = 42
 
 
-def fit_classifier(X: Floats, y: NDArray[np.int64], recipe: Recipe, *, chosen: dict[str, Any] | None = None) -> Any:  # noqa: ANN401
+def fit_classifier(X: Floats, y: NDArray[np.int64], recipe: Recipe, *, chosen: dict[str, Any] | None = None) -> Any:
     """Fit one of the paper's classifiers: scaled features, grid search by ROC-AUC, sigmoid calibration.
 
     Scaler fitted on all rows before the folds, min(5, minority class) folds, grids as published. The forest

@@ -46,7 +46,7 @@ def logit(share: Floats | float) -> Floats:
 
 def _from_logit(value: float) -> float:
     """Undo :func:`logit`, cut to [0, 1]."""
-    from scipy.special import expit  # noqa: PLC0415
+    from scipy.special import expit
 
     return float(np.clip((float(expit(value)) * (_DRAWN + 1) - 0.5) / _DRAWN, 0.0, 1.0))
 
@@ -119,13 +119,13 @@ def prediction_interval(
     >>> round(low, 2), round(high, 2)
     (0.14, 0.86)
     """
-    from scipy.stats import t  # noqa: PLC0415
+    from scipy.stats import t
 
     k = residuals.n_slices
     if k < LEAST_SLICES:
         raise ValueError(f"`residuals` must come from >= {LEAST_SLICES} slices, got {k}.")
     variance = residuals.spread**2 * (1 + 1 / k) + max(float(_noise(estimate, n)) - residuals.noise, 0.0)
-    half = float(t.ppf(0.5 + confidence_level / 2, k - 1)) * np.sqrt(variance) * widen
+    half = float(t.ppf(0.5 + confidence_level / 2, k - 1)) * float(np.sqrt(variance)) * widen
     centre = float(logit(estimate)) + residuals.bias
     return min(_from_logit(centre - half), estimate), max(_from_logit(centre + half), estimate)
 
@@ -143,9 +143,9 @@ def wilson_interval(share: float, n: int, *, confidence_level: float = 0.95) -> 
     >>> round(low, 3), round(high, 3)
     (0.404, 0.596)
     """
-    from scipy.special import ndtri  # noqa: PLC0415
+    from scipy.special import ndtri
 
     z = float(ndtri(0.5 + confidence_level / 2))
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    half = z / (1 + z**2 / n) * float(np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)))
     return max(0.0, centre - half), min(1.0, centre + half)

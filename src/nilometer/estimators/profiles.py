@@ -56,7 +56,9 @@ def as_profiles(X: Any) -> Profiles:
         return X
     if isinstance(X, np.ndarray):
         if X.ndim != 2 or X.shape[1] != len(FEATURE_NAMES):
-            raise ValueError(f"`X` must have shape (n, {len(FEATURE_NAMES)}), the order of FEATURE_NAMES, got {X.shape}.")
+            raise ValueError(
+                f"`X` must have shape (n, {len(FEATURE_NAMES)}), the order of FEATURE_NAMES, got {X.shape}."
+            )
         return Profiles(X.astype(np.float64), FEATURE_NAMES, dict.fromkeys(_PROVENANCE, ()))
     table = _table(X)
     names = tuple(name for name in FEATURE_NAMES if name in table.column_names)

@@ -10,13 +10,24 @@ from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted
 
-from nilometer.errors import IncompatibleModelError, NotEnoughDataError
+from nilometer.errors import NotEnoughDataError
 
 from .accuracy import Threshold, fit_threshold, thresholded_accuracy
 from .classifier import FEATURE_SETS, Recipe, fit_classifier
 from .estimate import Estimate, NotEnoughData, SliceEstimates
 from .intervals import LEAST_SLICES, Residuals, fit_residuals, prediction_interval
 from .profiles import Profiles, as_profiles
+from .reference import (
+    LEAST_LABELS,
+    MOST_WITHOUT_LOGPROBS,
+    check_compatible,
+    check_labels,
+    foreign_models,
+    has_both_kinds,
+    mixed_provenance,
+    varies,
+)
+from .support import fit_support, outside_support
 
 __all__ = ["METHODS", "Sentinel"]
 
@@ -24,7 +35,6 @@ Floats = NDArray[np.float64]
 
 METHODS = ("atc", "pcc", "constant")
 _FALLBACK = "nll_sum"
-_LEAST_LABELS = 10
 _OUTSIDE_WIDENING = 1.5
 
 
@@ -93,7 +103,7 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
     True
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - scikit-learn: every parameter is named in the constructor
         self,
         *,
         method: str = "atc",
@@ -143,20 +153,23 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         labels = np.asarray(y, dtype=np.float64)
         names = np.zeros(len(labels), dtype=int).astype(str) if groups is None else np.asarray(groups).astype(str)
         if not len(profiles) == len(labels) == len(names):
-            raise ValueError(f"`X`, `y` and `groups` must be equally long, got {len(profiles)}, {len(labels)}, {len(names)}.")
+            raise ValueError(
+                f"`X`, `y` and `groups` must be equally long, got {len(profiles)}, {len(labels)}, {len(names)}."
+            )
         given = ~np.isnan(labels)
         self.reference_ = profiles.rows(given)
         self.labels_, self.groups_ = labels[given], names[given]
-        _check_labels(self.labels_)
+        check_labels(self.labels_)
         self.n_labels_ = len(self.labels_)
         self.slices_ = sorted(set(self.groups_))
-        self.notes_ = _mixed(profiles)
+        self.notes_ = mixed_provenance(profiles)
         self._choose_features()
         self._hyperparameters: dict[str, Any] | None = None
         self.rule_ = self._fit_rule(np.ones(self.n_labels_, dtype=bool))
         self._hyperparameters = getattr(self.rule_.classifier, "chosen_", None)
         self._fit_left_out()
-        self._fit_support()
+        scores = [self._support_score(self.reference_.rows(self.groups_ == name)) for name in self.slices_]
+        self.support_ = fit_support(scores)
         return self
 
     def predict_proba(self, X: Any) -> Floats:
@@ -204,10 +217,19 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
     def _estimate_slice(self, name: str, profiles: Profiles, labels: Floats) -> Estimate | NotEnoughData:
         known = labels[~np.isnan(labels)]
         realized = float(known.mean()) if known.size else None
-        seen = {"slice": name, "n": len(profiles), "n_labels": int(known.size), "realized_accuracy": realized}
-        refusal = self._refusal(profiles)
-        if refusal is not None:
-            return NotEnoughData(**seen, reason=refusal[0], needed=refusal[1])
+        seen: dict[str, Any] = {
+            "slice": name,
+            "n": len(profiles),
+            "n_labels": int(known.size),
+            "realized_accuracy": realized,
+        }
+        missing = 1 - float(self._has_score(profiles).mean())
+        if missing > MOST_WITHOUT_LOGPROBS:
+            return NotEnoughData(
+                **seen,
+                reason=f"{missing:.0%} of the responses have no log-probabilities.",
+                needed="Ask the provider for `logprobs`.",
+            )
         rule, residuals = self._without(name)
         if residuals is None:
             k = len(self.slices_) - (name in self.left_out_)
@@ -217,17 +239,18 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
                 needed=f"Label responses of {LEAST_SLICES - k} more slices.",
             )
         accuracy = self._accuracy(profiles, rule)
-        inside, why = self._support(profiles)
+        outside = "" if self.method == "constant" else outside_support(self._support_score(profiles), self.support_)
+        other = foreign_models(profiles, self.reference_)
         low, high = prediction_interval(
             accuracy,
             residuals,
             n=len(profiles),
             confidence_level=self.confidence_level,
-            widen=1.0 if inside else _OUTSIDE_WIDENING,
+            widen=_OUTSIDE_WIDENING if outside else 1.0,
         )
         return Estimate(
             **seen, accuracy=accuracy, low=low, high=high, confidence_level=self.confidence_level,
-            method=self._method_name(), in_support=inside, note=why,
+            method=self._method_name(), in_support=not outside, note="; ".join(filter(None, [outside, other])),
         )  # fmt: skip
 
     def _check_parameters(self) -> None:
@@ -247,24 +270,28 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
             self.classifier_features_ = ()
             if np.isnan(self.reference_.column(self.feature)).all():
                 if _FALLBACK not in self.reference_.names or np.isnan(self.reference_.column(_FALLBACK)).all():
-                    raise NotEnoughDataError(f"no labelled response has the feature {self.feature!r}.", "Record log-probabilities.")
+                    raise NotEnoughDataError(
+                        f"no labelled response has the feature {self.feature!r}.", "Record log-probabilities."
+                    )
                 self.feature_ = _FALLBACK
                 self.notes_.append(f"no response has {self.feature!r}, so {_FALLBACK!r} is used")
             return
         if not names:
             raise ValueError(f"`features` must be 1, 3, 10, 17 or names of features, got {self.features!r}.")
-        useful = [name for name in names if name in self.reference_.names and _varies(self.reference_.column(name))]
+        useful = [name for name in names if name in self.reference_.names and varies(self.reference_.column(name))]
         self.classifier_features_ = tuple(useful)
         self.dropped_features_ = tuple(name for name in names if name not in useful)
         if not useful:
-            raise NotEnoughDataError("every feature of the classifier is constant or unknown.", "Record log-probabilities.")
+            raise NotEnoughDataError(
+                "every feature of the classifier is constant or unknown.", "Record log-probabilities."
+            )
 
     def _fit_rule(self, rows: NDArray[np.bool_]) -> _Rule:
         profiles, labels = self.reference_.rows(rows), self.labels_[rows]
         score_known = self._has_score(profiles)
         without = labels[~score_known]
         overall = float(labels.mean())
-        missing = float(without.mean()) if without.size >= _LEAST_LABELS else overall
+        missing = float(without.mean()) if without.size >= LEAST_LABELS else overall
         if self.method == "constant":
             return _Rule(overall, missing, None, None)
         known, labels = profiles.rows(score_known), labels[score_known]
@@ -292,7 +319,7 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         if self.method == "constant":
             return np.ones(len(profiles), dtype=bool)
         if self.classifier_features_:
-            return ~np.isnan(self._matrix(profiles)).any(axis=1)
+            return np.asarray(~np.isnan(self._matrix(profiles)).any(axis=1))
         return ~np.isnan(profiles.column(self.feature_))
 
     def _p_correct(self, profiles: Profiles, rule: _Rule) -> Floats:
@@ -323,7 +350,7 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         if len(self.slices_) > 1:
             for name in self.slices_:
                 own = self.groups_ == name
-                if not _both_kinds(self.labels_[~own]):
+                if not has_both_kinds(self.labels_[~own]):
                     continue
                 rule = self._fit_rule(~own)
                 estimated = self._accuracy(self.reference_.rows(own), rule)
@@ -347,68 +374,15 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         score = known.column(name) if name in known.names else np.empty(0)
         return score[~np.isnan(score)]
 
-    def _fit_support(self) -> None:
-        medians = [self._support_score(self.reference_.rows(self.groups_ == name)) for name in self.slices_]
-        centres = [float(np.median(score)) for score in medians if score.size]
-        self.support_ = (min(centres), max(centres)) if centres else (-np.inf, np.inf)
-
-    def _support(self, profiles: Profiles) -> tuple[bool, str]:
-        score = self._support_score(profiles)
-        if self.method == "constant" or not score.size:
-            return True, ""
-        low, high = self.support_
-        margin = 0.1 * (high - low)
-        centre = float(np.median(score))
-        if low - margin <= centre <= high + margin:
-            return True, ""
-        side = "above" if centre > high else "below"
-        return False, f"median score {centre:.3g} is {side} every labelled slice; interval widened"
-
-    def _refusal(self, profiles: Profiles) -> tuple[str, str] | None:
-        share = float(self._has_score(profiles).mean())
-        if share < 0.5:
-            return f"{1 - share:.0%} of the responses have no log-probabilities.", "Ask the provider for `logprobs`."
-        return None
-
     def _compatible(self, X: Any) -> Profiles:
         profiles = as_profiles(X)
-        needed = {*self.classifier_features_, *([self.feature_] if self.method == "atc" and self.feature_ != "classifier" else [])}
-        missing = sorted(needed - set(profiles.names))
-        if missing:
-            raise IncompatibleModelError(f"`X` must have the features {', '.join(missing)}. Profile the traces again.")
-        for name in ("k", "logprobs_mode"):
-            fitted, got = self.reference_.provenance[name], profiles.provenance[name]
-            if fitted and got and not set(got) <= set(fitted):
-                raise IncompatibleModelError(
-                    f"`{name}` must be {' or '.join(fitted)} as in the labelled data, got {', '.join(got)}. "
-                    "Fit on traces recorded with the same settings."
-                )
+        needed = {
+            *self.classifier_features_,
+            *([self.feature_] if self.method == "atc" and self.feature_ != "classifier" else []),
+        }
+        check_compatible(profiles, self.reference_, needed)
         return profiles
 
     def _method_name(self) -> str:
-        if self.method == "atc":
-            return f"atc[{self.feature_}]"
-        return "constant" if self.method == "constant" else f"pcc[{self.classifier}]"
-
-
-def _check_labels(labels: Floats) -> None:
-    if labels.size and (labels.min() < 0 or labels.max() > 1):
-        raise ValueError(f"`y` must lie in [0, 1], got {labels.min():g} to {labels.max():g}.")
-    if labels.size < _LEAST_LABELS:
-        raise NotEnoughDataError(f"{labels.size} labels are not enough to fit.", f"Label at least {_LEAST_LABELS} responses.")
-    if not _both_kinds(labels):
-        kind = "correct" if labels.mean() >= 0.5 else "wrong"
-        raise NotEnoughDataError(f"all {labels.size} labels are {kind}.", "Label responses until both kinds occur.")
-
-
-def _both_kinds(labels: Floats) -> bool:
-    return bool(labels.size) and bool(labels.min() < 0.5 <= labels.max())
-
-
-def _varies(values: Floats) -> bool:
-    known = values[~np.isnan(values)]
-    return bool(known.size) and bool(known.min() < known.max())
-
-
-def _mixed(profiles: Profiles) -> list[str]:
-    return [f"labelled data mixes {name}: {', '.join(values)}" for name, values in profiles.provenance.items() if len(values) > 1]
+        names = {"atc": f"atc[{self.feature_}]", "pcc": f"pcc[{self.classifier}]"}
+        return names.get(self.method, self.method)

@@ -33,7 +33,7 @@ def save_sentinel(path: str | Path, sentinel: Sentinel) -> None:
     sklearn.exceptions.NotFittedError
         If the sentinel is not fitted.
     """
-    from sklearn.utils.validation import check_is_fitted  # noqa: PLC0415
+    from sklearn.utils.validation import check_is_fitted
 
     check_is_fitted(sentinel, "rule_")
     reference = sentinel.reference_
@@ -78,9 +78,15 @@ def load_sentinel(path: str | Path) -> Sentinel:
     names = tuple(name for name in table.column_names if not name.startswith("_"))
     values = np.stack([table[name].to_numpy() for name in names], axis=1)
     provenance = {name: tuple(found) for name, found in head["provenance"].items()}
-    parameters = {name: tuple(v) if isinstance(v, list) else v for name, v in head["parameters"].items()}
+    parameters: dict[str, Any] = {
+        name: tuple(v) if isinstance(v, list) else v for name, v in head["parameters"].items()
+    }
     sentinel = Sentinel(**parameters)
-    sentinel.fit(Profiles(values, names, provenance), table["_correct"].to_numpy(), table["_slice"].to_numpy(zero_copy_only=False))
+    sentinel.fit(
+        Profiles(values, names, provenance),
+        table["_correct"].to_numpy(),
+        table["_slice"].to_numpy(zero_copy_only=False),
+    )
     again = sentinel.predict_proba(sentinel.reference_.rows(np.arange(len(head["check"]))))[:, 1]
     if not np.allclose(again, head["check"], atol=1e-6):
         raise IncompatibleModelError(
@@ -96,5 +102,7 @@ def _head(path: str | Path, table: pa.Table) -> dict[str, Any]:
         raise IncompatibleModelError(f"{path}: not a sentinel file. Make one with `nilometer fit`.")
     head: dict[str, Any] = msgspec.json.decode(metadata[_KEY])
     if head["file_version"] > FILE_VERSION:
-        raise IncompatibleModelError(f"{path}: file version must be <= {FILE_VERSION}, got {head['file_version']}. Update nilometer.")
+        raise IncompatibleModelError(
+            f"{path}: file version must be <= {FILE_VERSION}, got {head['file_version']}. Update nilometer."
+        )
     return head

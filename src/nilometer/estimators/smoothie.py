@@ -221,9 +221,7 @@ class Smoothie(BaseEstimator):  # type: ignore[misc]
 
     def _local_errors(self, near: Neighbours) -> Floats:
         if self.distances_ is not None:
-            return np.stack(
-                [triplet_errors(self.distances_.take(rows, axis=2).mean(axis=2)) for rows in near.rows]
-            )
+            return np.stack([triplet_errors(self.distances_.take(rows, axis=2).mean(axis=2)) for rows in near.rows])
         sums, counts = smoothed_sums(self.sums_, self.present_, near, self.agreement_.pairs)
         errors, determined = errors_of_sums(sums, counts, self.agreement_.pairs)
         errors[~determined] = self.errors_
@@ -281,9 +279,7 @@ class Smoothie(BaseEstimator):  # type: ignore[misc]
         if self.n_neighbors is not None and self.n_neighbors < 1:
             raise ValueError(f"`n_neighbors` must be None or >= 1, got {self.n_neighbors}.")
         if self.neighbor_weights not in ("uniform", "kernel"):
-            raise ValueError(
-                f"`neighbor_weights` must be 'uniform' or 'kernel', got {self.neighbor_weights!r}."
-            )
+            raise ValueError(f"`neighbor_weights` must be 'uniform' or 'kernel', got {self.neighbor_weights!r}.")
         if not 0.0 < self.confidence_level < 1.0:
             raise ValueError(f"`confidence_level` must lie in (0, 1), got {self.confidence_level}.")
 

@@ -82,9 +82,7 @@ def find_families(
     fitted = Smoothie().fit(X, models=models)
     names = fitted.models_
     pairs = _model_pairs(names, fitted.errors_, pair_distances(X))
-    relatives = [
-        p for p in pairs if p.shared >= min_shared and p.p_value is not None and p.p_value <= p_limit
-    ]
+    relatives = [p for p in pairs if p.shared >= min_shared and p.p_value is not None and p.p_value <= p_limit]
     families = _families(names, relatives)
     best = names[fitted.best_]
     if not families:
@@ -93,9 +91,7 @@ def find_families(
             reason = "Three models fit any three distances, so dependence cannot be seen."
         return FamilyCheck(pairs, (), best, None, None, reason)
     number = {name: i for i, name in enumerate(names)}
-    exclude = [
-        (number[a], number[b]) for family in families for a in family for b in family if number[a] < number[b]
-    ]
+    exclude = [(number[a], number[b]) for family in families for a in family for b in family if number[a] < number[b]]
     try:
         masked = Smoothie(1, exclude_pairs=exclude).fit(X, models=names)
     except NotEnoughDataError as exc:
@@ -103,9 +99,7 @@ def find_families(
     changed = float(np.mean(masked.routes_ != Smoothie(1).fit(X, models=names).routes_))
     other = names[masked.best_]
     verb = "stays" if other == best else f"becomes {other}"
-    return FamilyCheck(
-        pairs, families, best, other, changed, f"Without comparing relatives the best model {verb}."
-    )
+    return FamilyCheck(pairs, families, best, other, changed, f"Without comparing relatives the best model {verb}.")
 
 
 def _model_pairs(
@@ -124,9 +118,7 @@ def _model_pairs(
             if np.isfinite(error):
                 z = residual / error if error > 0 else 0.0
                 p = min(1.0, float(ndtr(z)) * m * (m - 1) / 2)
-            found.append(
-                ModelPair(names[i], names[j], residual, -residual / expected if expected > 0 else 0.0, p)
-            )
+            found.append(ModelPair(names[i], names[j], residual, -residual / expected if expected > 0 else 0.0, p))
     return tuple(sorted(found, key=lambda pair: -pair.shared))
 
 

@@ -154,9 +154,7 @@ def pair_distances(embeddings: ArrayLike, *, zero_is_missing: bool = False) -> P
     return PairDistances(means, residual, error, n_complete)
 
 
-def answer_embeddings(
-    answers: Sequence[Sequence[Any]], *, same: Callable[[Any], Any] | None = None
-) -> Floats:
+def answer_embeddings(answers: Sequence[Sequence[Any]], *, same: Callable[[Any], Any] | None = None) -> Floats:
     """Vectors whose squared distance is 0 for equal answers of a prompt and 1 for different ones.
 
     They let every function of this module work on discrete answers: labels, numbers, multiple choice.
@@ -187,9 +185,7 @@ def answer_embeddings(
     vectors = np.zeros((len(answers), n_models, n_models))
     for row, given in enumerate(answers):
         if len(given) != n_models:
-            raise ValueError(
-                f"`answers` must have {n_models} entries per row, got {len(given)} in row {row}."
-            )
+            raise ValueError(f"`answers` must have {n_models} entries per row, got {len(given)} in row {row}.")
         seen: dict[Any, int] = {}
         for model, answer in enumerate(given):
             if answer is None or answer == "" or _is_nan(answer):
@@ -213,9 +209,7 @@ def _pair_residuals(distances: Floats) -> Floats:
     return np.asarray(residuals)
 
 
-def _chunks(
-    array: NDArray[Any], *, zero_is_missing: bool
-) -> Iterator[tuple[slice, Floats, NDArray[np.bool_]]]:
+def _chunks(array: NDArray[Any], *, zero_is_missing: bool) -> Iterator[tuple[slice, Floats, NDArray[np.bool_]]]:
     """Float64 copies of a few prompts at a time, missing vectors set to 0, and which outputs are present."""
     step = max(1, CHUNK_VALUES // max(1, array.shape[1] * array.shape[2]))
     for start in range(0, len(array), step):

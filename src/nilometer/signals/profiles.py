@@ -39,7 +39,7 @@ def profile_features(tokens: Ragged) -> dict[str, Floats]:
     given = ~np.isnan(tokens.chosen)
     chosen = tokens if given.all() else tokens.keep(given)
     features = _from_chosen(chosen)
-    listed = ~np.isnan(tokens.top).all(axis=1)
+    listed = np.asarray(~np.isnan(tokens.top).all(axis=1))
     if not listed.any():
         n = len(tokens.lengths)
         return features | {name: np.full(n, np.nan) for name in _LISTED_NAMES}

@@ -103,9 +103,7 @@ def token_signals(chosen: Floats, top: Floats) -> TokenSignals:
     return out
 
 
-def entropy_bounds(
-    chosen: Floats, top: Floats, *, vocabulary_size: int | None = None
-) -> tuple[Floats, Floats]:
+def entropy_bounds(chosen: Floats, top: Floats, *, vocabulary_size: int | None = None) -> tuple[Floats, Floats]:
     r"""Exact bounds on the full-vocabulary entropy of each token, in nats.
 
     .. math:: h - r \log \min(p_k, r) \;\le\; H \;\le\; h - r \log \frac{r}{V - k}

@@ -70,6 +70,4 @@ def _float_lists(rows: Sequence[NDArray[np.float32] | None]) -> pa.ListArray:
     given = [row.ravel() for row in rows if row is not None]
     values = np.concatenate(given) if given else np.empty(0, dtype=np.float32)
     mask = pa.array([row is None for row in rows], type=pa.bool_())
-    return pa.ListArray.from_arrays(
-        pa.array(offsets), pa.array(values.astype(np.float32, copy=False)), mask=mask
-    )
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.astype(np.float32, copy=False)), mask=mask)

@@ -63,7 +63,11 @@ def parse_llama_cpp(line: Line, context: Context) -> Iterator[Trace]:
     settings = line.get("generation_settings") or {}
     flat = [value for _, values, _ in listed for value in values]
     counts = [len(values) for _, values, _ in listed]
-    clean = clean_logprobs([chosen for chosen, _, _ in listed], flat, counts, k=settings.get("n_probs") or context.k) if listed else None
+    clean = (
+        clean_logprobs([chosen for chosen, _, _ in listed], flat, counts, k=settings.get("n_probs") or context.k)
+        if listed
+        else None
+    )
     identity = str(context.trace_id or context.fallback_id)
     yield Trace(
         trace_id=identity,
@@ -122,7 +126,11 @@ def _pairs(chosen: list[Any], listed: list[Any], k: int | None) -> tuple[TokenLo
 
 def _llama_token(token: dict[str, Any]) -> tuple[float | None, list[float | None], str]:
     if "logprob" in token:
-        return token["logprob"], [other.get("logprob") for other in token.get("top_logprobs") or []], token.get("token", "")
+        return (
+            token["logprob"],
+            [other.get("logprob") for other in token.get("top_logprobs") or []],
+            token.get("token", ""),
+        )
     listed = token.get("top_probs") or token.get("probs") or []
     names = [other.get("token", other.get("tok_str", "")) for other in listed]
     values = [_log(other.get("prob")) for other in listed]

@@ -32,17 +32,25 @@ class Format(NamedTuple):
     about: str
 
 
+_CHAT = (
+    "chat completions of OpenAI, vLLM, SGLang, llama.cpp, LiteLLM and compatible servers, whole or streamed; "
+    "also in a batch-output or request/response envelope"
+)
+_COMPLETIONS = "legacy text completions of OpenAI, vLLM, SGLang and llama-cpp-python"
+_RESPONSES = "the OpenAI Responses API, and its streamed events"
+_SPANS = "OpenInference / Phoenix spans, from output.value"
+
 FORMATS: dict[str, Format] = {
     entry.name: entry
     for entry in (
-        Format("openai_chat", is_openai_chat, parse_openai_chat, "chat completions of OpenAI, vLLM, SGLang, llama.cpp, LiteLLM and compatible servers; also in a batch-output or request/response envelope"),
-        Format("openai_completions", is_openai_completions, parse_openai_completions, "legacy text completions of OpenAI, vLLM, SGLang and llama-cpp-python"),
-        Format("openai_responses", is_openai_responses, parse_openai_responses, "the OpenAI Responses API, and its streamed events"),
+        Format("openai_chat", is_openai_chat, parse_openai_chat, _CHAT),
+        Format("openai_completions", is_openai_completions, parse_openai_completions, _COMPLETIONS),
+        Format("openai_responses", is_openai_responses, parse_openai_responses, _RESPONSES),
         Format("sglang", is_sglang, parse_sglang, "SGLang /generate"),
         Format("llama_cpp", is_llama_cpp, parse_llama_cpp, "llama.cpp server /completion, new and old"),
         Format("inspect", is_inspect_sample, parse_inspect_sample, "inspect_ai logs, .eval and JSON"),
-        Format("lm_eval", is_lm_eval, parse_lm_eval, "lm-evaluation-harness sample logs (choice sums only, no tokens)"),
-        Format("openinference", is_openinference, parse_openinference, "OpenInference / Phoenix span exports, from output.value"),
+        Format("lm_eval", is_lm_eval, parse_lm_eval, "lm-evaluation-harness samples (choice sums, no tokens)"),
+        Format("openinference", is_openinference, parse_openinference, _SPANS),
         Format("plain", is_plain, parse_plain, "JSONL with the column names of the trace schema"),
         Format("ollama", is_ollama, parse_ollama, "Ollama /api/chat and /api/generate, not streamed"),
     )

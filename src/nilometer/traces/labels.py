@@ -140,9 +140,7 @@ def read_labels(
     return labels
 
 
-def join_labels(
-    trace_ids: pa.Array | pa.ChunkedArray, labels: pa.Table
-) -> tuple[NDArray[np.float32], LabelReport]:
+def join_labels(trace_ids: pa.Array | pa.ChunkedArray, labels: pa.Table) -> tuple[NDArray[np.float32], LabelReport]:
     """Give every trace its label, NaN where there is none; linear in traces plus labels.
 
     Of several labels for one id the one with the latest ``time`` counts, a label without a time being older

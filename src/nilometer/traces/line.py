@@ -12,7 +12,7 @@ from nilometer.errors import TraceFormatError
 from .batch import Trace
 from .labels import LABEL_COLUMNS, parse_correct
 
-__all__ = ["Context", "Line", "microseconds", "unwrap"]
+__all__ = ["Context", "Line", "microseconds", "prompt_text", "unwrap"]
 
 _TOP: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -37,14 +37,14 @@ class Line:
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
 
-    def get(self, key: str, default: Any = None) -> Any:  # noqa: ANN401
+    def get(self, key: str, default: Any = None) -> Any:
         """Decode the value of one key."""
         value = self._values.get(key, default)
         if isinstance(value, msgspec.Raw):
             return msgspec.json.decode(value)
         return default if value is None else value
 
-    def decode(self, key: str, decoder: "msgspec.json.Decoder[Any]") -> Any:  # noqa: ANN401
+    def decode(self, key: str, decoder: "msgspec.json.Decoder[Any]") -> Any:
         """Decode the value of one key into a typed structure, leaving out what the type does not name."""
         value = self._values[key]
         raw = value if isinstance(value, msgspec.Raw) else msgspec.json.encode(value)
@@ -133,7 +133,10 @@ def _request(context: Context, request: Line | None) -> None:
         return
     body = request.child("body") or request
     context.temperature = _number(body.get("temperature", context.temperature))
-    asked = next((body.get(key) for key in ("top_logprobs", "n_probs", "top_logprobs_num", "logprobs") if body.get(key)), None)
+    asked = next(
+        (body.get(key) for key in ("top_logprobs", "n_probs", "top_logprobs_num", "logprobs") if body.get(key)),
+        None,
+    )
     if isinstance(asked, int) and not isinstance(asked, bool) and asked > 0:
         context.k = asked
     context.prompt = prompt_text(body) or context.prompt
@@ -152,18 +155,21 @@ def prompt_text(body: Line) -> str | None:
     return None
 
 
-def _scalars(values: Any) -> dict[str, str]:  # noqa: ANN401
+def _scalars(values: Any) -> dict[str, str]:
     if not isinstance(values, dict):
         return {}
     plain = {key: value for key, value in values.items() if isinstance(value, str | int | float | bool)}
-    return {str(key): value if isinstance(value, str) else msgspec.json.encode(value).decode() for key, value in plain.items()}
+    return {
+        str(key): value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        for key, value in plain.items()
+    }
 
 
-def _number(value: Any) -> float | None:  # noqa: ANN401
+def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def microseconds(value: Any) -> int | None:  # noqa: ANN401
+def microseconds(value: Any) -> int | None:
     """Read a time given in seconds since 1970 or as an ISO 8601 text; None if it is neither."""
     if isinstance(value, bool) or value is None:
         return None

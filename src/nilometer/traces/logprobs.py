@@ -113,7 +113,7 @@ def _forget_sampled_outside(rows: NDArray[np.float64], chosen: NDArray[np.float6
 
 def _width(rows: NDArray[np.float64], chosen: NDArray[np.float64]) -> int:
     """Longest list, less one if every list of that length ends in the sampled token (k + 1 entries)."""
-    width = rows.shape[1]
+    width: int = rows.shape[1]
     if width < 2 or not rows.shape[0]:
         return width
     full = ~np.isnan(rows[:, -1])

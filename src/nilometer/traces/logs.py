@@ -37,11 +37,16 @@ def parse_inspect_sample(line: Line, context: Context) -> Iterator[Trace]:
         return
     scores = line.get("scores") or {}
     values = [score.get("value") for score in scores.values() if isinstance(score, dict)]
-    context.correct = {"C": 1.0, "I": 0.0, "P": 0.5}.get(values[0]) if values and isinstance(values[0], str) else context.correct
+    context.correct = (
+        {"C": 1.0, "I": 0.0, "P": 0.5}.get(values[0]) if values and isinstance(values[0], str) else context.correct
+    )
     if values and isinstance(values[0], int | float):
         context.correct = parse_correct(values[0])
     context.trace_id = context.trace_id or f"{line.get('id')}/{line.get('epoch')}"
-    choices = [{**choice, "index": i, "finish_reason": choice.get("stop_reason")} for i, choice in enumerate(output.get("choices"))]
+    choices = [
+        {**choice, "index": i, "finish_reason": choice.get("stop_reason")}
+        for i, choice in enumerate(output.get("choices"))
+    ]
     context.prompt = line.get("input") if isinstance(line.get("input"), str) else context.prompt
     context.attributes["target"] = str(line.get("target"))
     head = {"model": output.get("model"), "choices": choices}
@@ -50,7 +55,11 @@ def parse_inspect_sample(line: Line, context: Context) -> Iterator[Trace]:
 
 def is_openinference(line: Line) -> bool:
     """Tell whether the line is a span of an OpenInference (Phoenix) export."""
-    return "attributes.output.value" in line or "output.value" in (line.get("attributes") or {}) or _nested_output(line) is not None
+    return (
+        "attributes.output.value" in line
+        or "output.value" in (line.get("attributes") or {})
+        or _nested_output(line) is not None
+    )
 
 
 def parse_openinference(line: Line, context: Context) -> Iterator[Trace]:
@@ -61,7 +70,25 @@ def parse_openinference(line: Line, context: Context) -> Iterator[Trace]:
         return
     span = line.get("context") or {}
     context.trace_id = context.trace_id or line.get("context.span_id") or span.get("span_id")
-    context.attributes = {key: text for key, text in context.attributes.items() if not key.startswith(("input.", "output.", "llm.", "attributes.", "context.", "span_", "status_", "start_", "end_", "name", "parent"))}
+    context.attributes = {
+        key: text
+        for key, text in context.attributes.items()
+        if not key.startswith(
+            (
+                "input.",
+                "output.",
+                "llm.",
+                "attributes.",
+                "context.",
+                "span_",
+                "status_",
+                "start_",
+                "end_",
+                "name",
+                "parent",
+            )
+        )
+    }
     inner = Line.parse(value.encode())
     if "choices" in inner:
         yield from parse_openai_chat(inner, context)
@@ -86,7 +113,12 @@ def parse_lm_eval(line: Line, context: Context) -> Iterator[Trace]:
     responses = line.get("resps")
     metric = next((line.get(name) for name in ("acc", "exact_match", "acc_norm") if name in line), None)
     identity = str(context.trace_id or f"{line.get('doc_hash') or line.get('doc_id')}/{line.get('filter', 'none')}")
-    trace = Trace(trace_id=identity, prompt_id=str(line.get("doc_id")), provider="lm-evaluation-harness", correct=parse_correct(metric))
+    trace = Trace(
+        trace_id=identity,
+        prompt_id=str(line.get("doc_id")),
+        provider="lm-evaluation-harness",
+        correct=parse_correct(metric),
+    )
     context.attributes = {}
     sums = _choice_sums(responses)
     if sums is None:
@@ -101,7 +133,7 @@ def parse_lm_eval(line: Line, context: Context) -> Iterator[Trace]:
     yield trace
 
 
-def _choice_sums(responses: Any) -> list[float] | None:  # noqa: ANN401
+def _choice_sums(responses: Any) -> list[float] | None:
     try:
         return [float(response[0][0]) for response in responses] if len(responses) > 1 else None
     except (TypeError, ValueError, IndexError):
@@ -115,13 +147,24 @@ def is_plain(line: Line) -> bool:
 
 def parse_plain(line: Line, context: Context) -> Iterator[Trace]:
     """Yield the trace of a line with the schema's column names; ``top_logprobs`` may be nested or flat."""
-    known = {field.name for field in TRACE_SCHEMA} - {"chosen_logprobs", "top_logprobs", "attributes", "trace_id", "time", "correct"}
+    known = {field.name for field in TRACE_SCHEMA} - {
+        "chosen_logprobs",
+        "top_logprobs",
+        "attributes",
+        "trace_id",
+        "time",
+        "correct",
+    }
     values = {key: line.get(key) for key in known if key in line}
     trace = Trace(trace_id=str(line.get("trace_id") or context.fallback_id), **values)
     trace.time = microseconds(line.get("time"))
     trace.correct = next((parse_correct(line.get(name)) for name in LABEL_COLUMNS if name in line), None)
     chosen, top = line.get("chosen_logprobs"), line.get("top_logprobs") or []
-    context.attributes = {key: text for key, text in context.attributes.items() if key not in known | {"chosen_logprobs", "top_logprobs", "time"}}
+    context.attributes = {
+        key: text
+        for key, text in context.attributes.items()
+        if key not in known | {"chosen_logprobs", "top_logprobs", "time"}
+    }
     if chosen is not None:
         rows = top if top and isinstance(top[0], list) else _rows(top, len(chosen))
         flat = [value for row in rows for value in row]
@@ -134,7 +177,9 @@ def parse_plain(line: Line, context: Context) -> Iterator[Trace]:
 def _rows(flat: list[Any], n_tokens: int) -> list[list[Any]]:
     if not n_tokens or len(flat) % n_tokens:
         if flat:
-            raise msgspec.ValidationError(f"`top_logprobs` must hold tokens * k values, got {len(flat)} for {n_tokens} tokens.")
+            raise msgspec.ValidationError(
+                f"`top_logprobs` must hold tokens * k values, got {len(flat)} for {n_tokens} tokens."
+            )
         return []
     k = len(flat) // n_tokens
     return [flat[i * k : (i + 1) * k] for i in range(n_tokens)]

@@ -16,7 +16,7 @@ from nilometer.errors import ConfigError, TraceFormatError
 
 from .batch import Trace, trace_batch
 from .formats import FORMATS, Format
-from .line import Context, Line, unwrap
+from .line import Line, unwrap
 from .openai_chunks import ChunkJoiner, is_chunk
 from .store import read_store
 
@@ -85,7 +85,7 @@ class TraceStream:
 
     def read_all(self) -> pa.Table:
         """Read everything into one table."""
-        from .schema import TRACE_SCHEMA  # noqa: PLC0415
+        from .schema import TRACE_SCHEMA
 
         return pa.Table.from_batches(list(self), schema=TRACE_SCHEMA)
 
@@ -152,7 +152,7 @@ class TraceStream:
 def read_traces(
     paths: str | Path | Sequence[str | Path],
     *,
-    format: str | None = None,  # noqa: A002
+    format: str | None = None,
     strict: bool = False,
     batch_rows: int = 2048,
 ) -> TraceStream:

@@ -20,10 +20,7 @@ _ROW_GROUP_ROWS = 4096
 _ROW_GROUP_VALUES = 16_000_000
 _LEAST_ROWS = 1000
 _DISK_SCHEMA = pa.schema(
-    [
-        pa.field(column.name, pa.list_(pa.float16())) if column.name in _LISTS else column
-        for column in TRACE_SCHEMA
-    ],
+    [pa.field(column.name, pa.list_(pa.float16())) if column.name in _LISTS else column for column in TRACE_SCHEMA],
     metadata=TRACE_SCHEMA.metadata,
 )
 _DICTIONARY = [

@@ -1,0 +1,147 @@
+"""The rules of DESIGN that a machine can check: direction, sizes, names, imports, safety."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).parents[1] / "src" / "nilometer"
+FILES = sorted(SRC.rglob("*.py"))
+STAGES = ["errors", "traces", "signals", "estimators", "decisions", "service", "cli"]
+ALLOWED = {stage: set(STAGES[: i + 1]) for i, stage in enumerate(STAGES)}
+ALLOWED["models"] = {"errors", "traces", "signals", "models"}
+ALLOWED["cli"].add("models")
+ALLOWED["service"].add("models")
+MAX_FILE, MAX_FUNCTION, MAX_NESTING, MAX_PARAMETERS, MAX_POSITIONAL = 400, 40, 3, 6, 3
+HEAVY = {"torch", "transformers", "pandas", "polars", "ray", "starlette", "uvicorn", "gguf", "reasoning_gym"}
+ONLY = {
+    "sklearn": {"estimators"},
+    "altair": {"decisions"},
+    "rich": {"cli", "models"},
+    "typer": {"cli"},
+    "duckdb": {"traces"},
+}
+
+
+def _stage(path):
+    return path.relative_to(SRC).parts[0].removesuffix(".py")
+
+
+def _tree(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _imports(tree, *, top=False):
+    nodes = tree.body if top else ast.walk(tree)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, 0) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or "", node.level
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SRC)))
+def test_imports_point_left_and_through_the_init(path):
+    stage = _stage(path)
+    if stage == "__init__":
+        return
+    for module, level in _imports(_tree(path)):
+        assert level < 2, f"{module}: reach another stage by its full name"
+        if level or not module.startswith("nilometer."):
+            continue
+        parts = module.split(".")
+        assert parts[1] in ALLOWED[stage], f"{stage} must not import {module}"
+        assert len(parts) == 2 or parts[1] == stage, f"import {parts[1]} through its __init__, not {module}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SRC)))
+def test_heavy_packages_are_imported_where_they_are_needed(path):
+    tree, stage = _tree(path), _stage(path)
+    for module, level in _imports(tree, top=True):
+        assert level or module.split(".")[0] not in HEAVY, f"{module} must be imported inside a function"
+    for module, level in _imports(tree):
+        root = module.split(".")[0]
+        assert level or root not in ONLY or stage in ONLY[root], f"{stage} must not import {root}"
+
+
+def _nesting(node, depth=0):
+    deeper = (ast.If, ast.For, ast.While, ast.With, ast.Try)
+    chained = node.orelse if isinstance(node, ast.If) and len(node.orelse) == 1 else []
+    return max(
+        [
+            depth,
+            *(
+                _nesting(child, depth + (isinstance(child, deeper) and child not in chained))
+                for child in ast.iter_child_nodes(node)
+            ),
+        ]
+    )
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SRC)))
+def test_files_and_functions_stay_small(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_FILE
+    for node in ast.walk(_tree(path)):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        documented = ast.get_docstring(node, clean=False)
+        body = node.end_lineno - node.lineno - (documented.count("\n") + 1 if documented else 0)
+        assert body <= MAX_FUNCTION, f"{node.name} has {body} lines"
+        assert _nesting(node) <= MAX_NESTING, f"{node.name} is nested too deeply"
+        if _stage(path) != "cli" and node.name != "__init__":
+            arguments = [a for a in (*node.args.posonlyargs, *node.args.args) if a.arg not in {"self", "cls"}]
+            assert len(arguments) <= MAX_POSITIONAL, f"{node.name} has {len(arguments)} positional parameters"
+            assert len(arguments) + len(node.args.kwonlyargs) <= MAX_PARAMETERS, node.name
+
+
+def _exported(tree):
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        if any(isinstance(target, ast.Name) and target.id == "__all__" for target in targets):
+            return ast.literal_eval(node.value)
+    return None
+
+
+def _order(name):
+    return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SRC)))
+def test_all_is_there_sorted_and_complete(path):
+    if path.name == "__main__.py":
+        return
+    tree = _tree(path)
+    names = _exported(tree)
+    assert names is not None, "a module says what it exports in __all__"
+    assert names == sorted(names, key=_order)
+    kinds = ast.FunctionDef | ast.ClassDef
+    public = {node.name for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")}
+    assert public <= set(names), f"missing from __all__: {sorted(public - set(names))}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SRC)))
+def test_no_file_can_execute_what_it_loads(path):
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = {alias.name for alias in node.names} | {getattr(node, "module", None)}
+            assert not names & {"pickle", "joblib", "dill", "shelve", "marshal"}
+        if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+            assert node.value.value is False
+
+
+def test_import_is_light():
+    heavy = ["sklearn", "altair", "duckdb", "pandas", "torch", "rich", "typer", "scipy", "pyarrow"]
+    code = f"import sys, nilometer; print([m for m in {heavy!r} if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_no_file_is_too_large():
+    root = SRC.parents[1]
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True, check=False)
+    sizes = {
+        name: (root / name).stat().st_size for name in listed.stdout.split("\0") if name and (root / name).exists()
+    }
+    assert {name: size for name, size in sizes.items() if size > 10_000_000} == {}
