@@ -179,7 +179,7 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         accuracy of such responses among the labelled ones.
         """
         check_is_fitted(self, "rule_")
-        p = self._p_correct(self._compatible(X), self.rule_)
+        p = self.p_correct(self._compatible(X), self.rule_)
         return np.stack([1 - p, p], axis=1)
 
     def estimate(self, X: Any, by: Any = None, *, correct: Any = None) -> SliceEstimates:
@@ -299,7 +299,7 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         rule = _Rule(overall, missing, None, model)
         if self.method == "pcc":
             return rule
-        score = self._p_correct(known, rule) if self.feature_ == "classifier" else known.column(self.feature_)
+        score = self.p_correct(known, rule) if self.feature_ == "classifier" else known.column(self.feature_)
         return _Rule(overall, missing, fit_threshold(score, labels), model)
 
     def _fit_model(self, profiles: Profiles, labels: Floats) -> Any:
@@ -322,7 +322,8 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
             return np.asarray(~np.isnan(self._matrix(profiles)).any(axis=1))
         return ~np.isnan(profiles.column(self.feature_))
 
-    def _p_correct(self, profiles: Profiles, rule: _Rule) -> Floats:
+    def p_correct(self, profiles: Profiles, rule: _Rule) -> Floats:
+        """Probability of a correct answer under one of the fitted rules, shape (n,)."""
         known = self._has_score(profiles)
         p = np.where(known, rule.accuracy, rule.accuracy_without_logprobs)
         if rule.classifier is None or not known.any():
@@ -336,10 +337,10 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         if self.method == "constant":
             return rule.accuracy
         if rule.threshold is None:
-            return float(self._p_correct(profiles, rule).mean())
+            return float(self.p_correct(profiles, rule).mean())
         known = self._has_score(profiles)
         rows = profiles.rows(known)
-        score = self._p_correct(rows, rule) if self.feature_ == "classifier" else rows.column(self.feature_)
+        score = self.p_correct(rows, rule) if self.feature_ == "classifier" else rows.column(self.feature_)
         share = known.mean()
         inside = thresholded_accuracy(score, rule.threshold) if known.any() else 0.0
         return float(share * inside + (1 - share) * rule.accuracy_without_logprobs)
