@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nilometer.signals import FEATURE_NAMES, PAPER_FEATURES, Ragged, profile_batch, profile_features, token_signals
+from nilometer.signals import (
+    FEATURE_NAMES,
+    PAPER_FEATURES,
+    Ragged,
+    profile_batch,
+    profile_features,
+    token_signals,
+)
 from nilometer.traces import TRACE_SCHEMA
 
 

@@ -53,7 +53,9 @@ def test_signals_agree_with_plain_python(case):
 def test_bounds_contain_the_true_entropy(case):
     logs, k, _ = case
     true = -(np.exp(logs) * logs).sum(axis=1)
-    low, high = entropy_bounds(logs[:, 0].astype(np.float32), logs[:, :k].astype(np.float32), vocabulary_size=logs.shape[1])
+    low, high = entropy_bounds(
+        logs[:, 0].astype(np.float32), logs[:, :k].astype(np.float32), vocabulary_size=logs.shape[1]
+    )
     assert (low <= true + 1e-4).all()
     assert (high >= true - 1e-4).all()
 

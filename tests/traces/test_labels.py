@@ -10,16 +10,12 @@ from nilometer.errors import TraceFormatError
 from nilometer.traces import LABEL_SCHEMA, LabelReport, join_labels, parse_correct, read_labels
 
 
-@pytest.mark.parametrize(
-    "value", [True, 1, 1.0, "1", "YES", "Correct", "pass", "right", "good", "thumbs up", "👍"]
-)
+@pytest.mark.parametrize("value", [True, 1, 1.0, "1", "YES", "Correct", "pass", "right", "good", "thumbs up", "👍"])
 def test_every_usual_yes_is_one(value):
     assert parse_correct(value) == 1.0
 
 
-@pytest.mark.parametrize(
-    "value", [False, 0, "0", "No", "incorrect", "FAIL", "wrong", "bad", "thumbs-down", "👎"]
-)
+@pytest.mark.parametrize("value", [False, 0, "0", "No", "incorrect", "FAIL", "wrong", "bad", "thumbs-down", "👎"])
 def test_every_usual_no_is_zero(value):
     assert parse_correct(value) == 0.0
 

@@ -42,9 +42,7 @@ def test_quotes_in_a_key_are_safe(table):
 
 
 def test_an_unknown_name_suggests_the_near_one(table):
-    with pytest.raises(
-        ConfigError, match=r"got 'domian'\. Did you mean `domain`\?.*Attributes: domain, it's"
-    ):
+    with pytest.raises(ConfigError, match=r"got 'domian'\. Did you mean `domain`\?.*Attributes: domain, it's"):
         slice_names(table, ["domian"])
 
 

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from nilometer.errors import NilometerError
 
-__all__ = ["app", "main"]
+__all__ = ["LazyVerbs", "app", "main"]
 
 VERBS = ("quickstart", "report", "doctor", "fit", "estimate", "profile", "record")
 """Every verb is a function in the module of its own name, which is imported when it is asked for."""

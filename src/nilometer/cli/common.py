@@ -37,12 +37,8 @@ __all__ = [
 MAX_BAD_SHARE = 0.01
 _SHOWN_BAD_LINES = 20
 
-FilesArgument = Annotated[
-    list[str], typer.Argument(metavar="FILES...", help="Trace or profile files, folders, globs.")
-]
-LabelsOption = Annotated[
-    list[str] | None, typer.Option("--labels", metavar="FILE", help="CSV, JSONL or Parquet.")
-]
+FilesArgument = Annotated[list[str], typer.Argument(metavar="FILES...", help="Trace or profile files, folders, globs.")]
+LabelsOption = Annotated[list[str] | None, typer.Option("--labels", metavar="FILE", help="CSV, JSONL or Parquet.")]
 LabelKeyOption = Annotated[
     str, typer.Option("--label-key", metavar="NAME", help="Column of the labels that holds the id.")
 ]
@@ -50,9 +46,7 @@ ByOption = Annotated[
     list[str] | None,
     typer.Option("--by", metavar="KEYS", help="Slice keys: attributes, columns or SQL, comma-separated."),
 ]
-FormatOption = Annotated[
-    str | None, typer.Option("--format", metavar="NAME", help="Wire format; sniffed by default.")
-]
+FormatOption = Annotated[str | None, typer.Option("--format", metavar="NAME", help="Wire format; sniffed by default.")]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Stop at the first bad line.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
 ConfidenceOption = Annotated[

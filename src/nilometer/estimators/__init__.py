@@ -7,6 +7,7 @@ from .accuracy import Threshold, fit_threshold, thresholded_accuracy
 from .agreement import Agreement, fit_errors, merge_agreements, pair_matrix, update_agreement
 from .estimate import Estimate, NotEnoughData, SliceEstimates
 from .intervals import Residuals, fit_residuals, prediction_interval, wilson_interval
+from .left_out import left_out_probabilities
 from .profiles import Profiles, as_profiles
 from .quality import BestTest, ModelQualities, QualityDifferences
 
@@ -36,6 +37,7 @@ __all__ = [
     "fit_errors",
     "fit_residuals",
     "fit_threshold",
+    "left_out_probabilities",
     "load_sentinel",
     "merge_agreements",
     "pair_matrix",

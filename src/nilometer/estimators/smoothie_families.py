@@ -47,7 +47,8 @@ def find_families(
 
     Without labels, agreeing because both are right and agreeing because both are wrong look the same: the
     check reports what the choice hangs on, it does not say which choice is right. On public data masking
-    relatives helped as often as it hurt.
+    relatives helped as often as it hurt. Pairs are found one after another, each time without the pairs
+    found before; the standard error of a residual is that of the fit with all pairs.
 
     Parameters
     ----------
@@ -81,8 +82,28 @@ def find_families(
     """
     fitted = Smoothie().fit(X, models=models)
     names = fitted.models_
-    pairs = _model_pairs(names, fitted.errors_, pair_distances(X))
-    relatives = [p for p in pairs if p.shared >= min_shared and p.p_value is not None and p.p_value <= p_limit]
+    distances = pair_distances(X)
+    pairs = _model_pairs(names, fitted.errors_, distances)
+    relatives: list[ModelPair] = []
+    rest, errors = pairs, fitted.errors_
+    while True:
+        near = [
+            p
+            for p in rest
+            if p.shared >= min_shared
+            and p.p_value is not None
+            and p.p_value <= p_limit
+            and p[:2] not in {r[:2] for r in relatives}
+        ]
+        if not near:
+            break
+        relatives.append(near[0])
+        dropped = [(names.index(r.first), names.index(r.second)) for r in relatives]
+        try:
+            errors = Smoothie(exclude_pairs=dropped).fit(X, models=names).errors_
+        except NotEnoughDataError:
+            break
+        rest = _model_pairs(names, errors, distances)
     families = _families(names, relatives)
     best = names[fitted.best_]
     if not families:
@@ -111,7 +132,7 @@ def _model_pairs(
     found = []
     for i in range(m):
         for j in range(i + 1, m):
-            residual = float(distances.residuals[i, j])
+            residual = float(distances.means[i, j] - errors[i] - errors[j])
             expected = float(errors[i] + errors[j])
             error = float(distances.residual_standard_errors[i, j])
             p = None
@@ -123,7 +144,7 @@ def _model_pairs(
 
 
 def _families(names: tuple[str, ...], relatives: list[ModelPair]) -> tuple[tuple[str, ...], ...]:
-    """Groups of models connected by pairs of relatives, in the order of ``names``."""
+    """Join models connected by pairs of relatives, in the order of ``names``."""
     leader = {name: name for name in names}
     for pair in relatives:
         old, new = leader[pair.second], leader[pair.first]

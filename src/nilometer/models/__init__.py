@@ -1,3 +1,5 @@
-"""See the package docstring of nilometer."""
+"""Real input: verifiable tasks of graded difficulty for recording a model."""
 
-__all__: list[str] = []
+from .tasks import LEVELS, TASKS, Problem, Task, final_answer, make_problems, verify
+
+__all__ = ["LEVELS", "TASKS", "Problem", "Task", "final_answer", "make_problems", "verify"]

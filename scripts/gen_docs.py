@@ -1,0 +1,79 @@
+"""Write the generated parts of README and docs from the code; with --check, fail if they are out of date.
+
+python scripts/gen_docs.py [--check]
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from nilometer.cli import VERBS
+from nilometer.signals import FEATURES
+from nilometer.traces import FORMATS
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(*arguments: str) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "80", "TERM": "dumb"}
+        command = [sys.executable, "-c", "from nilometer.cli import main; main()", *arguments]
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    return "\n".join(line.rstrip() for line in done.stdout.splitlines()).strip()
+
+
+def between(text: str, name: str, body: str) -> str:
+    start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    head, rest = text.split(start)
+    return f"{head}{start}\n{body}\n{end}{rest.split(end)[1]}"
+
+
+def features() -> str:
+    rows = ["| feature | formula | range | unit | sign | what it is |", "|---|---|---|---|---|---|"]
+    signs = {1: "+", -1: "−", 0: "?"}
+    for f in FEATURES.values():
+        cells = (f"`{f.name}`", f.formula, f"[{f.low:g}, {f.high:g}]", f.unit, signs[f.sign], f.doc)
+        rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
+def formats() -> str:
+    rows = [f"| `{f.name}` | {f.about} |" for f in FORMATS.values()]
+    return "\n".join(["| format | what is read |", "|---|---|", *rows])
+
+
+def help_pages() -> str:
+    parts = []
+    for verb in VERBS:
+        try:
+            parts.append(f"## {verb}\n\n```text\n{run(verb, '--help')}\n```")
+        except subprocess.CalledProcessError:
+            continue
+    return "\n\n".join(parts)
+
+
+def main() -> None:
+    pages = {
+        "README.md": ("quickstart", f"```text\n$ uv run nilometer quickstart\n{run('quickstart')}\n```"),
+        "docs/signals.md": ("features", features()),
+        "docs/formats.md": ("formats", formats()),
+        "docs/cli.md": ("help", help_pages()),
+    }
+    stale = []
+    for name, (marker, body) in pages.items():
+        path = ROOT / name
+        before = path.read_text(encoding="utf-8")
+        after = between(before, marker, body)
+        if before != after:
+            stale.append(name)
+            if "--check" not in sys.argv:
+                path.write_text(after, encoding="utf-8")
+    if stale:
+        print("out of date:" if "--check" in sys.argv else "written:", ", ".join(stale))
+    sys.exit(bool(stale) and "--check" in sys.argv)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""``nilometer estimate``: slice accuracies of unlabelled traces by a saved sentinel."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nilometer.decisions import choose_keys
+from nilometer.estimators import load_sentinel
+from nilometer.traces import slice_names
+
+from .common import ByOption, FilesArgument, FormatOption, JsonOption, split_keys, talk, write_json
+from .inputs import read_inputs
+from .show import show_estimates
+
+__all__ = ["estimate"]
+
+
+def estimate(
+    files: FilesArgument,
+    sentinel: Annotated[Path, typer.Option(help="File made by `nilometer fit`.")],
+    by: ByOption = None,
+    wire_format: FormatOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Estimate the accuracy of every slice with a saved sentinel."""
+    inputs = read_inputs(files, wire_format=wire_format)
+    keys, note = choose_keys(inputs.profiles, split_keys(by))
+    names = slice_names(inputs.profiles, keys).to_pylist()
+    correct = inputs.profiles["correct"].to_numpy()
+    estimates = load_sentinel(sentinel).estimate(inputs.profiles, by=names, correct=correct)
+    if as_json:
+        write_json(estimates.to_dicts())
+    else:
+        show_estimates(estimates)
+    if note:
+        talk(f"{note}.")

@@ -1,0 +1,55 @@
+"""``nilometer fit``: learn a sentinel from labelled traces and save it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nilometer.decisions import choose_keys
+from nilometer.estimators import Sentinel, save_sentinel
+from nilometer.traces import slice_names
+
+from .common import (
+    ByOption,
+    ConfidenceOption,
+    FilesArgument,
+    FormatOption,
+    JsonOption,
+    LabelKeyOption,
+    LabelsOption,
+    split_keys,
+    talk,
+    write_json,
+)
+from .inputs import read_correct, read_inputs
+
+__all__ = ["fit"]
+
+
+def fit(
+    files: FilesArgument,
+    out: Annotated[Path, typer.Option(help="Where the sentinel goes.")],
+    labels: LabelsOption = None,
+    label_key: LabelKeyOption = "trace_id",
+    by: ByOption = None,
+    method: Annotated[str, typer.Option(help="atc, pcc or constant.")] = "atc",
+    feature: Annotated[str, typer.Option(help="Score of atc: a feature, or classifier.")] = "max",
+    confidence_level: ConfidenceOption = 0.95,
+    wire_format: FormatOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit a sentinel on labelled responses, slice by slice, and save it."""
+    inputs = read_inputs(files, wire_format=wire_format)
+    correct = read_correct(inputs.profiles, labels, key=label_key)
+    keys, note = choose_keys(inputs.profiles, split_keys(by))
+    names = slice_names(inputs.profiles, keys).to_pylist()
+    sentinel = Sentinel(method=method, feature=feature, confidence_level=confidence_level)
+    sentinel.fit(inputs.profiles, correct, groups=names)
+    save_sentinel(out, sentinel)
+    if as_json:
+        write_json(
+            {"out": str(out), "n_labels": sentinel.n_labels_, "slices": sentinel.slices_, "notes": sentinel.notes_}
+        )
+    for line in ([note] if note else []) + sentinel.notes_:
+        talk(f"{line}.")
+    talk(f"Fitted on {sentinel.n_labels_:,} labels in {len(sentinel.slices_)} slices. Wrote {out}.")

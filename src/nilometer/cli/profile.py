@@ -1,0 +1,29 @@
+"""``nilometer profile``: one row of features per response, as Parquet."""
+
+from pathlib import Path
+from typing import Annotated
+
+import pyarrow.parquet as pq
+import typer
+
+from nilometer.signals import FEATURE_NAMES
+
+from .common import FilesArgument, FormatOption, JsonOption, StrictOption, talk, write_json
+from .inputs import read_inputs
+
+__all__ = ["profile"]
+
+
+def profile(
+    files: FilesArgument,
+    out: Annotated[Path, typer.Option(help="Parquet file to write.")],
+    wire_format: FormatOption = None,
+    strict: StrictOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Read traces and write their profiles, which every other verb reads as well."""
+    profiles = read_inputs(files, wire_format=wire_format, strict=strict).profiles
+    pq.write_table(profiles, out, compression="zstd")
+    if as_json:
+        write_json({"out": str(out), "n": len(profiles), "features": list(FEATURE_NAMES)})
+    talk(f"Wrote {len(profiles):,} profiles of {len(FEATURE_NAMES)} features to {out}.")

@@ -1,0 +1,58 @@
+"""``nilometer quickstart``: the main job on recorded traces of a real model."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pyarrow as pa
+import typer
+
+from nilometer.decisions import build_report, render_html
+from nilometer.estimators import Estimate, Sentinel
+from nilometer.traces import corpus_path, slice_names
+
+from .common import JsonOption, talk, write_json
+from .inputs import read_inputs
+from .report import examples_of
+from .show import show_estimates
+
+__all__ = ["LABELLED_DOMAINS", "quickstart"]
+
+LABELLED_DOMAINS = ("addition", "gcd", "letter_counting", "modulo", "sorting", "subtraction")
+"""Half of the twelve tasks: every second one in alphabetical order."""
+
+
+def quickstart(
+    out: Annotated[Path, typer.Option(help="Folder for the page.")] = Path("nilometer-quickstart"),
+    as_json: JsonOption = False,
+) -> None:
+    """Estimate held-out tasks of a recorded model from labels on other tasks, beside the truth."""
+    inputs = read_inputs([str(corpus_path("specialist"))])
+    profiles = inputs.profiles
+    keys = ("domain", "level")
+    domains = np.asarray(slice_names(profiles, ["domain"]).to_pylist())
+    names = np.asarray(slice_names(profiles, keys).to_pylist())
+    correct = profiles["correct"].to_numpy()
+    labelled = np.isin(domains, LABELLED_DOMAINS)
+    sentinel = Sentinel().fit(profiles.filter(pa.array(labelled)), correct[labelled], groups=names[labelled])
+    held_out = profiles.filter(pa.array(~labelled))
+    result = build_report(
+        held_out, by=keys, correct=correct[~labelled], sentinel=sentinel,
+        extra={"examples": examples_of(inputs, ("domain",)), "diagnosis": inputs.diagnosis},
+    )  # fmt: skip
+    known = [row for row in result.estimates if isinstance(row, Estimate) and row.realized_accuracy is not None]
+    covered = sum(row.low <= (row.realized_accuracy or 0) <= row.high for row in known)
+    error = float(np.mean([abs(row.accuracy - (row.realized_accuracy or 0)) for row in known]))
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "report.html").write_text(
+        render_html(result, title="nilometer quickstart: held-out tasks"), encoding="utf-8"
+    )
+    if as_json:
+        write_json({**result.to_dict(), "mean_absolute_error": error, "n_covered": covered})
+        return
+    show_estimates(result.estimates, title="Tasks whose labels were not used, slices by task and level")
+    typer.echo(
+        f"Labels from {', '.join(LABELLED_DOMAINS)} only. Mean absolute error {error:.3f};\n"
+        f"{covered} of {len(known)} intervals (nominal 95 %) hold the realised accuracy."
+    )
+    talk(f"Wrote {out / 'report.html'}.")

@@ -1,0 +1,43 @@
+"""Estimates as a table for the terminal."""
+
+from typing import Any
+
+from nilometer.estimators import Estimate, SliceEstimates
+
+from .common import console
+
+__all__ = ["show_estimates", "show_ranking"]
+
+
+def show_estimates(estimates: SliceEstimates, *, title: str | None = None) -> None:
+    """Print one row per slice to standard output."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("slice", overflow="fold")
+    for name in ("n", "estimated", "interval", "realised"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("note", overflow="fold")
+    for row in estimates:
+        realized = "" if row.realized_accuracy is None else f"{row.realized_accuracy:.2f} ({row.n_labels})"
+        if isinstance(row, Estimate):
+            cells = (f"{row.accuracy:.2f}", f"{row.low:.2f} to {row.high:.2f}", realized, row.note)
+        else:
+            cells = ("unknown", "", realized, f"{row.reason} {row.needed}")
+        table.add_row(escape(row.slice), f"{row.n:,}", *map(escape, cells))
+    console().print(table)
+
+
+def show_ranking(ranking: Any) -> None:
+    """Print slices, most unsure first."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, title="uncalibrated, ranking only", title_justify="left")
+    table.add_column("slice", overflow="fold")
+    table.add_column("n", justify="right")
+    table.add_column("mean largest entropy, nats", justify="right")
+    for name, n, value in ranking:
+        table.add_row(escape(name), f"{n:,}", f"{value:.3f}")
+    console().print(table)

@@ -1,0 +1,211 @@
+"""The report as numbers: estimates per slice and what a reader needs to judge them."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from nilometer.errors import MissingLogprobsError
+from nilometer.estimators import Sentinel, SliceEstimates, left_out_probabilities
+from nilometer.traces import attribute_keys, slice_names
+
+__all__ = ["Curve", "Example", "Report", "build_report", "choose_keys"]
+
+_USUAL_KEYS = ("domain", "task", "dataset", "tenant", "route")
+_BINS = 10
+_DECILES = tuple(f"decile_{i}" for i in range(10))
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One line of a chart: name, x and y, with the band y ± half."""
+
+    name: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    half: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One answer with the entropy of each of its tokens, in nats."""
+
+    trace_id: str
+    slice: str
+    prompt: str | None
+    tokens: tuple[str, ...]
+    entropies: tuple[float, ...]
+    correct: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Everything the pages show, as numbers."""
+
+    by: tuple[str, ...]
+    n: int
+    n_labels: int
+    method: str
+    confidence_level: float
+    estimates: SliceEstimates
+    ranking: tuple[tuple[str, int, float], ...] = ()
+    """Without labels and sentinel: slice, responses and mean largest entropy, most unsure first."""
+    entropy_curves: tuple[Curve, ...] = ()
+    calibration: Curve | None = None
+    scores: tuple[Curve, ...] = ()
+    examples: tuple[Example, ...] = ()
+    diagnosis: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "estimates"}
+        plain["entropy_curves"] = [asdict(curve) for curve in self.entropy_curves]
+        plain["scores"] = [asdict(curve) for curve in self.scores]
+        plain["calibration"] = asdict(self.calibration) if self.calibration else None
+        plain["examples"] = [asdict(example) for example in self.examples]
+        return {**plain, "estimates": self.estimates.to_dicts()}
+
+
+def choose_keys(profiles: pa.Table, keys: Sequence[str]) -> tuple[tuple[str, ...], str]:
+    """Slice keys to use and, where none were asked for, a sentence on which were taken."""
+    if keys:
+        return tuple(keys), ""
+    found = attribute_keys(profiles)
+    usual = [key for key in _USUAL_KEYS if key in found][:1] or ["model"]
+    return tuple(usual), f"no --by was given, so slices are by {usual[0]}"
+
+
+def build_report(
+    profiles: pa.Table,
+    *,
+    by: Sequence[str],
+    correct: NDArray[np.float32],
+    sentinel: Sentinel | None = None,
+    confidence_level: float = 0.95,
+    extra: dict[str, Any] | None = None,
+) -> Report:
+    """Estimate the accuracy of every slice and gather what the report shows.
+
+    Parameters
+    ----------
+    profiles
+        From ``profile_traces``.
+    by
+        Slice keys; empty chooses one.
+    correct
+        Shape (n,), labels where known, NaN elsewhere.
+    sentinel
+        A fitted one; None fits the default on the labelled responses. Without labels and sentinel the
+        report holds only a ranking by uncalibrated entropy.
+    confidence_level
+        Coverage of the intervals.
+    extra
+        ``examples`` and ``diagnosis`` to be shown with it.
+
+    Raises
+    ------
+    MissingLogprobsError
+        If no response has log-probabilities.
+    NotEnoughDataError
+        If the labels do not allow a fit.
+    """
+    if np.isnan(profiles["nll_sum"].to_numpy()).all() and np.isnan(profiles["max"].to_numpy()).all():
+        raise MissingLogprobsError(
+            f"none of the {len(profiles):,} responses has log-probabilities. "
+            "Ask the provider for them (`logprobs=true, top_logprobs=20`); `nilometer doctor` says more."
+        )
+    keys, note = choose_keys(profiles, by)
+    names = np.asarray(slice_names(profiles, keys).to_pylist())
+    notes = [note] if note else []
+    n_labels = int((~np.isnan(correct)).sum())
+    shared: dict[str, Any] = {"by": keys, "n": len(profiles), "n_labels": n_labels, **(extra or {})}
+    if sentinel is None and not n_labels:
+        notes.append("no labels and no --sentinel: slices are ranked by entropy, uncalibrated; give --labels")
+        return Report(
+            **shared, method="uncalibrated ranking", confidence_level=confidence_level,
+            estimates=SliceEstimates([]), ranking=_ranking(profiles, names), notes=tuple(notes),
+        )  # fmt: skip
+    fitted = sentinel
+    if fitted is None:
+        fitted = Sentinel(confidence_level=confidence_level).fit(profiles, correct, groups=names)
+    return Report(
+        **shared,
+        method=f"atc[{fitted.feature_}]" if fitted.method == "atc" else fitted.method,
+        confidence_level=fitted.confidence_level,
+        estimates=fitted.estimate(profiles, by=names, correct=correct),
+        entropy_curves=_entropy_curves(profiles, correct),
+        calibration=_calibration(fitted),
+        scores=_scores(profiles, correct),
+        notes=(*notes, *fitted.notes_, *_assumptions(fitted)),
+    )
+
+
+def _assumptions(sentinel: Sentinel) -> tuple[str, ...]:
+    return (
+        f"fitted on {sentinel.n_labels_:,} labels in {len(sentinel.slices_)} slices; a labelled slice is estimated "
+        "without its own labels",
+        "an interval holds if the slice is exchangeable with the labelled ones; answers that are wrong with "
+        "confidence are not seen by log-probabilities",
+    )
+
+
+def _ranking(profiles: pa.Table, names: NDArray[np.str_]) -> tuple[tuple[str, int, float], ...]:
+    values = profiles["max"].to_numpy()
+    values = profiles["nll_max"].to_numpy() if np.isnan(values).all() else values
+    rows = []
+    for name in np.unique(names):
+        own = values[names == name]
+        known = own[~np.isnan(own)]
+        rows.append((str(name), int(own.size), float(known.mean()) if known.size else float("inf")))
+    return tuple(sorted(rows, key=lambda row: -row[2]))
+
+
+def _groups(correct: NDArray[np.float32]) -> dict[str, NDArray[np.bool_]]:
+    if np.isnan(correct).all():
+        return {"all answers": np.ones(len(correct), dtype=bool)}
+    return {"correct": correct >= 0.5, "wrong": correct < 0.5}
+
+
+def _entropy_curves(profiles: pa.Table, correct: NDArray[np.float32]) -> tuple[Curve, ...]:
+    matrix = np.stack([profiles[name].to_numpy() for name in _DECILES], axis=1).astype(np.float64)
+    curves = []
+    for name, rows in _groups(correct).items():
+        own = matrix[rows]
+        own = own[~np.isnan(own).any(axis=1)]
+        if len(own) > 1:
+            half = 1.96 * own.std(axis=0, ddof=1) / np.sqrt(len(own))
+            x = tuple((i + 0.5) / 10 for i in range(10))
+            curves.append(Curve(name, x, tuple(own.mean(axis=0).tolist()), tuple(half.tolist())))
+    return tuple(curves)
+
+
+def _calibration(sentinel: Sentinel) -> Curve | None:
+    probabilities, labels = left_out_probabilities(sentinel)
+    if not probabilities.size:
+        return None
+    edges = np.unique(np.quantile(probabilities, np.linspace(0, 1, _BINS + 1)))
+    place = np.clip(np.searchsorted(edges, probabilities, side="right") - 1, 0, max(len(edges) - 2, 0))
+    bins = [place == i for i in np.unique(place)]
+    x = tuple(float(probabilities[own].mean()) for own in bins)
+    y = tuple(float(labels[own].mean()) for own in bins)
+    half = tuple(float(1.96 * np.sqrt(m * (1 - m) / own.sum())) for m, own in zip(y, bins, strict=True))
+    return Curve("leave-one-slice-out", x, y, half)
+
+
+def _scores(profiles: pa.Table, correct: NDArray[np.float32]) -> tuple[Curve, ...]:
+    values = profiles["max"].to_numpy().astype(np.float64)
+    known = values[~np.isnan(values)]
+    if not known.size or known.min() == known.max():
+        return ()
+    edges = np.linspace(0, float(known.max()), 25)
+    centres = tuple(((edges[1:] + edges[:-1]) / 2).tolist())
+    curves = []
+    for name, rows in _groups(correct).items():
+        own = values[rows & ~np.isnan(values)]
+        if own.size:
+            curves.append(Curve(name, centres, tuple((np.histogram(own, edges)[0] / own.size).tolist())))
+    return tuple(curves)

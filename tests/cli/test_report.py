@@ -1,0 +1,115 @@
+import json
+
+import pytest
+
+from nilometer.cli import main
+from nilometer.traces import corpus_path
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as caught:
+        main([str(argument) for argument in arguments])
+    out = capsys.readouterr()
+    return caught.value.code, out.out, out.err
+
+
+def _line(i, *, correct=None, logprob=-0.1):
+    token = {
+        "token": "4",
+        "logprob": logprob,
+        "top_logprobs": [{"token": "4", "logprob": logprob}, {"token": "5", "logprob": -3.0}],
+    }
+    choice = {"index": 0, "message": {"content": "4"}, "finish_reason": "stop", "logprobs": {"content": [token]}}
+    line = {"id": f"r{i}", "model": "m", "choices": [choice], "metadata": {"domain": "ab"[i % 2]}}
+    return json.dumps(line if correct is None else {**line, "correct": correct})
+
+
+def test_report_of_recorded_traces_writes_a_page(capsys, tmp_path):
+    page = tmp_path / "report.html"
+    code, out, err = run(capsys, "report", corpus_path("smollm2"), "--by", "domain", "--out", page)
+    assert code == 0, err
+    assert "estimated" in out
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("<!doctype html>")
+    assert "<svg" in text
+    assert "http" not in text.split("<svg")[0]
+
+
+def test_gate_falls_with_exit_3(capsys):
+    code, _, err = run(capsys, "report", corpus_path("specialist"), "--by", "domain", "--fail-under", "0.9")
+    assert code == 3
+    assert "Below 0.9" in err
+
+
+def test_json_is_one_document(capsys):
+    code, out, _ = run(capsys, "report", corpus_path("smollm2"), "--by", "domain", "--json")
+    assert code == 0
+    assert json.loads(out)["by"] == ["domain"]
+
+
+def test_without_labels_slices_are_only_ranked(capsys, tmp_path):
+    file = tmp_path / "t.jsonl"
+    file.write_text("\n".join(_line(i) for i in range(20)))
+    code, out, _ = run(capsys, "report", file, "--by", "domain")
+    assert code == 0
+    assert "uncalibrated" in out
+
+
+def test_fit_then_estimate_and_profile(capsys, tmp_path):
+    saved, profiles = tmp_path / "s.nilo", tmp_path / "p.parquet"
+    assert run(capsys, "fit", corpus_path("specialist"), "--by", "domain", "--out", saved)[0] == 0
+    assert run(capsys, "profile", corpus_path("specialist"), "--out", profiles)[0] == 0
+    code, out, _ = run(capsys, "estimate", profiles, "--sentinel", saved, "--by", "domain", "--json")
+    assert code == 0
+    assert len(json.loads(out)) == 12
+
+
+def test_labels_of_one_kind_exit_2(capsys, tmp_path):
+    file = tmp_path / "t.jsonl"
+    file.write_text("\n".join(_line(i, correct=True) for i in range(20)))
+    code, _, err = run(capsys, "report", file, "--by", "domain")
+    assert code == 2
+    assert "all 20 labels are correct" in err
+
+
+def test_labels_that_match_nothing_are_named(capsys, tmp_path):
+    file, labels = tmp_path / "t.jsonl", tmp_path / "l.csv"
+    file.write_text("\n".join(_line(i) for i in range(20)))
+    labels.write_text("trace_id,correct\nzz,1\n")
+    code, _, err = run(capsys, "report", file, "--labels", labels, "--by", "domain")
+    assert code == 0
+    assert "1 labels match none, for example zz" in err
+
+
+def test_file_without_logprobs_exits_2(capsys, tmp_path):
+    file = tmp_path / "t.jsonl"
+    file.write_text('{"id": "a", "choices": [{"message": {"content": "4"}, "finish_reason": "stop"}]}\n')
+    code, _, err = run(capsys, "report", file)
+    assert code == 2
+    assert "log-probabilities" in err
+
+
+@pytest.mark.parametrize("content", ["", "not json\n", '{"id": "a", "choices": [{"mess'])
+def test_unreadable_file_exits_2_with_its_name(capsys, tmp_path, content):
+    file = tmp_path / "t.jsonl"
+    file.write_text(content)
+    code, _, err = run(capsys, "report", file)
+    assert code == 2
+    assert "t.jsonl" in err
+
+
+def test_empty_folder_exits_2(capsys, tmp_path):
+    assert run(capsys, "report", tmp_path)[0] == 2
+
+
+def test_unknown_key_exits_2_with_a_hint(capsys):
+    code, _, err = run(capsys, "report", corpus_path("smollm2"), "--by", "domian")
+    assert code == 2
+    assert "domain" in err
+
+
+def test_quickstart_runs(capsys, tmp_path):
+    code, out, _ = run(capsys, "quickstart", "--out", tmp_path)
+    assert code == 0
+    assert "hold the realised accuracy" in out
+    assert (tmp_path / "report.html").stat().st_size > 10_000

@@ -1,0 +1,152 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+from sklearn.base import clone
+
+from nilometer.errors import IncompatibleModelError, NotEnoughDataError
+from nilometer.estimators import (
+    Estimate,
+    NotEnoughData,
+    Residuals,
+    Sentinel,
+    fit_residuals,
+    fit_threshold,
+    load_sentinel,
+    prediction_interval,
+    save_sentinel,
+    thresholded_accuracy,
+)
+
+
+def _traffic(n_slices=6, n=60, seed=0):
+    rng = np.random.default_rng(seed)
+    hardness = np.repeat(np.linspace(0.2, 1.2, n_slices), n)
+    entropy = rng.gamma(2.0, hardness)
+    table = pa.table({"max": entropy, "se_sum": 2 * entropy, "nll_sum": entropy + rng.random(len(entropy))})
+    return table, (rng.random(len(entropy)) < np.exp(-entropy)).astype(float), np.round(hardness, 3).astype(str)
+
+
+@pytest.mark.parametrize("digits", [1, 12])
+def test_threshold_reproduces_the_labelled_accuracy_also_with_ties(digits):
+    rng = np.random.default_rng(1)
+    score = np.round(rng.random(200), digits)
+    correct = (rng.random(200) < score).astype(float)
+    assert thresholded_accuracy(score, fit_threshold(score, correct)) == pytest.approx(correct.mean())
+
+
+def test_threshold_by_hand():
+    threshold = fit_threshold(np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 1.0, 0.0, 0.0]))
+    assert threshold.sign == -1
+    assert thresholded_accuracy(np.array([0.5, 2.5, 5.0, 6.0]), threshold) == 0.5
+
+
+def test_threshold_refuses_nan():
+    with pytest.raises(ValueError, match="`score` must hold at least one number and no NaN"):
+        fit_threshold(np.array([np.nan]), np.array([1.0]))
+
+
+def test_prediction_interval_covers_a_new_slice():
+    rng = np.random.default_rng(2)
+    hits, trials, k, n = 0, 600, 8, 200
+    for _ in range(trials):
+        estimated = rng.uniform(0.2, 0.8, k + 1)
+        true = 1 / (1 + np.exp(-(np.log(estimated / (1 - estimated)) + rng.normal(0.2, 0.5, k + 1))))
+        realized = rng.binomial(n, true) / n
+        residuals = fit_residuals(estimated[:k], realized[:k], np.full(k, n))
+        low, high = prediction_interval(estimated[k], residuals, n=n, confidence_level=0.9)
+        hits += low <= realized[k] <= high
+    # binomial standard error of .9 in 600 trials is .012
+    assert 0.86 <= hits / trials <= 0.94
+
+
+def test_interval_holds_its_estimate_and_grows_with_the_level():
+    residuals = Residuals(6, 1.5, 0.4, 0.01)
+    narrow = prediction_interval(0.3, residuals, n=100, confidence_level=0.5)
+    wide = prediction_interval(0.3, residuals, n=100, confidence_level=0.99)
+    assert narrow[0] <= 0.3 <= narrow[1]
+    assert wide[1] >= narrow[1]
+
+
+def test_interval_needs_enough_slices():
+    with pytest.raises(ValueError, match="`residuals` must come from >= 4 slices, got 3"):
+        prediction_interval(0.5, Residuals(3, 0.0, 0.5, 0.01), n=10)
+
+
+def test_labelled_slice_is_estimated_without_its_own_labels():
+    X, y, groups = _traffic()
+    changed = np.where(groups == "0.2", 1 - y, y)
+    first = Sentinel().fit(X, y, groups=groups).estimate(X, groups)[0]
+    second = Sentinel().fit(X, changed, groups=groups).estimate(X, groups)[0]
+    assert first.slice == "0.2"
+    assert first.accuracy == second.accuracy
+
+
+def test_estimates_follow_difficulty():
+    X, y, groups = _traffic()
+    accuracies = [e.accuracy for e in Sentinel().fit(X, y, groups=groups).estimate(X, groups)]
+    assert np.corrcoef(accuracies, np.arange(6))[0, 1] < -0.9
+
+
+@pytest.mark.parametrize(
+    "parameters", [{}, {"method": "constant"}, {"method": "pcc", "classifier": "logistic", "features": 3}]
+)
+def test_saved_sentinel_gives_the_same_estimates(tmp_path, parameters):
+    X, y, groups = _traffic()
+    sentinel = Sentinel(**parameters).fit(X, y, groups=groups)
+    save_sentinel(tmp_path / "s.nilo", sentinel)
+    assert load_sentinel(tmp_path / "s.nilo").estimate(X) == sentinel.estimate(X)
+
+
+def test_clone_keeps_the_parameters():
+    assert clone(Sentinel.paper(random_state=7)).get_params() == Sentinel.paper(random_state=7).get_params()
+
+
+def test_one_slice_gives_no_interval():
+    X, y, _ = _traffic()
+    estimate = Sentinel().fit(X, y).estimate(X)[0]
+    assert isinstance(estimate, NotEnoughData)
+    assert "4 other labelled slices" in estimate.reason
+
+
+def test_slice_outside_the_labelled_ones_is_marked():
+    X, y, groups = _traffic()
+    strange = Sentinel().fit(X, y, groups=groups).estimate(pa.table({"max": np.full(50, 40.0)}))[0]
+    assert isinstance(strange, Estimate)
+    assert not strange.in_support
+    assert "above every labelled slice" in strange.note
+
+
+def test_slice_without_logprobs_is_unknown():
+    X, y, groups = _traffic()
+    row = Sentinel().fit(X, y, groups=groups).estimate(pa.table({"max": np.full(5, np.nan)}))[0]
+    assert isinstance(row, NotEnoughData)
+    assert "have no log-probabilities" in row.reason
+
+
+def test_data_without_alternatives_falls_back_to_the_answer_probability():
+    X, y, groups = _traffic()
+    X = X.set_column(0, "max", pa.array(np.full(len(y), np.nan)))
+    sentinel = Sentinel().fit(X, y, groups=groups)
+    assert sentinel.feature_ == "nll_sum"
+
+
+def test_labels_of_one_kind_are_refused():
+    X, y, groups = _traffic()
+    with pytest.raises(NotEnoughDataError, match="all 360 labels are correct"):
+        Sentinel().fit(X, np.ones_like(y), groups=groups)
+
+
+def test_few_labels_are_refused():
+    X, y, _ = _traffic()
+    y[5:] = np.nan
+    with pytest.raises(NotEnoughDataError, match="5 labels are not enough"):
+        Sentinel().fit(X, y)
+
+
+def test_another_k_is_refused():
+    X, y, groups = _traffic()
+    twenty = X.append_column("k", pa.array(np.full(len(y), 20)))
+    five = X.append_column("k", pa.array(np.full(len(y), 5)))
+    sentinel = Sentinel().fit(twenty, y, groups=groups)
+    with pytest.raises(IncompatibleModelError, match="`k` must be 20"):
+        sentinel.estimate(five)
