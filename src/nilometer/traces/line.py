@@ -100,7 +100,7 @@ def unwrap(line: Line, fallback_id: str) -> tuple[Line, Context]:
     inner = line
     for key in _RESPONSE_KEYS:
         child = inner.child(key)
-        if child is not None and not any(own in inner for own in ("choices", "meta_info", "done")):
+        if child is not None and not any(own in inner for own in ("choices", "meta_info", "done", "epoch")):
             _note(context, inner, skip={key})
             inner = child.child("body") or child
             break
