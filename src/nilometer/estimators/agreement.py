@@ -171,7 +171,7 @@ def fit_errors(state: Agreement) -> tuple[Floats, Floats]:
     return errors, inverse @ meat @ inverse * n / (n - 1)
 
 
-def errors_covariance(errors: Floats, distances: tuple[Floats, Bools], pairs: Bools, groups: ArrayLike) -> Floats:
+def errors_covariance(errors: Floats, distances: tuple[Floats, Bools], *, pairs: Bools, groups: ArrayLike) -> Floats:
     """Covariance of the estimated errors when prompts of one group are not independent.
 
     Parameters

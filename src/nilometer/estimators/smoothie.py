@@ -217,12 +217,12 @@ class Smoothie(BaseEstimator):  # type: ignore[misc]
         fitted = getattr(self, "prompts_", None)
         if self.n_neighbors is None or fitted is None:
             raise ValueError("`neighbours` needs `n_neighbors` and a fit with `prompts`.")
-        return find_neighbours(fitted, prompts, self.n_neighbors, self.neighbor_weights)
+        return find_neighbours(fitted, prompts, k=self.n_neighbors, weighting=self.neighbor_weights)
 
     def _local_errors(self, near: Neighbours) -> Floats:
         if self.distances_ is not None:
             return np.stack([triplet_errors(self.distances_.take(rows, axis=2).mean(axis=2)) for rows in near.rows])
-        sums, counts = smoothed_sums(self.sums_, self.present_, near, self.agreement_.pairs)
+        sums, counts = smoothed_sums(self.sums_, self.present_, near, pairs=self.agreement_.pairs)
         errors, determined = errors_of_sums(sums, counts, self.agreement_.pairs)
         errors[~determined] = self.errors_
         return errors
@@ -254,7 +254,7 @@ class Smoothie(BaseEstimator):  # type: ignore[misc]
 
     def _cluster(self, groups: ArrayLike) -> None:
         table = (self.sums_, self.present_)
-        covariance = errors_covariance(self.errors_, table, self.agreement_.pairs, groups)
+        covariance = errors_covariance(self.errors_, table, pairs=self.agreement_.pairs, groups=groups)
         n_groups = len(np.unique(np.asarray(groups)))
         self.qualities_ = ModelQualities(
             self.models_, self.errors_, covariance, len(self.sums_), n_groups, self.confidence_level

@@ -84,26 +84,7 @@ def find_families(
     names = fitted.models_
     distances = pair_distances(X)
     pairs = _model_pairs(names, fitted.errors_, distances)
-    relatives: list[ModelPair] = []
-    rest, errors = pairs, fitted.errors_
-    while True:
-        near = [
-            p
-            for p in rest
-            if p.shared >= min_shared
-            and p.p_value is not None
-            and p.p_value <= p_limit
-            and p[:2] not in {r[:2] for r in relatives}
-        ]
-        if not near:
-            break
-        relatives.append(near[0])
-        dropped = [(names.index(r.first), names.index(r.second)) for r in relatives]
-        try:
-            errors = Smoothie(exclude_pairs=dropped).fit(X, models=names).errors_
-        except NotEnoughDataError:
-            break
-        rest = _model_pairs(names, errors, distances)
+    relatives = _relatives(X, fitted, distances, min_shared=min_shared, p_limit=p_limit)
     families = _families(names, relatives)
     best = names[fitted.best_]
     if not families:
@@ -121,6 +102,34 @@ def find_families(
     other = names[masked.best_]
     verb = "stays" if other == best else f"becomes {other}"
     return FamilyCheck(pairs, families, best, other, changed, f"Without comparing relatives the best model {verb}.")
+
+
+def _relatives(
+    X: ArrayLike, fitted: Smoothie, distances: PairDistances, *, min_shared: float, p_limit: float
+) -> list[ModelPair]:
+    """Take the closest pair out of the fit until none is left, since it biases the others' residuals."""
+    names = fitted.models_
+    found: list[ModelPair] = []
+    pairs = _model_pairs(names, fitted.errors_, distances)
+    while True:
+        taken = {pair[:2] for pair in found}
+        near = [
+            pair
+            for pair in pairs
+            if pair[:2] not in taken
+            and pair.shared >= min_shared
+            and pair.p_value is not None
+            and pair.p_value <= p_limit
+        ]
+        if not near:
+            return found
+        found.append(near[0])
+        exclude = [(names.index(pair.first), names.index(pair.second)) for pair in found]
+        try:
+            errors = Smoothie(exclude_pairs=exclude).fit(X, models=names).errors_
+        except NotEnoughDataError:
+            return found
+        pairs = _model_pairs(names, errors, distances)
 
 
 def _model_pairs(

@@ -21,7 +21,7 @@ class Neighbours(NamedTuple):
     """(prompts, k), summing to 1 per prompt."""
 
 
-def find_neighbours(fitted: Floats, prompts: ArrayLike, k: int, weighting: str) -> Neighbours:
+def find_neighbours(fitted: Floats, prompts: ArrayLike, *, k: int, weighting: str) -> Neighbours:
     """Find the k nearest fitted prompts by Euclidean distance, exactly.
 
     Raises
@@ -43,7 +43,7 @@ def find_neighbours(fitted: Floats, prompts: ArrayLike, k: int, weighting: str) 
 
 
 def smoothed_sums(
-    sums: Floats, present: NDArray[np.bool_], near: Neighbours, pairs: NDArray[np.bool_]
+    sums: Floats, present: NDArray[np.bool_], near: Neighbours, *, pairs: NDArray[np.bool_]
 ) -> tuple[Floats, Floats | None]:
     """Distance sums averaged over neighbours, and how often both of a pair are present.
 
