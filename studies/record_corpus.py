@@ -20,6 +20,13 @@ from nilometer.models import TASKS, Problem, make_problems, verify
 from nilometer.traces import TRACE_SCHEMA, read_traces, write_traces
 
 RECORDED = tuple(TASKS)[:12]
+TRAINED_LEVELS = (1, 2, 3)
+PROMPTS = 100
+
+
+def recorded_problems(task: str, level: int) -> list[Problem]:
+    """Return the problems that every recording asks, the same for all models."""
+    return make_problems(task, level, PROMPTS, rng=np.random.default_rng([777, list(TASKS).index(task), level]))
 
 
 def options() -> argparse.Namespace:
@@ -29,11 +36,11 @@ def options() -> argparse.Namespace:
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--style", default="user", choices=["user", "chat", "fewshot"])
     parser.add_argument("--tasks", default=",".join(RECORDED))
-    parser.add_argument("--levels", default="1,2,3,4,5")
-    parser.add_argument("--n", type=int, default=100)
+    parser.add_argument("--levels", default="1,2,3,4,5,6")
+    parser.add_argument("--n", type=int, default=PROMPTS)
     parser.add_argument("--samples", type=int, default=0)
     parser.add_argument("--temperature", type=float, default=1.0)
-    parser.add_argument("--max-new", type=int, default=48)
+    parser.add_argument("--max-new", type=int, default=96)
     parser.add_argument("--batch", type=int, default=100)
     parser.add_argument("--k", type=int, default=20)
     parser.add_argument("--merge", type=Path, help="write all parts of --out into this file and stop")
@@ -108,7 +115,7 @@ class Recorder:
         answer = self.tokenizer.decode(ids, skip_special_tokens=True).strip()
         prompt_id = f"{problem.task}-{problem.level}-{j}"
         attributes = {
-            "domain": problem.task, "level": str(problem.level), "suite": "basic", "gold": problem.gold,
+            "domain": problem.task, "level": problem.level, "suite": "basic", "gold": problem.gold,
             "decoding": "sampled" if asked.samples else "greedy",
         }  # fmt: skip
         return {
@@ -123,8 +130,9 @@ class Recorder:
 
     def record(self, task: str, level: int) -> list[dict]:
         asked, number = self.asked, list(TASKS).index(task)
-        problems = make_problems(task, level, asked.n, rng=np.random.default_rng([777, number, level]))
-        shots = make_problems(task, level, 4, rng=np.random.default_rng([99, number, level]))
+        problems = recorded_problems(task, level)[: asked.n]
+        prompts = {problem.prompt for problem in recorded_problems(task, level)}
+        shots = make_problems(task, level, 4, rng=np.random.default_rng([99, number, level]), exclude=prompts)
         jobs = [(j, problem, s) for j, problem in enumerate(problems) for s in range(max(1, asked.samples))]
         generator = torch.Generator().manual_seed(1000 * number + level) if asked.samples else None
         rows = []
