@@ -77,8 +77,8 @@ def test_labels_that_match_nothing_are_named(capsys, tmp_path):
     file.write_text("\n".join(_line(i) for i in range(20)))
     labels.write_text("trace_id,correct\nzz,1\n")
     code, _, err = run(capsys, "report", file, "--labels", labels, "--by", "domain")
-    assert code == 0
-    assert "1 labels match none, for example zz" in err
+    assert code == 2
+    assert "none of the 1 labels matches a response: labels have ids like zz" in err
 
 
 def test_file_without_logprobs_exits_2(capsys, tmp_path):

@@ -162,7 +162,7 @@ def test_llama_cpp_linear_probabilities_become_logarithms(tmp_path):
     assert math.isnan(row["top_logprobs"][1])
 
 
-@pytest.mark.parametrize("sentinel", [-9999.0, -3.4e38, None])
+@pytest.mark.parametrize("sentinel", [-9999.0, -3.4e38, None, "-inf", -math.inf, math.nan])
 def test_values_below_the_cut_off_are_unknown(tmp_path, sentinel):
     row, _ = _one(tmp_path, _chat([_token(sentinel, top=((" 5", -0.1), (" 6", sentinel)))]))
     assert math.isnan(row["chosen_logprobs"][0])
@@ -196,7 +196,8 @@ def test_tool_call_empty_and_truncated_answers_are_kept(tmp_path):
     table, report = _read(tmp_path, call, empty, cut)
     assert report.n_bad == 0
     assert table["finish_reason"].to_pylist() == ["tool_calls", "stop", "length"]
-    assert table["chosen_logprobs"].is_null().to_pylist() == [True, True, False]
+    assert table["chosen_logprobs"].is_null().to_pylist() == [True, False, False]
+    assert table["n_tokens"].to_pylist() == [None, 0, 1]
     assert report.n_duplicates == 2
 
 
@@ -230,3 +231,98 @@ def test_zstd_is_read_as_it_is(tmp_path):
 def test_unknown_format_lists_the_known_ones():
     with pytest.raises(ConfigError, match="`format` must be one of openai_chat"):
         read_traces(".", format="openai")
+
+
+def test_streamed_text_completions_are_joined(tmp_path):
+    def chunk(text, value, reason=None):
+        logprobs = {"tokens": [text], "token_logprobs": [value], "top_logprobs": [{text: value}]}
+        choice = {"index": 0, "text": text, "logprobs": logprobs, "finish_reason": reason}
+        return {"id": "c", "object": "text_completion", "model": "m", "choices": [choice]}
+
+    row, found = _one(tmp_path, chunk("4", -0.1), chunk("2", -0.2, "stop"))
+    assert (row["answer"], found) == ("42", "openai_text_chunks")
+    assert row["chosen_logprobs"] == pytest.approx([-0.1, -0.2])
+
+
+def test_streamed_ollama_parts_are_joined(tmp_path):
+    def part(text, value, **more):
+        message = {"role": "assistant", "content": text}
+        return {"model": "m", "created_at": "2025-11-01T10:00:00Z", "message": message, "done": False,
+                "logprobs": [_token(value)], **more}  # fmt: skip
+
+    end = part("", -0.3, done=True, done_reason="stop", eval_count=3)
+    row, _ = _one(tmp_path, part("4", -0.1), part("2", -0.2), end)
+    assert (row["answer"], row["finish_reason"], row["n_tokens"]) == ("42", "stop", 3)
+    assert row["chosen_logprobs"] == pytest.approx([-0.1, -0.2, -0.3])
+
+
+def test_litellm_entry_keeps_its_id_time_and_request_and_no_bookkeeping(tmp_path):
+    entry = {
+        "id": "lite-1", "trace_id": "whole-conversation", "call_type": "acompletion", "stream": False,
+        "response_cost": 0.01, "status": "success", "startTime": 1700000000.5, "endTime": 1700000001.5,
+        "model": "gpt", "model_group": "small", "custom_llm_provider": "openai", "end_user": "u1",
+        "metadata": {"tenant": "t1", "requester_metadata": None}, "prompt_tokens": 3, "cache_hit": False,
+        "messages": [{"role": "user", "content": "2+2?"}],
+        "model_parameters": {"temperature": 0.3, "top_logprobs": 2, "logprobs": True}, "response": CHAT,
+    }  # fmt: skip
+    row, _ = _one(tmp_path, entry)
+    assert (row["trace_id"], row["prompt"], row["provider"]) == ("lite-1", "2+2?", "openai")
+    assert row["temperature"] == pytest.approx(0.3)
+    assert dict(row["attributes"]) == {"model_group": "small", "end_user": "u1", "tenant": "t1"}
+
+
+def test_openinference_span_keeps_its_settings_and_other_spans_are_counted(tmp_path):
+    span = {"context": {"span_id": "s"}, "attributes": {
+        "output.value": json.dumps(CHAT), "llm.invocation_parameters": json.dumps({"temperature": 0.7, "top_logprobs": 2})}}  # fmt: skip
+    other = {"context": {"span_id": "t"}, "attributes": {"output.value": "a retrieved text"}}
+    table, report = _read(tmp_path, span, other)
+    assert table["temperature"].to_pylist() == pytest.approx([0.7])
+    assert report.n_skipped == 1
+
+
+@pytest.mark.parametrize(("temperature", "mode"), [(None, "unknown"), (0.0, "raw"), (0.7, "processed")])
+def test_sglang_logprobs_are_after_temperature_unless_greedy(tmp_path, temperature, mode):
+    row, _ = _one(tmp_path, {"request": {"temperature": temperature}, "response": LISTED["sglang"]})
+    assert row["logprobs_mode"] == mode
+
+
+def test_a_label_word_that_is_no_verdict_is_an_attribute(tmp_path):
+    row, _ = _one(tmp_path, {**CHAT, "label": "entailment"})
+    assert dict(row["attributes"]) == {"label": "entailment"}
+    _, report = _read(tmp_path, {**CHAT, "correct": "entailment"})
+    assert report.n_bad == 1
+
+
+def test_responses_fields_of_the_request_are_no_attributes(tmp_path):
+    line = {**LISTED["openai_responses"], "top_logprobs": 2, "tool_choice": "auto", "metadata": {"tenant": "t1"}}
+    assert dict(_one(tmp_path, line)[0]["attributes"]) == {"tenant": "t1"}
+
+
+def test_invalid_utf8_is_a_bad_line(tmp_path):
+    file = tmp_path / "t.jsonl"
+    good = json.dumps(CHAT).encode()
+    file.write_bytes(good + b"\n" + good.replace(b'"content": "4"', b'"content": "\xff\xfe"') + b"\n")
+    stream = read_traces(file)
+    assert len(stream.read_all()) == 1
+    assert "t.jsonl:2: `choices` has an unexpected shape" in stream.report.bad_lines[0]
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"), [(b"", "is empty"), (b" \n\n", "is blank"), (b"PK\x03\x04 no archive", "is damaged"),
+                         (gzip.compress(b"{}" * 1000)[:20], "is damaged"), (b"[1, 2", "not a JSON document")],
+)  # fmt: skip
+def test_unreadable_file_is_named_with_its_fault(tmp_path, data, reason):
+    file = tmp_path / "t.jsonl"
+    file.write_bytes(data)
+    with pytest.raises(TraceFormatError, match=rf"t\.jsonl: .*{reason}"):
+        read_traces(file).read_all()
+
+
+def test_globs_and_nested_folders_are_expanded_once(tmp_path):
+    (tmp_path / "a").mkdir()
+    for name in ("a/1.jsonl", "2.jsonl"):
+        (tmp_path / name).write_text(json.dumps(CHAT))
+    assert len(read_traces(tmp_path).read_all()) == 2
+    assert len(read_traces([str(tmp_path / "*.jsonl"), tmp_path / "2.jsonl"]).read_all()) == 1
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        read_traces(tmp_path / "*.csv")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nilometer.errors import ConfigError, TraceFormatError
+from nilometer.traces import expand_paths
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -113,26 +114,14 @@ def expand_files(patterns: list[str]) -> list[Path]:
     Raises
     ------
     ConfigError
-        If a pattern names nothing, or a folder holds no file.
+        If a pattern names nothing.
+    TraceFormatError
+        If a folder holds no file.
     """
-    found: dict[Path, None] = {}
-    for pattern in patterns:
-        path = Path(pattern).expanduser()
-        if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
-            if not inside:
-                raise ConfigError(f"{pattern}: the folder holds no file.")
-            found.update(dict.fromkeys(inside))
-        elif path.exists():
-            found[path] = None
-        else:
-            anchor = Path(path.anchor or ".")
-            relative = str(path.relative_to(anchor)) if path.anchor else str(path)
-            matches = sorted(anchor.glob(relative)) if any(c in pattern for c in "*?[") else []
-            if not matches:
-                raise ConfigError(f"{pattern}: no such file.")
-            found.update(dict.fromkeys(m for m in matches if m.is_file()))
-    return list(found)
+    try:
+        return expand_paths(patterns)
+    except FileNotFoundError as exc:
+        raise ConfigError(str(exc)) from exc
 
 
 def check_bad_lines(read: Any) -> None:
@@ -145,6 +134,8 @@ def check_bad_lines(read: Any) -> None:
     """
     for line in read.bad_lines[:_SHOWN_BAD_LINES]:
         talk(line)
+    if read.n_skipped:
+        talk(f"{read.n_skipped:,} lines hold no response (other spans, events of a stream) and were skipped.")
     hidden = read.n_bad - min(len(read.bad_lines), _SHOWN_BAD_LINES)
     if hidden > 0:
         talk(f"… and {hidden:,} more bad lines.")

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from nilometer.errors import TraceFormatError
+from nilometer.errors import ConfigError, TraceFormatError
 from nilometer.signals import FEATURE_NAMES, profile_batch, ragged_from_batch, token_entropy
 from nilometer.traces import LabelReport, diagnose, join_labels, read_labels, read_traces
 
@@ -65,7 +65,13 @@ def read_inputs(files: list[str], *, wire_format: str | None = None, strict: boo
 
 
 def read_correct(profiles: pa.Table, labels: list[str] | None, *, key: str) -> NDArray[np.float32]:
-    """Labels of every profile: those in the traces, and over them those of label files. Says what did not match."""
+    """Labels of every profile: those in the traces, and over them those of label files. Says what did not match.
+
+    Raises
+    ------
+    ConfigError
+        If there are labels and none matches a response.
+    """
     inline: NDArray[np.float32] = profiles["correct"].to_numpy().astype(np.float32)
     if not labels:
         return inline
@@ -75,6 +81,12 @@ def read_correct(profiles: pa.Table, labels: list[str] | None, *, key: str) -> N
         talk(line)
     ids = profiles["prompt_id" if key == "prompt_id" else "trace_id"]
     joined, matched = join_labels(ids, table)
+    if not matched.n_matched:
+        raise ConfigError(
+            f"none of the {matched.n_labels:,} labels matches a response: labels have ids like "
+            f"{', '.join(matched.unmatched[:2])}, responses like {', '.join(map(str, ids[:2].to_pylist()))}. "
+            "Name the label column that holds the id with --label-key."
+        )
     talk(f"{matched.n_matched:,} of {matched.n_labels:,} labels match a response.")
     if matched.n_unmatched:
         talk(f"{matched.n_unmatched:,} labels match none, for example {', '.join(matched.unmatched)}.")

@@ -10,12 +10,13 @@ __all__ = ["LEVELS", "TASKS", "Draft", "Task"]
 
 LEVELS = (1, 2, 3, 4, 5, 6)
 
-_WORDS = (
-    "apple bread chair dance eagle flame grape house ivory jelly knife lemon mango night ocean piano queen river "
-    "stone table uncle voice water yacht zebra cloud dream earth fruit glass heart index joker light money north "
-    "olive paper quiet radio sugar tiger urban value wheel youth beach candy devil elbow fence ghost honey image "
-    "judge label metal nurse onion pearl robot salad truck virus whale arrow basin cabin diary event floor giant "
-    "hotel jeans karma lunch magic novel opera plant ruler snake tooth vapor wagon acorn brick crown donor error"
+_WORDS = (  # noqa: SIM905 - one word a line reads worse
+    "apple bread chair dance eagle flame grape house ivory jelly knife lemon mango night ocean piano queen "
+    "river stone table uncle voice water yacht zebra cloud dream earth fruit glass heart index joker light "
+    "money north olive paper quiet radio sugar tiger urban value wheel youth beach candy devil elbow fence "
+    "ghost honey image judge label metal nurse onion pearl robot salad truck virus whale arrow basin cabin "
+    "diary event floor giant hotel jeans karma lunch magic novel opera plant ruler snake tooth vapor wagon "
+    "acorn brick crown donor error"
 ).split()
 
 

@@ -5,9 +5,11 @@ from .corpus import corpus_names, corpus_path
 from .doctor import Diagnosis, Finding, ModelDiagnosis, SliceCoverage, diagnose
 from .formats import FORMATS, Format
 from .labels import LabelReport, join_labels, parse_correct, read_labels
+from .objects import traces_from_generate, traces_from_vllm
 from .reader import FileReport, ReadReport, TraceStream, read_traces
 from .schema import FORMAT_VERSION, LABEL_SCHEMA, TRACE_SCHEMA
 from .slices import attribute_keys, slice_names
+from .sources import expand_paths
 from .store import write_traces
 
 __all__ = [
@@ -29,11 +31,14 @@ __all__ = [
     "corpus_names",
     "corpus_path",
     "diagnose",
+    "expand_paths",
     "join_labels",
     "parse_correct",
     "read_labels",
     "read_traces",
     "slice_names",
     "trace_batch",
+    "traces_from_generate",
+    "traces_from_vllm",
     "write_traces",
 ]

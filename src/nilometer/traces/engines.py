@@ -29,6 +29,7 @@ def is_sglang(line: Line) -> bool:
 def parse_sglang(line: Line, context: Context) -> Iterator[Trace]:
     """Yield the trace of one /generate answer; its log-probabilities are after temperature unless greedy."""
     meta = line.get("meta_info")
+    temperature = context.temperature
     chosen = meta.get("output_token_logprobs") or []
     listed = meta.get("output_top_logprobs") or [[] for _ in chosen]
     clean, texts = _pairs(chosen, listed, context.k)
@@ -39,6 +40,7 @@ def parse_sglang(line: Line, context: Context) -> Iterator[Trace]:
         prompt_id=identity,
         model=line.get("model"),
         provider="sglang",
+        logprobs_mode="unknown" if temperature is None else "raw" if temperature == 0 else "processed",
         finish_reason=reason.get("type") if isinstance(reason, dict) else reason,
         n_tokens=len(chosen) or meta.get("completion_tokens"),
         k=clean.top.shape[1] if clean else context.k,
@@ -93,10 +95,12 @@ def is_ollama(line: Line) -> bool:
 
 
 def parse_ollama(line: Line, context: Context) -> Iterator[Trace]:
-    """Yield the trace of one whole answer (``"stream": false``)."""
+    """Yield the trace of one whole answer; the parts of a streamed one are joined before.
+
+    Builds that copy a linear probability into ``logprob`` give positive values, which are refused.
+    """
     message = line.get("message") or {}
-    tokens = line.get("logprobs") or []
-    parsed = chat_logprobs(msgspec.convert({"content": tokens}, ChatLogprobs), context.k)
+    parsed = chat_logprobs(msgspec.convert({"content": line.get("logprobs")}, ChatLogprobs), context.k)
     identity = str(context.trace_id or context.fallback_id)
     yield Trace(
         trace_id=identity,

@@ -36,7 +36,7 @@ _CHAT = (
     "chat completions of OpenAI, vLLM, SGLang, llama.cpp, LiteLLM and compatible servers, whole or streamed; "
     "also in a batch-output or request/response envelope"
 )
-_COMPLETIONS = "legacy text completions of OpenAI, vLLM, SGLang and llama-cpp-python"
+_COMPLETIONS = "legacy text completions of OpenAI, vLLM, SGLang and llama-cpp-python, whole or streamed"
 _RESPONSES = "the OpenAI Responses API, and its streamed events"
 _SPANS = "OpenInference / Phoenix spans, from output.value"
 
@@ -52,7 +52,7 @@ FORMATS: dict[str, Format] = {
         Format("lm_eval", is_lm_eval, parse_lm_eval, "lm-evaluation-harness samples (choice sums, no tokens)"),
         Format("openinference", is_openinference, parse_openinference, _SPANS),
         Format("plain", is_plain, parse_plain, "JSONL with the column names of the trace schema"),
-        Format("ollama", is_ollama, parse_ollama, "Ollama /api/chat and /api/generate, not streamed"),
+        Format("ollama", is_ollama, parse_ollama, "Ollama /api/chat and /api/generate, whole or streamed"),
     )
 }  # fmt: skip
 """Tried in this order; the first that matches is taken."""

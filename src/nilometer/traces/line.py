@@ -1,5 +1,6 @@
 """One JSON object of a trace file, decoded key by key on demand, and what its envelope says about it."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from .labels import LABEL_COLUMNS, parse_correct
 
 __all__ = ["Context", "Line", "microseconds", "prompt_text", "unwrap"]
 
+_OBJECTS: msgspec.json.Decoder[list[dict[str, msgspec.Raw]]] = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _TOP: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -22,14 +24,18 @@ class Line:
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._values = values
+        self._first_keys: dict[str, frozenset[str]] = {}
 
     @classmethod
     def parse(cls, data: bytes | msgspec.Raw) -> "Line":
         """Read the keys of a JSON object."""
         try:
             return cls(_TOP.decode(data))
-        except msgspec.DecodeError as exc:
-            raise TraceFormatError(f"not a JSON object ({exc}).") from exc
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+            lenient = _with_literals(bytes(data))
+            if lenient is None:
+                raise TraceFormatError(f"not a JSON object ({exc}).") from exc
+            return cls(lenient)
 
     def __contains__(self, key: str) -> bool:
         return key in self._values
@@ -50,8 +56,17 @@ class Line:
         raw = value if isinstance(value, msgspec.Raw) else msgspec.json.encode(value)
         try:
             return decoder.decode(raw)
-        except msgspec.DecodeError as exc:
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             raise TraceFormatError(f"`{key}` has an unexpected shape ({exc}).") from exc
+
+    def keys_of_first(self, key: str) -> frozenset[str]:
+        """Return the keys of the first object in the list under a key; none if it is no list of objects.
+
+        Every reader of choices asks for it, so the values are skipped, not decoded, and the answer is kept.
+        """
+        if key not in self._first_keys:
+            self._first_keys[key] = _keys_of_first(self._values.get(key))
+        return self._first_keys[key]
 
     def child(self, key: str) -> "Line | None":
         """Return the object under a key, None if it is no object."""
@@ -59,6 +74,27 @@ class Line:
         if isinstance(value, msgspec.Raw):
             return Line.parse(value) if bytes(value).lstrip()[:1] == b"{" else None
         return Line(value) if isinstance(value, dict) else None
+
+
+def _with_literals(data: bytes) -> dict[str, Any] | None:
+    """Read what Python's json module writes and JSON has not: NaN and Infinity."""
+    if b"Infinity" not in data and b"NaN" not in data:
+        return None
+    try:
+        value = json.loads(data)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _keys_of_first(value: Any) -> frozenset[str]:
+    if isinstance(value, msgspec.Raw):
+        try:
+            value = _OBJECTS.decode(value)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return frozenset()
+    first = value[0] if isinstance(value, list) and value else None
+    return frozenset(first) if isinstance(first, dict) else frozenset()
 
 
 @dataclass(slots=True)
@@ -70,11 +106,15 @@ class Context:
     temperature: float | None = None
     prompt: str | None = None
     trace_id: str | None = None
+    time: int | None = None
+    provider: str | None = None
     correct: float | None = None
     attributes: dict[str, str] = field(default_factory=dict)
 
     def complete(self, trace: Trace) -> Trace:
         """Fill what the response itself did not say."""
+        trace.time = self.time if trace.time is None else trace.time
+        trace.provider = trace.provider or self.provider
         trace.temperature = self.temperature if trace.temperature is None else trace.temperature
         trace.prompt = self.prompt if trace.prompt is None else trace.prompt
         trace.correct = self.correct if trace.correct is None else trace.correct
@@ -82,6 +122,7 @@ class Context:
         return trace
 
 
+_SURE_LABELS = ("correct", "is_correct")
 _RESPONSE_KEYS = ("response", "response_body", "completion", "output")
 _REQUEST_KEYS = ("request", "request_body", "kwargs", "model_parameters", "optional_params", "body", "params")
 _META_KEYS = ("metadata", "attributes", "tags", "extra")
@@ -91,12 +132,16 @@ _OWN = {
     "temperature", "top_p", "trace_id", "prompt_id", "request_id", "custom_id", "provider", "tokens_predicted",
     "output_text", "total_duration", "eval_count", "eval_duration", "load_duration", "thinking", "messages",
     "prompt_eval_count", "prompt_eval_duration", "generation_settings", "id_slot", "tokens_cached", "truncated",
+    "top_logprobs", "tool_choice", "parallel_tool_calls", "max_output_tokens", "store", "background", "truncation",
+    "max_tool_calls", "prompt_cache_key", "safety_identifier", "instructions", "previous_response_id",
 }  # fmt: skip
 
 
 def unwrap(line: Line, fallback_id: str) -> tuple[Line, Context]:
     """Take a response out of its envelope (a request beside it, a batch body, metadata) and keep what that says."""
     context = Context(fallback_id)
+    if "call_type" in line and "model_parameters" in line:
+        return _litellm(line, context)
     inner = line
     for key in _RESPONSE_KEYS:
         child = inner.child(key)
@@ -108,6 +153,21 @@ def unwrap(line: Line, fallback_id: str) -> tuple[Line, Context]:
     return inner, context
 
 
+def _litellm(line: Line, context: Context) -> tuple[Line, Context]:
+    """Take apart LiteLLM's standard logging payload; its bookkeeping (costs, counts, keys) is no slice."""
+    context.trace_id = line.get("id")
+    context.time = microseconds(line.get("startTime"))
+    context.provider = line.get("custom_llm_provider")
+    context.prompt = prompt_text(line)
+    _request(context, line.child("model_parameters"))
+    own = {name: line.get(name) for name in ("model_group", "end_user") if line.get(name)}
+    context.attributes.update(_scalars(own) | _scalars(line.get("metadata")))
+    response = line.child("response")
+    if response is None:
+        raise TraceFormatError("a LiteLLM entry without a `response` object holds no answer.")
+    return response, context
+
+
 def _note(context: Context, line: Line, skip: set[str]) -> None:
     for key in line:
         if key in skip or key in {"choices", "completion_probabilities", "meta_info"}:
@@ -117,7 +177,7 @@ def _note(context: Context, line: Line, skip: set[str]) -> None:
         elif key in _META_KEYS:
             context.attributes.update(_scalars(line.get(key)))
         elif key in LABEL_COLUMNS and context.correct is None:
-            context.correct = parse_correct(line.get(key))
+            _verdict(context, key, line.get(key))
         elif key in {"trace_id", "custom_id"}:
             context.trace_id = str(line.get(key))
         elif key in {"prompt", "question"} and isinstance(line.get(key), str):
@@ -126,6 +186,16 @@ def _note(context: Context, line: Line, skip: set[str]) -> None:
             context.temperature = _number(line.get(key))
         elif key not in _OWN:
             context.attributes.update(_scalars({key: line.get(key)}))
+
+
+def _verdict(context: Context, key: str, value: Any) -> None:
+    """Take an inline label; a word under a name that often means something else stays an attribute."""
+    try:
+        context.correct = parse_correct(value)
+    except TraceFormatError:
+        if key in _SURE_LABELS:
+            raise
+        context.attributes.update(_scalars({key: value}))
 
 
 def _request(context: Context, request: Line | None) -> None:

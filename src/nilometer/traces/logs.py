@@ -69,6 +69,13 @@ def parse_openinference(line: Line, context: Context) -> Iterator[Trace]:
     if not isinstance(value, str) or not value.lstrip().startswith("{"):
         return
     span = line.get("context") or {}
+    asked = attributes.get("llm.invocation_parameters") or line.get("attributes.llm.invocation_parameters")
+    asked = asked or (attributes.get("llm") or {}).get("invocation_parameters")
+    settings = msgspec.json.decode(asked) if isinstance(asked, str) else asked or {}
+    if isinstance(settings.get("temperature"), int | float):
+        context.temperature = float(settings["temperature"])
+    if isinstance(settings.get("top_logprobs"), int):
+        context.k = settings["top_logprobs"]
     context.trace_id = context.trace_id or line.get("context.span_id") or span.get("span_id")
     context.attributes = {
         key: text

@@ -11,13 +11,13 @@ from .logprobs import TokenLogprobs, clean_logprobs
 __all__ = ["ChatLogprobs", "chat_logprobs", "is_openai_chat", "parse_openai_chat"]
 
 
-class _Alternative(msgspec.Struct):
-    logprob: float | None = None
+class _Alternative(msgspec.Struct, gc=False):
+    logprob: float | str | None = None
 
 
-class _Token(msgspec.Struct):
+class _Token(msgspec.Struct, gc=False):
     token: str = ""
-    logprob: float | None = None
+    logprob: float | str | None = None
     top_logprobs: list[_Alternative] | None = None
 
 
@@ -46,8 +46,7 @@ _CHOICES: msgspec.json.Decoder[list[_Choice]] = msgspec.json.Decoder(list[_Choic
 
 def is_openai_chat(line: Line) -> bool:
     """Tell whether the line is a chat completion."""
-    choices = line.get("choices")
-    return isinstance(choices, list) and bool(choices) and isinstance(choices[0], dict) and "message" in choices[0]
+    return "message" in line.keys_of_first("choices")
 
 
 def parse_openai_chat(line: Line, context: Context) -> Iterator[Trace]:
@@ -78,14 +77,20 @@ def parse_openai_chat(line: Line, context: Context) -> Iterator[Trace]:
 
 
 def chat_logprobs(logprobs: ChatLogprobs | None, k: int | None) -> tuple[TokenLogprobs, list[str]] | None:
-    """Return clean log-probabilities and token texts of a ``logprobs`` object, None if it holds no token."""
+    """Return clean log-probabilities and token texts of a ``logprobs`` object, None if it lists no tokens at all.
+
+    Tokens of the reasoning come before those of the answer, as the model wrote them. An empty list of tokens
+    is an empty answer, not a missing one.
+    """
     if logprobs is None:
         return None
-    listed = [*(logprobs.reasoning_content or ()), *(logprobs.content or logprobs.refusal or ())]
-    if not listed:
+    parts = [logprobs.reasoning_content, logprobs.content or logprobs.refusal or logprobs.content]
+    if all(part is None for part in parts):
         return None
-    alternatives = [other.logprob for token in listed for other in token.top_logprobs or ()]
-    counts = [len(token.top_logprobs or ()) for token in listed]
+    listed = [token for part in parts for token in part or ()]
+    rows = [token.top_logprobs or () for token in listed]
+    alternatives = [other.logprob for row in rows for other in row]
+    counts = [len(row) for row in rows]
     clean = clean_logprobs([token.logprob for token in listed], alternatives, counts, k=k, sampled_first=True)
     return clean, [token.token for token in listed]
 

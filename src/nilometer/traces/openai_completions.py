@@ -11,8 +11,7 @@ __all__ = ["is_openai_completions", "parse_openai_completions"]
 
 def is_openai_completions(line: Line) -> bool:
     """Tell whether the line is a text completion."""
-    choices = line.get("choices")
-    return isinstance(choices, list) and bool(choices) and isinstance(choices[0], dict) and "text" in choices[0]
+    return "text" in line.keys_of_first("choices")
 
 
 def parse_openai_completions(line: Line, context: Context) -> Iterator[Trace]:

@@ -31,7 +31,8 @@ def parse_openai_responses(line: Line, context: Context) -> Iterator[Trace]:
         if item.get("type", "message") == "message"
         for part in item.get("content") or []
     ]
-    tokens = [token for part in parts for token in part.get("logprobs") or []]
+    listed = [part["logprobs"] for part in parts if part.get("logprobs") is not None]
+    tokens = [token for logprobs in listed for token in logprobs] if listed else None
     parsed = chat_logprobs(msgspec.convert({"content": tokens}, ChatLogprobs), context.k or line.get("top_logprobs"))
     usage = line.get("usage") or {}
     incomplete = (line.get("incomplete_details") or {}).get("reason")

@@ -1,13 +1,8 @@
 """Reading trace files of any known format as a stream of Arrow batches."""
 
-import contextlib
-import gzip
-import io
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 import pyarrow as pa
@@ -17,13 +12,23 @@ from nilometer.errors import ConfigError, TraceFormatError
 from .batch import Trace, trace_batch
 from .formats import FORMATS, Format
 from .line import Line, unwrap
-from .openai_chunks import ChunkJoiner, is_chunk
+from .sources import expand_paths, json_objects
 from .store import read_store
+from .streams import joiners
 
 __all__ = ["FileReport", "ReadReport", "TraceStream", "read_traces"]
 
 _KEPT_BAD_LINES = 100
 _BATCH_VALUES = 4_000_000
+_NOT_THE_SHAPE = (
+    TraceFormatError,
+    msgspec.MsgspecError,
+    TypeError,
+    AttributeError,
+    KeyError,
+    IndexError,
+    UnicodeDecodeError,
+)
 
 
 @dataclass(slots=True)
@@ -34,6 +39,8 @@ class FileReport:
     format: str = "unknown"
     n_traces: int = 0
     n_bad: int = 0
+    n_skipped: int = 0
+    """Lines that hold no response: spans of other kinds, events of a stream."""
 
 
 @dataclass(slots=True)
@@ -55,6 +62,11 @@ class ReadReport:
     def n_bad(self) -> int:
         """Lines that could not be read."""
         return sum(file.n_bad for file in self.files)
+
+    @property
+    def n_skipped(self) -> int:
+        """Lines that hold no response: spans of other kinds, events of a stream."""
+        return sum(file.n_skipped for file in self.files)
 
     @property
     def bad_share(self) -> float:
@@ -96,18 +108,13 @@ class TraceStream:
         self.report.n_duplicates += batch.num_rows - (len(self._seen) - before)
 
     def _file(self, path: Path, report: FileReport) -> Iterator[pa.RecordBatch]:
-        if path.stat().st_size == 0:
-            raise TraceFormatError(f"{path}: the file is empty.")
         with path.open("rb") as file:
-            magic = file.read(4)
-        if magic == b"PAR1":
+            is_store = file.read(4) == b"PAR1"
+        if is_store:
             report.format = "nilometer"
             yield from read_store(path, batch_rows=self._batch_rows)
-        elif magic == b"PK\x03\x04":
-            yield from self._batches(_zip_lines(path), report)
         else:
-            with _decompressed(path, magic) as stream:
-                yield from self._batches(_json_lines(path, stream), report)
+            yield from self._batches(json_objects(path), report)
 
     def _batches(self, lines: Iterator[tuple[int, bytes]], report: FileReport) -> Iterator[pa.RecordBatch]:
         waiting: list[Trace] = []
@@ -121,23 +128,26 @@ class TraceStream:
         yield trace_batch(waiting)
 
     def _traces(self, lines: Iterator[tuple[int, bytes]], report: FileReport) -> Iterator[Trace]:
-        joiner = ChunkJoiner()
+        streams = joiners()
         known = FORMATS[self._format] if self._format else None
         for number, data in lines:
             try:
                 line, context = unwrap(Line.parse(data), f"{Path(report.path).name}:{number}")
-                if is_chunk(line):
-                    report.format = "openai_chunks"
+                joiner = next((joiner for joiner in streams if joiner.takes(line)), None)
+                if joiner is not None:
+                    report.format = joiner.name
                     traces = list(joiner.add(line, context))
                 else:
                     known = known if known and (self._format or known.matches(line)) else _sniff(line)
                     report.format = known.name
-                    traces = list(known.parse(line, context))
-            except (TraceFormatError, msgspec.MsgspecError, TypeError, AttributeError, KeyError) as exc:
+                    traces = [context.complete(trace) for trace in known.parse(line, context)]
+                    report.n_skipped += not traces
+            except _NOT_THE_SHAPE as exc:
                 self._bad(report, number, exc)
                 continue
-            yield from (context.complete(trace) for trace in traces)
-        yield from joiner.rest()
+            yield from traces
+        for joiner in streams:
+            yield from joiner.rest()
 
     def _bad(self, report: FileReport, number: int, exc: Exception) -> None:
         reason = str(exc) if isinstance(exc, TraceFormatError) else f"not the shape of {report.format} ({exc!r})"
@@ -164,7 +174,7 @@ def read_traces(
     Parameters
     ----------
     paths
-        Files or folders; of a folder every file whose name does not start with a dot.
+        Files, folders or glob patterns; of a folder every file below it whose name does not start with a dot.
     format
         Name of a format in ``FORMATS``, to override what is recognised.
     strict
@@ -175,7 +185,7 @@ def read_traces(
     Raises
     ------
     FileNotFoundError
-        If a path does not exist.
+        If a path does not exist or a pattern matches nothing.
     ConfigError
         If ``format`` is unknown.
     TraceFormatError
@@ -193,20 +203,7 @@ def read_traces(
     """
     if format is not None and format not in FORMATS:
         raise ConfigError(f"`format` must be one of {', '.join(FORMATS)}, got {format!r}.")
-    given = [paths] if isinstance(paths, str | Path) else list(paths)
-    files = [file for path in given for file in _expand(Path(path))]
-    return TraceStream(files, wire_format=format, strict=strict, batch_rows=batch_rows)
-
-
-def _expand(path: Path) -> list[Path]:
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file or folder.")
-    if not path.is_dir():
-        return [path]
-    files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
-    if not files:
-        raise TraceFormatError(f"{path}: the folder holds no file.")
-    return files
+    return TraceStream(expand_paths(paths), wire_format=format, strict=strict, batch_rows=batch_rows)
 
 
 def _sniff(line: Line) -> Format:
@@ -215,62 +212,3 @@ def _sniff(line: Line) -> Format:
             return entry
     keys = ", ".join(list(line)[:8]) or "none"
     raise TraceFormatError(f"no known format has these keys: {keys}. Name the format with --format.")
-
-
-def _decompressed(path: Path, magic: bytes) -> "contextlib.AbstractContextManager[BinaryIO]":
-    if magic[:2] == b"\x1f\x8b":
-        return gzip.open(path, "rb")  # type: ignore[return-value]
-    if magic == b"\x28\xb5\x2f\xfd":
-        stream = pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
-        return io.BufferedReader(stream)
-    return path.open("rb")
-
-
-def _json_lines(path: Path, stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Yield (line number, JSON object) of JSON lines, server-sent events, or one JSON document."""
-    try:
-        first = stream.readline()
-        if _is_document(first):
-            yield from _document(first + stream.read())
-            return
-        for number, data in enumerate(_chain(first, stream), start=1):
-            text = data.strip().removeprefix(b"\xef\xbb\xbf")
-            if text.startswith(b"data:"):
-                text = text[5:].strip()
-            if text and text != b"[DONE]" and not text.startswith((b"event:", b":", b"id:", b"retry:")):
-                yield number, text
-    except (OSError, EOFError) as exc:
-        raise TraceFormatError(f"{path}: the compressed file is damaged ({exc}).") from exc
-
-
-def _chain(first: bytes, stream: BinaryIO) -> Iterator[bytes]:
-    yield first
-    yield from stream
-
-
-def _is_document(first: bytes) -> bool:
-    start = first.strip().removeprefix(b"\xef\xbb\xbf")
-    return start[:1] == b"[" or start == b"{"
-
-
-def _document(data: bytes) -> Iterator[tuple[int, bytes]]:
-    try:
-        document = msgspec.json.decode(data, type=msgspec.Raw)
-        if bytes(document).lstrip()[:1] == b"[":
-            objects = msgspec.json.decode(document, type=list[msgspec.Raw])
-        else:
-            top = msgspec.json.decode(document, type=dict[str, msgspec.Raw])
-            objects = msgspec.json.decode(top["samples"], type=list[msgspec.Raw]) if "samples" in top else [document]
-    except msgspec.DecodeError as exc:
-        raise TraceFormatError(f"not a JSON document ({exc}).") from exc
-    yield from ((number, bytes(item)) for number, item in enumerate(objects, start=1))
-
-
-def _zip_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield the samples of an inspect_ai ``.eval`` log, which is a zip archive."""
-    with zipfile.ZipFile(path) as archive:
-        names = sorted(name for name in archive.namelist() if name.startswith("samples/") and name.endswith(".json"))
-        if not names:
-            raise TraceFormatError(f"{path}: an archive without samples/*.json is no .eval log.")
-        for number, name in enumerate(names, start=1):
-            yield number, archive.read(name)
