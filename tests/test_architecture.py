@@ -14,7 +14,7 @@ ALLOWED = {stage: set(STAGES[: i + 1]) for i, stage in enumerate(STAGES)}
 ALLOWED["models"] = {"errors", "traces", "signals", "models"}
 ALLOWED["cli"].add("models")
 ALLOWED["service"].add("models")
-MAX_FILE, MAX_FUNCTION, MAX_NESTING, MAX_PARAMETERS, MAX_POSITIONAL = 400, 45, 3, 6, 4
+MAX_FILE, MAX_FUNCTION, MAX_NESTING, MAX_PARAMETERS, MAX_POSITIONAL = 400, 40, 3, 6, 3
 HEAVY = {"torch", "transformers", "pandas", "polars", "ray", "starlette", "uvicorn", "gguf", "reasoning_gym"}
 ONLY = {
     "sklearn": {"estimators"},

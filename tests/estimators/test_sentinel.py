@@ -60,7 +60,7 @@ def test_prediction_interval_covers_a_new_slice():
 
 
 def test_interval_holds_its_estimate_and_grows_with_the_level():
-    residuals = Residuals(6, 1.5, 0.4, 0.01)
+    residuals = Residuals(6, 1.5, 0.4, 0.4, 0.01)
     narrow = prediction_interval(0.3, residuals, n=100, confidence_level=0.5)
     wide = prediction_interval(0.3, residuals, n=100, confidence_level=0.99)
     assert narrow[0] <= 0.3 <= narrow[1]
@@ -68,8 +68,8 @@ def test_interval_holds_its_estimate_and_grows_with_the_level():
 
 
 def test_interval_needs_enough_slices():
-    with pytest.raises(ValueError, match="`residuals` must come from >= 4 slices, got 3"):
-        prediction_interval(0.5, Residuals(3, 0.0, 0.5, 0.01), n=10)
+    with pytest.raises(ValueError, match="`residuals` must come from >= 4 families, got 3"):
+        prediction_interval(0.5, Residuals(3, 0.0, 0.5, 0.5, 0.01), n=10)
 
 
 def test_labelled_slice_is_estimated_without_its_own_labels():
@@ -150,3 +150,61 @@ def test_another_k_is_refused():
     sentinel = Sentinel().fit(twenty, y, groups=groups)
     with pytest.raises(IncompatibleModelError, match="`k` must be 20"):
         sentinel.estimate(five)
+
+
+def _two_levels(rng, n_families=8, n_slices=4, n=400):
+    """Estimates and realised accuracies of slices whose families err together, and one slice of a new family."""
+    families = np.repeat(np.arange(n_families), n_slices)
+    shared = rng.normal(0, 0.8, n_families + 1)
+    estimated = rng.uniform(0.25, 0.75, families.size + 1)
+    error = np.append(shared[families], shared[-1]) + rng.normal(0, 0.3, families.size + 1)
+    true = 1 / (1 + np.exp(-(np.log(estimated / (1 - estimated)) + error)))
+    return estimated, rng.binomial(n, true) / n, np.full(families.size, n), families
+
+
+def test_interval_covers_a_new_family_only_if_families_are_left_out_whole():
+    rng = np.random.default_rng(5)
+    hits, trials = {"families": 0, "slices": 0}, 500
+    for _ in range(trials):
+        estimated, realized, n, families = _two_levels(rng)
+        for name, units in (("families", families), ("slices", None)):
+            residuals = fit_residuals(estimated[:-1], realized[:-1], n, families=units)
+            low, high = prediction_interval(estimated[-1], residuals, n=400, confidence_level=0.9)
+            hits[name] += low <= realized[-1] <= high
+    # binomial standard error of .9 in 500 trials is .013
+    assert 0.86 <= hits["families"] / trials <= 0.94
+    assert hits["slices"] < hits["families"]
+
+
+def test_variance_of_a_new_family_by_hand():
+    # logit is drawn in, so take residuals straight: families {-1, 1} and {1, 3} around 0 estimates
+    estimated = np.full(4, 0.5)
+    wanted = np.array([-1.0, 1.0, 1.0, 3.0])
+    realized = (11 / (1 + np.exp(-wanted)) - 0.5) / 10
+    got = fit_residuals(estimated, realized, np.full(4, 100), families=np.array(["a", "a", "b", "b"]))
+    assert (got.n_families, got.bias) == (2, pytest.approx(1.0))
+    assert got.between**2 == pytest.approx(2.0)
+    assert got.spread**2 == pytest.approx(2.0 + 2.0 * (1 - 0.5))
+
+
+def test_left_out_rule_never_sees_its_family():
+    table, correct, names = _traffic(n_slices=10)
+    families = np.repeat(["a", "b", "c", "d", "e"], 120)
+    sentinel = Sentinel().fit(table, correct, groups=names, families=families)
+    changed = np.where(families == "a", 1 - correct, correct)
+    again = Sentinel().fit(table, changed, groups=names, families=families)
+    own = names == names[0]
+    for one, other in zip(sentinel.estimate(table, by=names), again.estimate(table, by=names), strict=True):
+        if one.slice == names[own][0]:
+            assert one.accuracy == other.accuracy
+    assert sentinel.residuals_.n_families == 5
+
+
+def test_slice_in_two_families_is_refused_and_few_families_give_no_interval():
+    table, correct, names = _traffic()
+    with pytest.raises(ValueError, match="`families` must give every slice one family"):
+        Sentinel().fit(table, correct, groups=names, families=np.arange(len(correct)) % 2)
+    halves = np.repeat(["a", "b", "c"], 120)
+    result = Sentinel().fit(table, correct, groups=names, families=halves).estimate(table.slice(0, 60))[0]
+    assert isinstance(result, NotEnoughData)
+    assert "needs 4 other labelled families of slices, there are 3" in result.reason

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from nilometer.decisions import choose_keys
+from nilometer.decisions import choose_families, choose_keys
 from nilometer.estimators import Sentinel, save_sentinel
 from nilometer.traces import slice_names
 
@@ -44,12 +44,13 @@ def fit(
     keys, note = choose_keys(inputs.profiles, split_keys(by))
     names = slice_names(inputs.profiles, keys).to_pylist()
     sentinel = Sentinel(method=method, feature=feature, confidence_level=confidence_level)
-    sentinel.fit(inputs.profiles, correct, groups=names)
+    families, said = choose_families(inputs.profiles, keys, correct)
+    sentinel.fit(inputs.profiles, correct, groups=names, families=families)
     save_sentinel(out, sentinel)
     if as_json:
         write_json(
             {"out": str(out), "n_labels": sentinel.n_labels_, "slices": sentinel.slices_, "notes": sentinel.notes_}
         )
-    for line in ([note] if note else []) + sentinel.notes_:
+    for line in [*filter(None, (note, said)), *sentinel.notes_]:
         talk(f"{line}.")
     talk(f"Fitted on {sentinel.n_labels_:,} labels in {len(sentinel.slices_)} slices. Wrote {out}.")

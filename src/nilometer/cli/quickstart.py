@@ -34,7 +34,9 @@ def quickstart(
     names = np.asarray(slice_names(profiles, keys).to_pylist())
     correct = profiles["correct"].to_numpy()
     labelled = np.isin(domains, LABELLED_DOMAINS)
-    sentinel = Sentinel().fit(profiles.filter(pa.array(labelled)), correct[labelled], groups=names[labelled])
+    sentinel = Sentinel().fit(
+        profiles.filter(pa.array(labelled)), correct[labelled], groups=names[labelled], families=domains[labelled]
+    )
     held_out = profiles.filter(pa.array(~labelled))
     result = build_report(
         held_out, by=keys, correct=correct[~labelled], sentinel=sentinel,

@@ -5,15 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .html import render_html
-    from .report import Curve, Example, Report, build_report, choose_keys
+    from .report import Curve, Example, Report, build_report, choose_families, choose_keys
 
-__all__ = ["Curve", "Example", "Report", "build_report", "choose_keys", "render_html"]
+__all__ = ["Curve", "Example", "Report", "build_report", "choose_families", "choose_keys", "render_html"]
 
 _LAZY = {
     "Curve": "report",
     "Example": "report",
     "Report": "report",
     "build_report": "report",
+    "choose_families": "report",
     "choose_keys": "report",
     "render_html": "html",
 }

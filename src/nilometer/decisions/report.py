@@ -9,10 +9,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nilometer.errors import MissingLogprobsError
-from nilometer.estimators import Sentinel, SliceEstimates, left_out_probabilities
+from nilometer.estimators import LEAST_SLICES, Sentinel, SliceEstimates, left_out_probabilities
 from nilometer.traces import attribute_keys, slice_names
 
-__all__ = ["Curve", "Example", "Report", "build_report", "choose_keys"]
+__all__ = ["Curve", "Example", "Report", "build_report", "choose_families", "choose_keys"]
 
 _USUAL_KEYS = ("domain", "task", "dataset", "tenant", "route")
 _BINS = 10
@@ -79,6 +79,23 @@ def choose_keys(profiles: pa.Table, keys: Sequence[str]) -> tuple[tuple[str, ...
     return tuple(usual), f"no --by was given, so slices are by {usual[0]}"
 
 
+def choose_families(
+    profiles: pa.Table, keys: Sequence[str], correct: NDArray[np.float32]
+) -> tuple[NDArray[np.str_] | None, str]:
+    """Family of every response, by the first of several slice keys, and a sentence that says so.
+
+    None where there is one key only, or where the first has too few labelled values to leave any out.
+    """
+    if len(keys) < 2:
+        return None, ""
+    families = np.asarray(slice_names(profiles, keys[:1]).to_pylist())
+    n_families = len(set(families[~np.isnan(correct)].tolist()))
+    if n_families < LEAST_SLICES:
+        few = f"only {n_families} values of {keys[0]} have labels, so slices of one {keys[0]} are taken as independent"
+        return None, f"{few}; intervals may be too narrow for a new {keys[0]}"
+    return families, f"intervals are made from {n_families} labelled values of {keys[0]}, each left out whole"
+
+
 def build_report(
     profiles: pa.Table,
     *,
@@ -131,7 +148,9 @@ def build_report(
         )  # fmt: skip
     fitted = sentinel
     if fitted is None:
-        fitted = Sentinel(confidence_level=confidence_level).fit(profiles, correct, groups=names)
+        families, said = choose_families(profiles, keys, correct)
+        notes += [said] if said else []
+        fitted = Sentinel(confidence_level=confidence_level).fit(profiles, correct, groups=names, families=families)
     return Report(
         **shared,
         method=f"atc[{fitted.feature_}]" if fitted.method == "atc" else fitted.method,
@@ -193,7 +212,7 @@ def _calibration(sentinel: Sentinel) -> Curve | None:
     x = tuple(float(probabilities[own].mean()) for own in bins)
     y = tuple(float(labels[own].mean()) for own in bins)
     half = tuple(float(1.96 * np.sqrt(m * (1 - m) / own.sum())) for m, own in zip(y, bins, strict=True))
-    return Curve("leave-one-slice-out", x, y, half)
+    return Curve("leave-one-family-out", x, y, half)
 
 
 def _scores(profiles: pa.Table, correct: NDArray[np.float32]) -> tuple[Curve, ...]:

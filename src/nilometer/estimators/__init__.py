@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from .accuracy import Threshold, fit_threshold, thresholded_accuracy
 from .agreement import Agreement, fit_errors, merge_agreements, pair_matrix, update_agreement
 from .estimate import Estimate, NotEnoughData, SliceEstimates
-from .intervals import Residuals, fit_residuals, prediction_interval, wilson_interval
+from .intervals import LEAST_SLICES, Residuals, fit_residuals, prediction_interval, wilson_interval
 from .left_out import left_out_probabilities
 from .profiles import Profiles, as_profiles
 from .quality import BestTest, ModelQualities, QualityDifferences
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .smoothie_families import FamilyCheck, ModelPair, find_families
 
 __all__ = [
+    "LEAST_SLICES",
     "Agreement",
     "BestTest",
     "Estimate",

@@ -1,6 +1,6 @@
 """Prediction intervals for the accuracy of a new slice, from slices that were left out one at a time."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 __all__ = ["LEAST_SLICES", "Residuals", "fit_residuals", "logit", "prediction_interval", "wilson_interval"]
 
 LEAST_SLICES = 4
-"""Fewer left-out slices give no usable spread: at K = 3 the 95 % t factor is 4.3 on two degrees of freedom."""
+"""Fewer left-out families give no usable spread: with 3 the 95 % t factor is 4.3 on two degrees of freedom."""
 
 Floats = NDArray[np.float64]
 
@@ -18,11 +18,13 @@ _DRAWN = 10.0
 class Residuals(NamedTuple):
     """How far the estimates of left-out slices were off, on the logit scale."""
 
-    n_slices: int
+    n_families: int
     bias: float
-    """Mean of logit(realised) - logit(estimated)."""
+    """Mean over families of the mean of logit(realised) - logit(estimated)."""
     spread: float
-    """Standard deviation of the same, sampling noise of the realised accuracies included."""
+    """Standard deviation of a new slice of a new family, sampling noise of its realised accuracy included."""
+    between: float
+    """Standard deviation of the family means."""
     noise: float
     """Mean sampling variance of the realised accuracies, logit scale."""
 
@@ -58,8 +60,17 @@ def _noise(share: Floats | float, n: Floats | float) -> Floats:
     return np.asarray(slope**2 * share * (1 - share) / np.maximum(n, 1))
 
 
-def fit_residuals(estimated: Floats, realized: Floats, n: Floats) -> Residuals:
-    """Summarise the residuals of K slices, each estimated without its own labels.
+def fit_residuals(estimated: Floats, realized: Floats, n: Floats, *, families: NDArray[Any] | None = None) -> Residuals:
+    r"""Summarise the residuals of K slices, each estimated without the labels of its family.
+
+    Slices of one family (levels of a task, tenants of a product) err together, so K slices are not K
+    independent looks. With family means :math:`\bar r_f` of :math:`m_f` slices each, their variance
+    :math:`S_b^2` over the F families and the pooled variance :math:`S_w^2` inside them, a new slice of a
+    new family has the variance
+
+    .. math:: s^2 = S_b^2 + S_w^2 \Big(1 - \tfrac1F \sum_f \tfrac1{m_f}\Big)
+
+    With one slice per family this is the variance of the residuals.
 
     Parameters
     ----------
@@ -69,6 +80,12 @@ def fit_residuals(estimated: Floats, realized: Floats, n: Floats) -> Residuals:
         Shape (K,), accuracies by labels.
     n
         Shape (K,), labels behind each.
+    families
+        Shape (K,), family of each slice; None makes each slice its own family.
+
+    References
+    ----------
+    Searle, Casella and McCulloch (1992), "Variance Components", sec. 3.6 (analysis of variance, unbalanced).
 
     Examples
     --------
@@ -76,8 +93,14 @@ def fit_residuals(estimated: Floats, realized: Floats, n: Floats) -> Residuals:
     0.0
     """
     residual = logit(realized) - logit(estimated)
-    spread = float(residual.std(ddof=1)) if residual.size > 1 else float("inf")
-    return Residuals(int(residual.size), float(residual.mean()), spread, float(_noise(realized, n).mean()))
+    names, place, sizes = np.unique(
+        np.arange(residual.size) if families is None else families, return_inverse=True, return_counts=True
+    )
+    means = np.bincount(place, residual) / sizes
+    between = float(means.std(ddof=1)) if names.size > 1 else float("inf")
+    inside = float(((residual - means[place]) ** 2).sum()) / max(residual.size - names.size, 1)
+    spread = float(np.sqrt(between**2 + inside * (1 - float((1 / sizes).mean()))))
+    return Residuals(int(names.size), float(means.mean()), spread, between, float(_noise(realized, n).mean()))
 
 
 def prediction_interval(
@@ -85,17 +108,18 @@ def prediction_interval(
 ) -> tuple[float, float]:
     r"""Interval for the accuracy of one new slice of n responses.
 
-    .. math:: \operatorname{logit} \hat a + \bar r \pm t_{K-1}\, \sqrt{\Big(1 + \tfrac1K\Big) s^2 + e}
+    .. math:: \operatorname{logit} \hat a + \bar r \pm t_{F-1}\, \sqrt{s^2 + \tfrac1F S_b^2 + e}
 
-    ``s`` already holds the sampling noise of the labelled slices; ``e`` adds what a smaller slice has
-    beyond that and is never negative. The interval is widened to hold the estimate itself.
+    F is the number of families, ``s`` and ``S_b`` are those of :func:`fit_residuals`. ``s`` already holds the
+    sampling noise of the labelled slices; ``e`` adds what a smaller slice has beyond that and is never negative.
+    The interval is widened to hold the estimate itself.
 
     Parameters
     ----------
     estimate
         Estimated accuracy in [0, 1].
     residuals
-        From at least ``LEAST_SLICES`` left-out slices.
+        From at least ``LEAST_SLICES`` left-out families.
     n
         Responses in the slice.
     confidence_level
@@ -106,7 +130,7 @@ def prediction_interval(
     Raises
     ------
     ValueError
-        If there are fewer than ``LEAST_SLICES`` residuals.
+        If there are fewer than ``LEAST_SLICES`` families.
 
     References
     ----------
@@ -114,17 +138,17 @@ def prediction_interval(
 
     Examples
     --------
-    >>> residuals = Residuals(n_slices=5, bias=0.0, spread=0.5, noise=0.02)
+    >>> residuals = Residuals(n_families=5, bias=0.0, spread=0.5, between=0.5, noise=0.02)
     >>> low, high = prediction_interval(0.5, residuals, n=100)
     >>> round(low, 2), round(high, 2)
     (0.14, 0.86)
     """
     from scipy.stats import t
 
-    k = residuals.n_slices
+    k = residuals.n_families
     if k < LEAST_SLICES:
-        raise ValueError(f"`residuals` must come from >= {LEAST_SLICES} slices, got {k}.")
-    variance = residuals.spread**2 * (1 + 1 / k) + max(float(_noise(estimate, n)) - residuals.noise, 0.0)
+        raise ValueError(f"`residuals` must come from >= {LEAST_SLICES} families, got {k}.")
+    variance = residuals.spread**2 + residuals.between**2 / k + max(float(_noise(estimate, n)) - residuals.noise, 0.0)
     half = float(t.ppf(0.5 + confidence_level / 2, k - 1)) * float(np.sqrt(variance)) * widen
     centre = float(logit(estimate)) + residuals.bias
     return min(_from_logit(centre - half), estimate), max(_from_logit(centre + half), estimate)

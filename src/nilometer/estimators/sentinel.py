@@ -1,7 +1,6 @@
 """The sentinel: slice accuracy from profiles, learned on labelled slices."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -12,10 +11,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from nilometer.errors import NotEnoughDataError
 
-from .accuracy import Threshold, fit_threshold, thresholded_accuracy
+from .accuracy import fit_threshold, thresholded_accuracy
 from .classifier import FEATURE_SETS, Recipe, fit_classifier
 from .estimate import Estimate, NotEnoughData, SliceEstimates
-from .intervals import LEAST_SLICES, Residuals, fit_residuals, prediction_interval
+from .intervals import LEAST_SLICES, Residuals, prediction_interval
+from .left_out import LeftOut, Rule, family_of_slices, left_out_residuals
 from .profiles import Profiles, as_profiles
 from .reference import (
     LEAST_LABELS,
@@ -23,7 +23,6 @@ from .reference import (
     check_compatible,
     check_labels,
     foreign_models,
-    has_both_kinds,
     mixed_provenance,
     varies,
 )
@@ -38,21 +37,11 @@ _FALLBACK = "nll_sum"
 _OUTSIDE_WIDENING = 1.5
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    """What one fit on some of the labelled slices learned."""
-
-    accuracy: float
-    accuracy_without_logprobs: float
-    threshold: Threshold | None
-    classifier: Any
-
-
 class Sentinel(BaseEstimator):  # type: ignore[misc]
     """Accuracy of a model on each slice of traffic, from profiles, with intervals.
 
     ``fit`` learns on labelled responses grouped by slice; ``estimate`` gives each slice of other traffic an
-    accuracy and a prediction interval made from slices that were left out one at a time.
+    accuracy and a prediction interval made from families of slices that were left out one at a time.
 
     The default is average thresholded confidence on the maximum token entropy: in the result files published
     with the paper it has a median slice error of .077 over all 3,465 compositions where the paper's forest
@@ -76,7 +65,7 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
     Attributes
     ----------
     residuals_
-        Leave-one-slice-out residuals, None with fewer than ``LEAST_SLICES`` labelled slices.
+        Leave-one-family-out residuals, None with fewer than ``LEAST_SLICES`` labelled families.
     slices_, n_labels_
         Names of the labelled slices and number of labels.
     feature_
@@ -129,7 +118,7 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         """Return the paper's deployment: forest, 10 features, balanced, calibrated, mean probability."""
         return cls(**{"method": "pcc", "classifier": "forest", "features": 10, "balanced": True, **changes})
 
-    def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
+    def fit(self, X: Any, y: Any, groups: Any = None, *, families: Any = None) -> Self:
         """Learn from labelled responses.
 
         Parameters
@@ -140,34 +129,39 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
             Shape (n,), labels in [0, 1]; NaN or None rows are left out.
         groups
             Shape (n,), slice of each response; None is one slice, which gives no intervals.
+        families
+            Shape (n,), larger unit that each slice belongs to (its task, its customer); slices of one family err
+            together, so it is left out whole. None makes each slice its own family.
 
         Raises
         ------
         NotEnoughDataError
             If there are fewer than 10 labels or all are of one kind.
         ValueError
-            If a parameter or a label is outside its range.
+            If a parameter or a label is outside its range, or a slice lies in two families.
         """
         self._check_parameters()
         profiles = as_profiles(X)
         labels = np.asarray(y, dtype=np.float64)
         names = np.zeros(len(labels), dtype=int).astype(str) if groups is None else np.asarray(groups).astype(str)
-        if not len(profiles) == len(labels) == len(names):
-            raise ValueError(
-                f"`X`, `y` and `groups` must be equally long, got {len(profiles)}, {len(labels)}, {len(names)}."
-            )
+        units = names if families is None else np.asarray(families).astype(str)
+        if not len(profiles) == len(labels) == len(names) == len(units):
+            lengths = f"{len(profiles)}, {len(labels)}, {len(names)}, {len(units)}"
+            raise ValueError(f"`X`, `y`, `groups` and `families` must be equally long, got {lengths}.")
         given = ~np.isnan(labels)
         self.reference_ = profiles.rows(given)
         self.labels_, self.groups_ = labels[given], names[given]
         check_labels(self.labels_)
         self.n_labels_ = len(self.labels_)
+        self.families_ = units[given]
         self.slices_ = sorted(set(self.groups_))
         self.notes_ = mixed_provenance(profiles)
         self._choose_features()
         self._hyperparameters: dict[str, Any] | None = None
         self.rule_ = self._fit_rule(np.ones(self.n_labels_, dtype=bool))
         self._hyperparameters = getattr(self.rule_.classifier, "chosen_", None)
-        self._fit_left_out()
+        self.left_out_ = self._fit_left_out()
+        self.residuals_ = left_out_residuals(self.left_out_)
         scores = [self._support_score(self.reference_.rows(self.groups_ == name)) for name in self.slices_]
         self.support_ = fit_support(scores)
         return self
@@ -185,7 +179,7 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
     def estimate(self, X: Any, by: Any = None, *, correct: Any = None) -> SliceEstimates:
         """Estimate the accuracy of every slice.
 
-        A slice that took part in ``fit`` is estimated by the rule fitted without it.
+        A slice that took part in ``fit`` is estimated by the rule fitted without its family.
 
         Parameters
         ----------
@@ -232,11 +226,13 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
             )
         rule, residuals = self._without(name)
         if residuals is None:
-            k = len(self.slices_) - (name in self.left_out_)
+            own = self.left_out_[name].family if name in self.left_out_ else None
+            k = len({unit for unit in self.families_ if unit != own})
+            kind = "slices" if np.array_equal(self.families_, self.groups_) else "families of slices"
             return NotEnoughData(
                 **seen,
-                reason=f"an interval needs {LEAST_SLICES} other labelled slices, there are {k}.",
-                needed=f"Label responses of {LEAST_SLICES - k} more slices.",
+                reason=f"an interval needs {LEAST_SLICES} other labelled {kind}, there are {k}.",
+                needed=f"Label responses of {LEAST_SLICES - k} more {kind}.",
             )
         accuracy = self._accuracy(profiles, rule)
         outside = "" if self.method == "constant" else outside_support(self._support_score(profiles), self.support_)
@@ -286,21 +282,21 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
                 "every feature of the classifier is constant or unknown.", "Record log-probabilities."
             )
 
-    def _fit_rule(self, rows: NDArray[np.bool_]) -> _Rule:
+    def _fit_rule(self, rows: NDArray[np.bool_]) -> Rule:
         profiles, labels = self.reference_.rows(rows), self.labels_[rows]
         score_known = self._has_score(profiles)
         without = labels[~score_known]
         overall = float(labels.mean())
         missing = float(without.mean()) if without.size >= LEAST_LABELS else overall
         if self.method == "constant":
-            return _Rule(overall, missing, None, None)
+            return Rule(overall, missing, None, None)
         known, labels = profiles.rows(score_known), labels[score_known]
         model = self._fit_model(known, labels)
-        rule = _Rule(overall, missing, None, model)
+        rule = Rule(overall, missing, None, model)
         if self.method == "pcc":
             return rule
         score = self.p_correct(known, rule) if self.feature_ == "classifier" else known.column(self.feature_)
-        return _Rule(overall, missing, fit_threshold(score, labels), model)
+        return Rule(overall, missing, fit_threshold(score, labels), model)
 
     def _fit_model(self, profiles: Profiles, labels: Floats) -> Any:
         classes = (labels >= 0.5).astype(np.int64)
@@ -322,7 +318,7 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
             return np.asarray(~np.isnan(self._matrix(profiles)).any(axis=1))
         return ~np.isnan(profiles.column(self.feature_))
 
-    def p_correct(self, profiles: Profiles, rule: _Rule) -> Floats:
+    def p_correct(self, profiles: Profiles, rule: Rule) -> Floats:
         """Probability of a correct answer under one of the fitted rules, shape (n,)."""
         known = self._has_score(profiles)
         p = np.where(known, rule.accuracy, rule.accuracy_without_logprobs)
@@ -333,7 +329,7 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         p[known] = rule.classifier.predict_proba(X)[:, 1]
         return p
 
-    def _accuracy(self, profiles: Profiles, rule: _Rule) -> float:
+    def _accuracy(self, profiles: Profiles, rule: Rule) -> float:
         if self.method == "constant":
             return rule.accuracy
         if rule.threshold is None:
@@ -345,28 +341,21 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         inside = thresholded_accuracy(score, rule.threshold) if known.any() else 0.0
         return float(share * inside + (1 - share) * rule.accuracy_without_logprobs)
 
-    def _fit_left_out(self) -> None:
-        """Estimate every labelled slice by a rule that never saw it."""
-        self.left_out_: dict[str, tuple[_Rule, float, float, float]] = {}
-        if len(self.slices_) > 1:
-            for name in self.slices_:
+    def _fit_left_out(self) -> dict[str, LeftOut]:
+        """Estimate every labelled slice by a rule that never saw its family."""
+        left_out: dict[str, LeftOut] = {}
+        for family, slices in family_of_slices(self.groups_, self.families_, self.labels_).items():
+            rule = self._fit_rule(self.families_ != family)
+            for name in slices:
                 own = self.groups_ == name
-                if not has_both_kinds(self.labels_[~own]):
-                    continue
-                rule = self._fit_rule(~own)
-                estimated = self._accuracy(self.reference_.rows(own), rule)
-                self.left_out_[name] = (rule, estimated, float(self.labels_[own].mean()), float(own.sum()))
-        self.residuals_ = self._residuals(None)
+                accuracy = self._accuracy(self.reference_.rows(own), rule)
+                left_out[name] = LeftOut(rule, family, accuracy, float(self.labels_[own].mean()), int(own.sum()))
+        return dict(sorted(left_out.items()))
 
-    def _residuals(self, without: str | None) -> Residuals | None:
-        rows = np.array([row[1:] for name, row in self.left_out_.items() if name != without])
-        if len(rows) < LEAST_SLICES:
-            return None
-        return fit_residuals(rows[:, 0], rows[:, 1], rows[:, 2])
-
-    def _without(self, name: str) -> tuple[_Rule, Residuals | None]:
+    def _without(self, name: str) -> tuple[Rule, Residuals | None]:
         if name in self.left_out_:
-            return self.left_out_[name][0], self._residuals(name)
+            own = self.left_out_[name]
+            return own.rule, left_out_residuals(self.left_out_, without=own.family)
         return self.rule_, self.residuals_
 
     def _support_score(self, profiles: Profiles) -> Floats:

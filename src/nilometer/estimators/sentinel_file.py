@@ -16,7 +16,7 @@ from .sentinel import Sentinel
 
 __all__ = ["FILE_VERSION", "load_sentinel", "save_sentinel"]
 
-FILE_VERSION = 1
+FILE_VERSION = 2
 _KEY = b"nilometer.sentinel"
 _CHECKED_ROWS = 32
 
@@ -46,7 +46,8 @@ def save_sentinel(path: str | Path, sentinel: Sentinel) -> None:
         "check": sentinel.predict_proba(reference.rows(np.arange(min(_CHECKED_ROWS, len(reference)))))[:, 1].tolist(),
     }
     columns = {name: reference.values[:, i] for i, name in enumerate(reference.names)}
-    table = pa.table({**columns, "_correct": sentinel.labels_, "_slice": sentinel.groups_.astype(object)})
+    units = {"_slice": sentinel.groups_.astype(object), "_family": sentinel.families_.astype(object)}
+    table = pa.table({**columns, "_correct": sentinel.labels_, **units})
     pq.write_table(table.replace_schema_metadata({_KEY: msgspec.json.encode(head)}), path, compression="zstd")
 
 
@@ -86,6 +87,7 @@ def load_sentinel(path: str | Path) -> Sentinel:
         Profiles(values, names, provenance),
         table["_correct"].to_numpy(),
         table["_slice"].to_numpy(zero_copy_only=False),
+        families=table["_family" if head["file_version"] > 1 else "_slice"].to_numpy(zero_copy_only=False),
     )
     again = sentinel.predict_proba(sentinel.reference_.rows(np.arange(len(head["check"]))))[:, 1]
     if not np.allclose(again, head["check"], atol=1e-6):

@@ -56,7 +56,8 @@ def slice_names(table: pa.Table | pa.RecordBatch, by: str | Sequence[str]) -> pa
     keys = attribute_keys(table)
     values = [f"coalesce(CAST({_value(item, table, keys)} AS VARCHAR), {_text(NO_SLICE)})" for item in items]
     named = [f"{_text(item + '=')} || {value}" for item, value in zip(items, values, strict=True)]
-    return _run(table, keys, values[0] if len(items) == 1 else " || ', ' || ".join(named), items)
+    expression = values[0] if len(items) == 1 else " || ', ' || ".join(named)
+    return _run(table, expression, keys=keys, items=items)
 
 
 def attribute_keys(table: pa.Table) -> list[str]:
@@ -95,7 +96,7 @@ def _unknown(item: str, table: pa.Table, keys: Sequence[str]) -> str:
     )
 
 
-def _run(table: pa.Table, keys: Sequence[str], expression: str, items: Sequence[str]) -> pa.Array:
+def _run(table: pa.Table, expression: str, *, keys: Sequence[str], items: Sequence[str]) -> pa.Array:
     import duckdb
 
     columns = {name.lower() for name in table.column_names}

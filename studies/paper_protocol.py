@@ -1,0 +1,210 @@
+"""The protocol of the Entropy Sentinel paper on the recorded corpus: every composition of 1 to 4 labelled tasks.
+
+    python studies/paper_protocol.py [--corpus specialist] [--forests 15]
+
+Estimators learn on all slices (task and level) of the labelled tasks and estimate every slice: those of other
+tasks are out of domain, those of the labelled tasks in domain (counted separately, on the same responses).
+Rules without a search run on all compositions; the paper's forest with its grid search and calibration runs on
+a seeded sample of `--forests` compositions of each size, where all rules are compared again. Errors are means
+over slices, then the median over compositions, as the paper reports; intervals are bootstraps over the tasks
+that are estimated. Also asks how averaged confidence shrinks: the slope of logit realised on logit estimated.
+Results: studies/results/paper_protocol.json.
+"""
+
+import argparse
+import json
+from importlib.metadata import version
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from nilometer.estimators import LEAST_SLICES, fit_residuals, fit_threshold, prediction_interval, thresholded_accuracy
+from nilometer.estimators.classifier import FEATURE_SETS, Recipe, fit_classifier
+from nilometer.estimators.intervals import logit
+from nilometer.signals import FEATURE_NAMES, profile_traces
+from nilometer.traces import corpus_path, read_traces, slice_names
+
+RESULT = Path(__file__).parent / "results" / "paper_protocol.json"
+SIZES, SEED, BOOTSTRAPS = (1, 2, 3, 4), 20261124, 2000
+
+
+class Corpus:
+    """Profiles, labels and slices of one recording."""
+
+    def __init__(self, name: str) -> None:
+        table = profile_traces(read_traces(corpus_path(name)))
+        self.features = {f: np.nan_to_num(table[f].to_numpy().astype(float)) for f in FEATURE_NAMES}
+        self.correct = table["correct"].to_numpy().astype(float)
+        self.task = np.asarray(slice_names(table, ["domain"]).to_pylist())
+        names = np.asarray(slice_names(table, ["domain", "level"]).to_pylist())
+        self.slices, self.place = np.unique(names, return_inverse=True)
+        self.slice_task = np.array([self.task[self.place == i][0] for i in range(len(self.slices))])
+        self.realized = self.by_slice(self.correct)
+        self.n = np.bincount(self.place)
+        self.tasks = sorted(set(self.task.tolist()))
+
+    def by_slice(self, values: np.ndarray) -> np.ndarray:
+        return np.bincount(self.place, values) / np.bincount(self.place)
+
+    def matrix(self, size: int) -> np.ndarray:
+        return np.stack([self.features[name] for name in FEATURE_SETS[size]], axis=1)
+
+
+def atc(feature: str):
+    def estimate(corpus: Corpus, own: np.ndarray) -> np.ndarray:
+        score = corpus.features[feature]
+        rule = fit_threshold(score[own], corpus.correct[own])
+        return np.array([thresholded_accuracy(score[corpus.place == i], rule) for i in range(len(corpus.slices))])
+
+    return estimate
+
+
+def pcc(size: int, recipe: Recipe):
+    def estimate(corpus: Corpus, own: np.ndarray) -> np.ndarray:
+        X, y = corpus.matrix(size), (corpus.correct >= 0.5).astype(int)
+        return corpus.by_slice(fit_classifier(X[own], y[own], recipe).predict_proba(X)[:, 1])
+
+    return estimate
+
+
+def constant(corpus: Corpus, own: np.ndarray) -> np.ndarray:
+    return np.full(len(corpus.slices), corpus.correct[own].mean())
+
+
+QUICK = {
+    "constant": constant, "atc[max]": atc("max"), "atc[se_sum]": atc("se_sum"), "atc[nll_sum]": atc("nll_sum"),
+}  # fmt: skip
+SLOW = {
+    "paper: forest, 10 features, balanced": pcc(10, Recipe("forest", balanced=True, calibrated=True)),
+    "paper: logistic, 17 features": pcc(17, Recipe("logistic", balanced=False, calibrated=True)),
+}
+
+
+def compositions(corpus: Corpus, per_size: int | None = None) -> list[tuple[str, ...]]:
+    rng, found = np.random.default_rng(SEED), []
+    for size in SIZES:
+        every = list(combinations(corpus.tasks, size))
+        picked = range(len(every)) if per_size is None else rng.permutation(len(every))[:per_size]
+        found += [every[i] for i in picked]
+    return found
+
+
+def run(corpus: Corpus, rules: dict, chosen: list[tuple[str, ...]]) -> dict[str, np.ndarray]:
+    """Return estimates of shape (compositions, slices) per rule; NaN where labels of one kind allow no fit."""
+    found = {name: np.full((len(chosen), len(corpus.slices)), np.nan) for name in rules}
+    for i, tasks in enumerate(chosen):
+        own = np.isin(corpus.task, tasks)
+        if corpus.correct[own].min() == corpus.correct[own].max():
+            continue
+        for name, rule in rules.items():
+            found[name][i] = rule(corpus, own)
+    return found
+
+
+def summary(corpus: Corpus, estimates: np.ndarray, chosen: list[tuple[str, ...]]) -> dict:
+    inside = np.array([np.isin(corpus.slice_task, tasks) for tasks in chosen])
+    error = np.abs(estimates - corpus.realized)
+    result = {}
+    for size in (*SIZES, None):
+        rows = np.array([size is None or len(tasks) == size for tasks in chosen]) & ~np.isnan(error[:, 0])
+        outside = np.where(inside[rows], np.nan, error[rows])
+        result["all" if size is None else str(size)] = {
+            "n_compositions": int(rows.sum()),
+            "out_of_domain": round(float(np.median(np.nanmean(outside, axis=1))), 4),
+            "in_domain": round(float(np.median(np.nanmean(np.where(inside[rows], error[rows], np.nan), axis=1))), 4),
+            "out_of_domain_interval": bootstrap(corpus, outside),
+        }
+    return result
+
+
+def bootstrap(corpus: Corpus, outside: np.ndarray) -> list[float]:
+    """95 % percentile interval of the median error when the estimated tasks are drawn again."""
+    rng = np.random.default_rng(SEED)
+    per_task = np.stack([np.nansum(outside[:, corpus.slice_task == t], axis=1) for t in corpus.tasks], axis=1)
+    counts = np.stack([(~np.isnan(outside[:, corpus.slice_task == t])).sum(axis=1) for t in corpus.tasks], axis=1)
+    medians = []
+    for _ in range(BOOTSTRAPS):
+        drawn = rng.integers(0, len(corpus.tasks), len(corpus.tasks))
+        n = counts[:, drawn].sum(axis=1)
+        medians.append(np.median(per_task[n > 0][:, drawn].sum(axis=1) / n[n > 0]))
+    return [round(float(q), 4) for q in np.quantile(medians, [0.025, 0.975])]
+
+
+def coverage(corpus: Corpus, rule, n_splits: int = 40, confidence_level: float = 0.9) -> dict:
+    """Coverage on the other six tasks of intervals made from six labelled tasks, by task and by slice left out."""
+    rng = np.random.default_rng(SEED)
+    hits: dict[str, list[float]] = {"task left out": [], "slice left out": []}
+    widths: list[float] = []
+    for _ in range(n_splits):
+        tasks = rng.permutation(corpus.tasks)[: len(corpus.tasks) // 2]
+        own, seen = np.isin(corpus.task, tasks), np.isin(corpus.slice_task, tasks)
+        if min(corpus.correct[own & (corpus.task != task)].std() for task in tasks) == 0 or len(tasks) < LEAST_SLICES:
+            continue
+        estimate = rule(corpus, own)
+        for kind in hits:
+            left, families = [], []
+            for i in np.flatnonzero(seen):
+                without = corpus.task != corpus.slice_task[i] if kind == "task left out" else corpus.place != i
+                left.append(rule(corpus, own & without)[i])
+                families.append(corpus.slice_task[i] if kind == "task left out" else i)
+            residuals = fit_residuals(
+                np.array(left), corpus.realized[seen], corpus.n[seen].astype(float), families=np.array(families)
+            )
+            for i in np.flatnonzero(~seen):
+                low, high = prediction_interval(
+                    estimate[i], residuals, n=int(corpus.n[i]), confidence_level=confidence_level
+                )
+                hits[kind].append(low <= corpus.realized[i] <= high)
+                widths += [(high - low) / 2] if kind == "task left out" else []
+    return {
+        "nominal": confidence_level, "n_splits": n_splits,
+        **{kind: round(float(np.mean(values)), 3) for kind, values in hits.items()},
+        "mean_half_width_task_left_out": round(float(np.mean(widths)), 3),
+    }  # fmt: skip
+
+
+def slope(corpus: Corpus) -> dict:
+    """Slope of logit realised on logit estimated, of averaged confidence with whole tasks left out."""
+    rule = SLOW["paper: logistic, 17 features"]
+    estimated = np.full(len(corpus.slices), np.nan)
+    for task in corpus.tasks:
+        estimated[corpus.slice_task == task] = rule(corpus, corpus.task != task)[corpus.slice_task == task]
+    x, y = logit(estimated), logit(corpus.realized)
+    rng, slopes = np.random.default_rng(SEED), []
+    for _ in range(BOOTSTRAPS):
+        rows = np.concatenate([np.flatnonzero(corpus.slice_task == t) for t in rng.choice(corpus.tasks, 12)])
+        slopes.append(np.polyfit(x[rows], y[rows], 1)[0])
+    return {
+        "slope": round(float(np.polyfit(x, y, 1)[0]), 3),
+        "interval": [round(float(q), 3) for q in np.quantile(slopes, [0.025, 0.975])],
+        "estimated_range": [round(float(estimated.min()), 3), round(float(estimated.max()), 3)],
+        "realized_range": [round(float(corpus.realized.min()), 3), round(float(corpus.realized.max()), 3)],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--corpus", default="specialist")
+    parser.add_argument("--forests", type=int, default=15, help="compositions of each size for the paper's classifiers")
+    options = parser.parse_args()
+    corpus = Corpus(options.corpus)
+    every, sample = compositions(corpus), compositions(corpus, options.forests)
+    all_rules = run(corpus, QUICK, every)
+    sampled = run(corpus, {**QUICK, **SLOW}, sample)
+    result = {
+        "corpus": options.corpus, "n_responses": len(corpus.correct), "n_slices": len(corpus.slices),
+        "accuracy": round(float(corpus.correct.mean()), 4), "seed": SEED,
+        "all_compositions": {name: summary(corpus, values, every) for name, values in all_rules.items()},
+        "sampled_compositions": {name: summary(corpus, values, sample) for name, values in sampled.items()},
+        "coverage": {name: coverage(corpus, rule) for name, rule in QUICK.items()},
+        "slope_of_averaged_confidence": slope(corpus),
+        "versions": {name: version(name) for name in ("nilometer", "scikit-learn", "numpy")},
+    }  # fmt: skip
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
