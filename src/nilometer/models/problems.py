@@ -45,7 +45,7 @@ def make_problems(
     return list(problems.values())
 
 
-_ANSWER = re.compile(r"answer\s*(?:is|:)\s*(.+)", re.IGNORECASE)
+_ANSWER = re.compile(r"answer\s*(?:is|:)\s*", re.IGNORECASE)
 
 
 def final_answer(text: str) -> str:
@@ -56,8 +56,9 @@ def final_answer(text: str) -> str:
     >>> final_answer("3x = 9 Answer: 3.")
     '3'
     """
-    found = _ANSWER.findall(text)
-    return (found[-1] if found else text).strip().strip(".\"'`* ").strip()
+    *before, last = _ANSWER.split(text)
+    line = last.split("\n", 1)[0] if before else text
+    return line.strip().strip(".\"'`* ").strip()
 
 
 def _last(pattern: str, text: str) -> str:

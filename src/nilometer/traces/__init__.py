@@ -6,7 +6,7 @@ from .doctor import Diagnosis, Finding, ModelDiagnosis, SliceCoverage, diagnose
 from .formats import FORMATS, Format
 from .labels import LabelReport, join_labels, parse_correct, read_labels
 from .objects import traces_from_generate, traces_from_vllm
-from .reader import FileReport, ReadReport, TraceStream, read_traces
+from .reader import FileReport, ReadReport, TraceStream, read_traces, traces_from_response
 from .schema import FORMAT_VERSION, LABEL_SCHEMA, TRACE_SCHEMA
 from .slices import attribute_keys, slice_names
 from .sources import expand_paths
@@ -39,6 +39,7 @@ __all__ = [
     "slice_names",
     "trace_batch",
     "traces_from_generate",
+    "traces_from_response",
     "traces_from_vllm",
     "write_traces",
 ]

