@@ -105,7 +105,7 @@ def test_features_agree_with_plain_python(lengths, seed):
             assert np.isnan(features["nll_sum"][i])
             continue
         for name, value in _plain(tokens, i).items():
-            assert features[name][i] == pytest.approx(value, rel=1e-4, abs=2e-5), (name, length)
+            assert features[name][i] == pytest.approx(value, rel=1e-6, abs=1e-6), (name, length)
 
 
 def test_one_token_answer_has_finite_features():

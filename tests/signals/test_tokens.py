@@ -45,7 +45,7 @@ def test_signals_agree_with_plain_python(case):
     signals = token_signals(chosen, top)
     expected = np.array([_plain(float(c), [float(v) for v in row]) for c, row in zip(chosen, top, strict=True)])
     got = np.stack([signals.entropy, signals.renormalized_entropy, signals.varentropy, signals.tail_mass], axis=1)
-    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=2e-5)
+    np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-6)
 
 
 @given(distributions())

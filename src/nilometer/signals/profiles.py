@@ -182,9 +182,7 @@ def _confidence(segments: Segments, confidence: NDArray[np.float32]) -> dict[str
     ordered = segments.sort(confidence)
     tenth = np.maximum(segments.lengths // 10, 1)[segments.owner]
     lowest = segments.sum(np.where(segments.position < tenth, ordered, 0.0)) / np.maximum(segments.lengths // 10, 1)
-    low_32, _ = segments.windows(confidence, 32)
-    low_128, tail_128 = segments.windows(confidence, 128)
-    low_512, _ = segments.windows(confidence, 512)
+    (low_32, _), (low_128, tail_128), (low_512, _) = segments.windows(confidence, (32, 128, 512))
     return {
         "confidence_mean": segments.mean(confidence),
         "confidence_low_32": low_32,

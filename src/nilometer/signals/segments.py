@@ -1,5 +1,7 @@
 """Statistics of each segment of a flat array, for all segments at once; NaN for an empty segment."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -74,18 +76,24 @@ class Segments:
         out[self.filled] = values[self._starts]
         return out
 
-    def windows(self, values: NDArray[np.floating], width: int) -> tuple[Floats, Floats]:
-        """Lowest mean over any ``width`` consecutive values, and the mean of the last ``width``.
+    def windows(self, values: NDArray[np.floating], widths: Sequence[int]) -> list[tuple[Floats, Floats]]:
+        """Per width: lowest mean over that many consecutive values, and the mean of the last ones.
 
         A shorter segment counts as one window.
         """
         totals = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
         ends = np.arange(1, len(values) + 1)
+        return [self._windows(totals, ends, width) for width in widths]
+
+    def _windows(self, totals: Floats, ends: NDArray[np.int64], width: int) -> tuple[Floats, Floats]:
         begins = np.maximum(ends - width, self.offsets[:-1][self.owner])
-        whole = (ends - begins == width) | (ends == self.offsets[1:][self.owner])
-        means = (totals[ends] - totals[begins]) / np.maximum(ends - begins, 1)
         last = np.full(len(self.lengths), np.nan)
-        last[self.filled] = means[self.offsets[1:][self.filled] - 1]
+        tail = self.offsets[1:][self.filled]
+        last[self.filled] = (totals[tail] - totals[begins[tail - 1]]) / (tail - begins[tail - 1])
+        if not self.filled.any() or self.lengths.max() <= width:
+            return last, last
+        whole = (ends - begins == width) | (ends == self.offsets[1:][self.owner])
+        means = (totals[ends] - totals[begins]) / (ends - begins)
         return self.min(np.where(whole, means, np.inf)), last
 
     def _reduce(self, ufunc: np.ufunc, values: NDArray[np.floating]) -> Floats:
