@@ -32,6 +32,6 @@ def estimate(
     if as_json:
         write_json(estimates.to_dicts())
     else:
-        show_estimates(estimates)
+        show_estimates(estimates, by=split_keys(by))
     if note:
         talk(f"{note}.")

@@ -52,7 +52,7 @@ def quickstart(
     if as_json:
         write_json({**result.to_dict(), "mean_absolute_error": error, "n_covered": covered})
         return
-    show_estimates(result.estimates, title="Tasks whose labels were not used, slices by task and level")
+    show_estimates(result.estimates, by=keys, title="Tasks whose labels were not used, by task and level")
     typer.echo(
         f"Labels from {', '.join(LABELLED_DOMAINS)} only. Mean absolute error {error:.3f};\n"
         f"{covered} of {len(known)} intervals (nominal 95 %) hold the realised accuracy."

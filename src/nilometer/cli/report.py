@@ -95,7 +95,7 @@ def _print(result: Report, *, as_json: bool) -> None:
     if result.ranking:
         show_ranking(result.ranking)
     else:
-        show_estimates(result.estimates)
+        show_estimates(result.estimates, by=result.by)
     for note in result.notes:
         talk(f"{note[0].upper()}{note[1:]}.")
 

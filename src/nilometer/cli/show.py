@@ -1,7 +1,9 @@
 """Estimates as a table for the terminal."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from nilometer.decisions import short_name
 from nilometer.estimators import Estimate, SliceEstimates
 
 from .common import console
@@ -9,13 +11,13 @@ from .common import console
 __all__ = ["show_estimates", "show_ranking"]
 
 
-def show_estimates(estimates: SliceEstimates, *, title: str | None = None) -> None:
+def show_estimates(estimates: SliceEstimates, *, by: Sequence[str] = (), title: str | None = None) -> None:
     """Print one row per slice to standard output."""
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    table.add_column("slice", overflow="fold")
+    table.add_column(", ".join(by) or "slice", overflow="fold")
     for name in ("n", "estimated", "interval", "realised"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("note", overflow="fold")
@@ -25,7 +27,7 @@ def show_estimates(estimates: SliceEstimates, *, title: str | None = None) -> No
             cells = (f"{row.accuracy:.2f}", f"{row.low:.2f} to {row.high:.2f}", realized, row.note)
         else:
             cells = ("unknown", "", realized, f"{row.reason} {row.needed}")
-        table.add_row(escape(row.slice), f"{row.n:,}", *map(escape, cells))
+        table.add_row(escape(short_name(row.slice, by)), f"{row.n:,}", *map(escape, cells))
     console().print(table)
 
 

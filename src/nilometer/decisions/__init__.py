@@ -5,9 +5,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .html import render_html
-    from .report import Curve, Example, Report, build_report, choose_families, choose_keys
+    from .report import Curve, Example, Report, build_report, choose_families, choose_keys, short_name
 
-__all__ = ["Curve", "Example", "Report", "build_report", "choose_families", "choose_keys", "render_html"]
+__all__ = [
+    "Curve",
+    "Example",
+    "Report",
+    "build_report",
+    "choose_families",
+    "choose_keys",
+    "render_html",
+    "short_name",
+]
 
 _LAZY = {
     "Curve": "report",
@@ -16,6 +25,7 @@ _LAZY = {
     "build_report": "report",
     "choose_families": "report",
     "choose_keys": "report",
+    "short_name": "report",
     "render_html": "html",
 }
 """Imported on first use: they load scikit-learn and Altair."""

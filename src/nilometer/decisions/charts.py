@@ -6,7 +6,7 @@ import altair as alt
 
 from nilometer.estimators import Estimate
 
-from .report import Curve, Report
+from .report import Curve, Report, short_name
 
 __all__ = ["calibration_chart", "curve_chart", "slice_chart", "to_svg"]
 
@@ -17,7 +17,7 @@ def slice_chart(report: Report) -> Any:
     """Draw the estimated accuracy of each slice with its interval, and the realised accuracy as a tick."""
     rows = [
         {
-            "slice": row.slice,
+            "slice": short_name(row.slice, report.by),
             "estimated": row.accuracy,
             "low": row.low,
             "high": row.high,
@@ -28,7 +28,7 @@ def slice_chart(report: Report) -> Any:
     ]
     if not rows:
         return None
-    y = alt.Y("slice:N", sort=None, title=None, axis=alt.Axis(labelLimit=220))
+    y = alt.Y("slice:N", sort=None, title=None, axis=alt.Axis(labelLimit=320))
     base = alt.Chart(alt.Data(values=rows)).encode(y=y)
     scale = alt.Scale(domain=[0, 1])
     bars = base.mark_rule(color=_BLUE, opacity=0.45, strokeWidth=3).encode(

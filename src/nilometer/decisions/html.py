@@ -8,7 +8,7 @@ from typing import Any
 from nilometer.estimators import Estimate
 
 from .charts import calibration_chart, curve_chart, slice_chart, to_svg
-from .report import Example, Report
+from .report import Example, Report, short_name
 
 __all__ = ["render_html"]
 
@@ -20,8 +20,13 @@ font:16px/1.55 system-ui,sans-serif}h1{font-size:1.6rem;margin:0 0 .2rem}h2{font
 p,li{max-width:46rem}.soft{color:var(--soft)}.wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.92rem}
 th,td{padding:.35rem .6rem;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
 th:first-child,td:first-child,td.text,th.text{text-align:left;white-space:normal}figure{margin:0;background:#fff;border-radius:6px;padding:.5rem;overflow-x:auto}
-figure svg{max-width:100%;height:auto}pre{white-space:pre-wrap;overflow-wrap:anywhere;border:1px solid var(--line);border-radius:6px;padding:.7rem;line-height:1.8}
-mark{color:inherit;border-radius:3px;padding:.1em 0}@media print{body{max-width:none;padding:0}h2{break-after:avoid}figure,tr{break-inside:avoid}}
+figure svg{max-width:100%;min-width:27rem;height:auto}pre{white-space:pre-wrap;overflow-wrap:anywhere;border:1px solid var(--line);border-radius:6px;padding:.7rem;line-height:1.8}
+mark{color:inherit;border-radius:3px;padding:.1em 0}@media(max-width:40rem){.slices thead{display:none}.slices tr{display:grid;grid-template-columns:1fr 1fr 1fr;padding:.45rem 0;border-bottom:1px solid var(--line)}
+.slices td{border:0;padding:.1rem .3rem;text-align:left}.slices td:first-child{grid-column:1/3;font-weight:600}.slices td:nth-child(2){text-align:right}
+.slices td:nth-child(2)::after{content:" responses";color:var(--soft)}.slices td:nth-child(3)::before{content:"est. ";color:var(--soft)}
+.slices td:nth-child(5):not(:empty)::before{content:"real ";color:var(--soft)}.slices td.text{grid-column:1/4;color:var(--soft)}}
+@media print{:root{color-scheme:light;--ink:#000;--soft:#444;--line:#bbb;--paper:#fff}body{max-width:none;padding:0;font-size:10.5pt}h2,h3{break-after:avoid}
+figure,tr,pre{break-inside:avoid}figure{padding:0}.wide,figure{overflow:visible}thead{display:table-header-group}mark{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 """
 
 
@@ -68,9 +73,10 @@ def _estimates(report: Report) -> str:
             note = row.note
         else:
             cells, note = f"<td>unknown</td><td></td><td>{realized}</td>", f"{row.reason} {row.needed}"
-        rows.append(f"<tr><td>{escape(row.slice)}</td><td>{row.n:,}</td>{cells}<td class=text>{escape(note)}</td></tr>")
-    head = "<th scope=col>slice<th scope=col>responses<th scope=col>estimated<th scope=col>interval<th scope=col>realised (labels)<th scope=col class=text>note"
-    return f"<div class=wide><table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+        name = escape(short_name(row.slice, report.by))
+        rows.append(f"<tr><td>{name}</td><td>{row.n:,}</td>{cells}<td class=text>{escape(note)}</td></tr>")
+    head = f"<th scope=col>{escape(', '.join(report.by))}<th scope=col>responses<th scope=col>estimated<th scope=col>interval<th scope=col>realised (labels)<th scope=col class=text>note"
+    return f"<div class=wide><table class=slices><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
 
 
 def _ranking(report: Report) -> str:

@@ -1,5 +1,6 @@
 """The report as numbers: estimates per slice and what a reader needs to judge them."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -12,7 +13,7 @@ from nilometer.errors import MissingLogprobsError
 from nilometer.estimators import LEAST_SLICES, Sentinel, SliceEstimates, left_out_probabilities
 from nilometer.traces import attribute_keys, slice_names
 
-__all__ = ["Curve", "Example", "Report", "build_report", "choose_families", "choose_keys"]
+__all__ = ["Curve", "Example", "Report", "build_report", "choose_families", "choose_keys", "short_name"]
 
 _USUAL_KEYS = ("domain", "task", "dataset", "tenant", "route")
 _BINS = 10
@@ -77,6 +78,19 @@ def choose_keys(profiles: pa.Table, keys: Sequence[str]) -> tuple[tuple[str, ...
     found = attribute_keys(profiles)
     usual = [key for key in _USUAL_KEYS if key in found][:1] or ["model"]
     return tuple(usual), f"no --by was given, so slices are by {usual[0]}"
+
+
+def short_name(name: str, by: Sequence[str]) -> str:
+    """Leave the keys out of a slice name, for tables whose heading names them.
+
+    Examples
+    --------
+    >>> short_name("domain=gcd, level=1", ("domain", "level"))
+    'gcd, 1'
+    """
+    for key in by if len(by) > 1 else ():
+        name = re.sub(rf"(^|, ){re.escape(key)}=", r"\1", name, count=1)
+    return name
 
 
 def choose_families(
