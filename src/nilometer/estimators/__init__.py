@@ -7,6 +7,13 @@ from .accuracy import Threshold, fit_threshold, thresholded_accuracy
 from .agreement import Agreement, fit_errors, merge_agreements, pair_matrix, update_agreement
 from .estimate import Estimate, NotEnoughData, SliceEstimates
 from .intervals import LEAST_SLICES, Residuals, fit_residuals, prediction_interval, wilson_interval
+from .labelled import LabelledAccuracy, labelled_mean, score_interval
+from .labelled_active import draw_sample, inclusion_probabilities, weighted_mean
+from .labelled_posterior import combine
+from .labelled_ppi import ppi_mean, prediction_weight
+from .labelled_sequence import ConfidenceSequence, RiskMonitor, confidence_sequence, start_monitor, update_monitor
+from .labelled_shrinkage import ShrunkAccuracies, shrink_accuracies
+from .labelled_strata import cut_strata, neyman_allocation, stratified_mean
 from .left_out import left_out_probabilities
 from .profiles import Profiles, as_profiles
 from .quality import BestTest, ModelQualities, QualityDifferences
@@ -21,32 +28,51 @@ __all__ = [
     "LEAST_SLICES",
     "Agreement",
     "BestTest",
+    "ConfidenceSequence",
     "Estimate",
     "FamilyCheck",
+    "LabelledAccuracy",
     "ModelPair",
     "ModelQualities",
     "NotEnoughData",
     "Profiles",
     "QualityDifferences",
     "Residuals",
+    "RiskMonitor",
     "Sentinel",
+    "ShrunkAccuracies",
     "SliceEstimates",
     "Smoothie",
     "Threshold",
     "as_profiles",
+    "combine",
+    "confidence_sequence",
+    "cut_strata",
+    "draw_sample",
     "find_families",
     "fit_errors",
     "fit_residuals",
     "fit_threshold",
+    "inclusion_probabilities",
+    "labelled_mean",
     "left_out_probabilities",
     "load_sentinel",
     "merge_agreements",
+    "neyman_allocation",
     "pair_matrix",
+    "ppi_mean",
     "precision_weights",
     "prediction_interval",
+    "prediction_weight",
     "save_sentinel",
+    "score_interval",
+    "shrink_accuracies",
+    "start_monitor",
+    "stratified_mean",
     "thresholded_accuracy",
     "update_agreement",
+    "update_monitor",
+    "weighted_mean",
     "wilson_interval",
 ]
 

@@ -1,0 +1,105 @@
+"""The label-free estimate as a prior, and what labels make of it."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .estimate import Estimate
+from .intervals import logit
+from .labelled import LabelledAccuracy
+
+__all__ = ["combine"]
+
+Floats = NDArray[np.float64]
+_GRID = 1999
+_EDGE = 1e-3
+
+
+def combine(
+    estimate: Estimate, labelled: LabelledAccuracy, *, confidence_level: float = 0.95, finite: bool = True
+) -> LabelledAccuracy:
+    r"""Accuracy of a slice from its label-free estimate and its labels together.
+
+    The prior is normal on the logit scale of ``estimators.intervals.logit``: its spread is what the interval
+    of the estimate says, its centre the middle of that interval. The likelihood is that of
+    :math:`n_{\text{eff}}` labels with the labelled accuracy. The posterior is summed on a grid of accuracies,
+    exactly but for the grid. With ``finite`` the accuracy asked for is that of the N responses: n of them are
+    known, the others are drawn with the unknown accuracy.
+
+    With no spread in the prior the estimate stays, with an endless one the labels decide.
+
+    Parameters
+    ----------
+    estimate
+        Of the same slice, made without these labels.
+    labelled
+        From any estimator of this family.
+    confidence_level
+        Of the interval.
+    finite
+        Whether the accuracy of just these N responses is asked for.
+
+    References
+    ----------
+    Gelman et al. (2013), "Bayesian Data Analysis", 3rd ed., sec. 3.7 (grid), 8.3 (finite population).
+
+    Examples
+    --------
+    >>> estimate = Estimate(slice="a", n=500, accuracy=0.7, low=0.5, high=0.85, confidence_level=0.95, method="atc")
+    >>> from .labelled import labelled_mean
+    >>> labels = labelled_mean(np.array([1.0] * 8 + [0.0] * 12 + [np.nan] * 480))
+    >>> both = combine(estimate, labels)
+    >>> labels.accuracy < both.accuracy < estimate.accuracy, both.high - both.low < labels.high - labels.low
+    (True, True)
+    """
+    if np.isinf(labelled.n_effective):
+        return labelled
+    grid = (np.arange(_GRID) + 0.5) / _GRID
+    n = labelled.n_effective
+    if finite:  # undo the correction for the finite slice, which is made below for the whole posterior
+        n = n * labelled.n / (labelled.n - 1 + n) if labelled.n > 1 else n
+    correct = n * labelled.accuracy
+    log_density = _log_prior(grid, estimate) + correct * np.log(grid) + (n - correct) * np.log1p(-grid)
+    density = np.exp(log_density - log_density.max())
+    density /= density.sum()
+    mean, spread = _finite(grid, labelled) if finite else (grid, np.full(_GRID, 1.0 / _GRID))
+    centre = float(density @ mean)
+    variance = float(density @ ((mean - centre) ** 2 + spread**2))
+    half = (1 - confidence_level) / 2
+    low, high = (_quantile(density, mean, spread, at=at) for at in (half, 1 - half))
+    return LabelledAccuracy(
+        accuracy=centre, low=min(low, centre), high=max(high, centre), standard_error=float(np.sqrt(variance)),
+        confidence_level=confidence_level, n=labelled.n, n_labels=labelled.n_labels,
+        n_effective=centre * (1 - centre) / max(variance, 1e-12),
+        method=f"{labelled.method} with prior {estimate.method}", weight=labelled.weight,
+    )  # fmt: skip
+
+
+def _log_prior(grid: Floats, estimate: Estimate) -> Floats:
+    from scipy.special import ndtri
+
+    low, high = float(logit(max(estimate.low, _EDGE))), float(logit(min(estimate.high, 1 - _EDGE)))
+    spread = max((high - low) / (2 * float(ndtri(0.5 + estimate.confidence_level / 2))), 1e-6)
+    x = logit(grid)
+    slope = 10 / (10 * grid + 0.5) + 10 / (10 * (1 - grid) + 0.5)
+    return np.asarray(-0.5 * ((x - (low + high) / 2) / spread) ** 2 + np.log(slope))
+
+
+def _finite(grid: Floats, labelled: LabelledAccuracy) -> tuple[Floats, Floats]:
+    """Mean and standard deviation of the accuracy of N responses, n of them known, if the rest has ``grid``."""
+    n, size = labelled.n_labels, labelled.n
+    rest = size - n
+    return (n * labelled.accuracy + rest * grid) / size, np.sqrt(rest * grid * (1 - grid)) / size
+
+
+def _quantile(density: Floats, mean: Floats, spread: Floats, *, at: float) -> float:
+    from scipy.optimize import brentq
+    from scipy.special import ndtr
+
+    scale = np.maximum(spread, 0.5 / _GRID)
+
+    def below(x: float) -> float:
+        return float(density @ ndtr((x - mean) / scale)) - at
+
+    if below(0.0) >= 0:
+        return 0.0
+    return 1.0 if below(1.0) <= 0 else float(brentq(below, 0.0, 1.0, xtol=1e-6))
