@@ -13,7 +13,7 @@ from nilometer.errors import TraceFormatError
 from .batch import Trace
 from .labels import LABEL_COLUMNS, parse_correct
 
-__all__ = ["Context", "Line", "microseconds", "prompt_text", "unwrap"]
+__all__ = ["Context", "Line", "microseconds", "prompt_text", "scalars", "unwrap"]
 
 _OBJECTS: msgspec.json.Decoder[list[dict[str, msgspec.Raw]]] = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _TOP: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -134,6 +134,7 @@ _OWN = {
     "prompt_eval_count", "prompt_eval_duration", "generation_settings", "id_slot", "tokens_cached", "truncated",
     "top_logprobs", "tool_choice", "parallel_tool_calls", "max_output_tokens", "store", "background", "truncation",
     "max_tool_calls", "prompt_cache_key", "safety_identifier", "instructions", "previous_response_id",
+    "presence_penalty", "frequency_penalty", "sequence_number",
 }  # fmt: skip
 
 
@@ -161,7 +162,9 @@ def _litellm(line: Line, context: Context) -> tuple[Line, Context]:
     context.prompt = prompt_text(line)
     _request(context, line.child("model_parameters"))
     own = {name: line.get(name) for name in ("model_group", "end_user") if line.get(name)}
-    context.attributes.update(_scalars(own) | _scalars(line.get("metadata")))
+    metadata = line.get("metadata") or {}
+    asked = {**(metadata.get("spend_logs_metadata") or {}), **(metadata.get("requester_metadata") or {})}
+    context.attributes.update(scalars(own) | scalars(metadata) | scalars(asked))
     response = line.child("response")
     if response is None:
         raise TraceFormatError("a LiteLLM entry without a `response` object holds no answer.")
@@ -175,7 +178,7 @@ def _note(context: Context, line: Line, skip: set[str]) -> None:
         if key in _REQUEST_KEYS:
             _request(context, line.child(key))
         elif key in _META_KEYS:
-            context.attributes.update(_scalars(line.get(key)))
+            context.attributes.update(scalars(line.get(key)))
         elif key in LABEL_COLUMNS and context.correct is None:
             _verdict(context, key, line.get(key))
         elif key in {"trace_id", "custom_id"}:
@@ -185,7 +188,7 @@ def _note(context: Context, line: Line, skip: set[str]) -> None:
         elif key == "temperature":
             context.temperature = _number(line.get(key))
         elif key not in _OWN:
-            context.attributes.update(_scalars({key: line.get(key)}))
+            context.attributes.update(scalars({key: line.get(key)}))
 
 
 def _verdict(context: Context, key: str, value: Any) -> None:
@@ -195,7 +198,7 @@ def _verdict(context: Context, key: str, value: Any) -> None:
     except TraceFormatError:
         if key in _SURE_LABELS:
             raise
-        context.attributes.update(_scalars({key: value}))
+        context.attributes.update(scalars({key: value}))
 
 
 def _request(context: Context, request: Line | None) -> None:
@@ -210,7 +213,7 @@ def _request(context: Context, request: Line | None) -> None:
     if isinstance(asked, int) and not isinstance(asked, bool) and asked > 0:
         context.k = asked
     context.prompt = prompt_text(body) or context.prompt
-    context.attributes.update(_scalars(body.get("metadata")))
+    context.attributes.update(scalars(body.get("metadata")))
 
 
 def prompt_text(body: Line) -> str | None:
@@ -225,7 +228,8 @@ def prompt_text(body: Line) -> str | None:
     return None
 
 
-def _scalars(values: Any) -> dict[str, str]:
+def scalars(values: Any) -> dict[str, str]:
+    """Return the texts, numbers and truth values of an object as attributes; none if it is no object."""
     if not isinstance(values, dict):
         return {}
     plain = {key: value for key, value in values.items() if isinstance(value, str | int | float | bool)}

@@ -35,6 +35,7 @@ def clean_logprobs(
     *,
     k: int | None = None,
     sampled_first: bool = False,
+    sampled_added: bool = False,
 ) -> TokenLogprobs:
     """Turn the listed log-probabilities of one response into arrays of shape (tokens,) and (tokens, k).
 
@@ -55,6 +56,9 @@ def clean_logprobs(
         How many alternatives were asked for; None takes the longest list.
     sampled_first
         Whether the provider may list the sampled token first, whatever its rank.
+    sampled_added
+        Whether the provider adds the sampled token to the k best. With it, lists that all end in the sampled
+        token have k + 1 entries, too: at two tokens or more that is likelier than it being the k-th each time.
 
     Raises
     ------
@@ -75,7 +79,7 @@ def clean_logprobs(
         _forget_sampled_outside(rows, picked)
     if rows.shape[1] > 1 and not bool(np.all(rows[:, :-1] >= rows[:, 1:])):
         rows = -np.sort(-rows, axis=1)
-    width = _width(rows, picked) if k is None else max(k, 0)
+    width = _width(rows, picked, surely=sampled_added) if k is None else max(k, 0)
     return TokenLogprobs(picked.astype(np.float32), _fit_width(rows, width).astype(np.float32))
 
 
@@ -111,13 +115,13 @@ def _forget_sampled_outside(rows: NDArray[np.float64], chosen: NDArray[np.float6
     rows[outside, 0] = np.nan
 
 
-def _width(rows: NDArray[np.float64], chosen: NDArray[np.float64]) -> int:
+def _width(rows: NDArray[np.float64], chosen: NDArray[np.float64], *, surely: bool) -> int:
     """Longest list, less one if every list of that length ends in the sampled token (k + 1 entries)."""
     width: int = rows.shape[1]
     if width < 2 or not rows.shape[0]:
         return width
     full = ~np.isnan(rows[:, -1])
-    extra = bool(full.any()) and not bool(full.all())
+    extra = bool(full.any()) and (not bool(full.all()) or (surely and len(rows) > 1))
     if extra and bool(np.all(np.abs(rows[full, -1] - chosen[full]) <= ROUNDING)):
         return width - 1
     return width

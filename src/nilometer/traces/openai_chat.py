@@ -8,7 +8,7 @@ from .batch import Trace
 from .line import Context, Line, microseconds
 from .logprobs import TokenLogprobs, clean_logprobs
 
-__all__ = ["ChatLogprobs", "chat_logprobs", "is_openai_chat", "parse_openai_chat"]
+__all__ = ["ChatLogprobs", "chat_logprobs", "is_openai_chat", "parse_openai_chat", "provider_of"]
 
 
 class _Alternative(msgspec.Struct, gc=False):
@@ -65,7 +65,7 @@ def parse_openai_chat(line: Line, context: Context) -> Iterator[Trace]:
             time=microseconds(line.get("created")),
             model=line.get("model"),
             model_fingerprint=line.get("system_fingerprint"),
-            provider=line.get("provider") or _provider(line),
+            provider=line.get("provider") or provider_of(line),
             finish_reason=choice.finish_reason,
             n_tokens=len(parsed[1]) if parsed else None if many else usage.get("completion_tokens"),
             k=parsed[0].top.shape[1] if parsed else context.k,
@@ -101,7 +101,11 @@ def _parts(content: list[dict[str, object]] | None) -> str | None:
     return "".join(str(part.get("text", "")) for part in content)
 
 
-def _provider(line: Line) -> str | None:
-    if "prompt_logprobs" in line or "kv_transfer_params" in line:
+def provider_of(line: Line) -> str | None:
+    """Name the engine that wrote a response, by what only it writes; None if nothing tells."""
+    fingerprint = line.get("system_fingerprint")
+    if isinstance(fingerprint, str) and fingerprint.startswith("vllm-"):
+        return "vllm"
+    if any(name in line for name in ("prompt_logprobs", "kv_transfer_params", "prompt_token_ids")):
         return "vllm"
     return "llama.cpp" if "timings" in line else None

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from .batch import Trace
 from .line import Context, Line, microseconds
 from .logprobs import clean_logprobs
+from .openai_chat import provider_of
 
 __all__ = ["is_openai_completions", "parse_openai_completions"]
 
@@ -27,13 +28,15 @@ def parse_openai_completions(line: Line, context: Context) -> Iterator[Trace]:
         chosen = logprobs.get("token_logprobs")
         listed = [list((top or {}).values()) for top in logprobs.get("top_logprobs") or [{} for _ in chosen or ()]]
         flat = [value for values in listed for value in values]
-        clean = clean_logprobs(chosen, flat, [len(values) for values in listed], k=context.k) if chosen else None
+        counts = [len(values) for values in listed]
+        clean = clean_logprobs(chosen, flat, counts, k=context.k, sampled_added=True) if chosen else None
         yield Trace(
             trace_id=f"{base}#{choice.get('index', number)}" if len(choices) > 1 else str(base),
             prompt_id=str(base),
             time=microseconds(line.get("created")),
             model=line.get("model"),
             model_fingerprint=line.get("system_fingerprint"),
+            provider=provider_of(line),
             finish_reason=choice.get("finish_reason"),
             n_tokens=len(chosen) if chosen else None,
             k=clean.top.shape[1] if clean else context.k,

@@ -6,9 +6,12 @@ import msgspec
 
 from .batch import Trace
 from .line import Context, Line, microseconds
-from .openai_chat import ChatLogprobs, chat_logprobs
+from .openai_chat import ChatLogprobs, chat_logprobs, provider_of
 
 __all__ = ["is_openai_responses", "parse_openai_responses"]
+
+
+_UNFINISHED = ("queued", "in_progress")
 
 
 def is_openai_responses(line: Line) -> bool:
@@ -20,11 +23,12 @@ def is_openai_responses(line: Line) -> bool:
 def parse_openai_responses(line: Line, context: Context) -> Iterator[Trace]:
     """Yield one trace per response; of a stream's events only the completing one holds it."""
     if line.get("object") != "response":
-        finished = line.get("type") in {"response.completed", "response.incomplete", "response.failed"}
-        inner = line.child("response") if finished else None
+        inner = line.child("response")
         if inner is None:
             return
         line = inner
+    if line.get("status") in _UNFINISHED:
+        return
     parts = [
         part
         for item in line.get("output") or []
@@ -42,7 +46,8 @@ def parse_openai_responses(line: Line, context: Context) -> Iterator[Trace]:
         prompt_id=str(identity),
         time=microseconds(line.get("created_at")),
         model=line.get("model"),
-        provider="openai",
+        provider=provider_of(line),
+        model_fingerprint=line.get("system_fingerprint"),
         temperature=line.get("temperature"),
         finish_reason=incomplete or ("stop" if line.get("status") == "completed" else line.get("status")),
         n_tokens=len(parsed[1]) if parsed else usage.get("output_tokens"),

@@ -6,7 +6,7 @@ import gzip
 import io
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,6 +16,9 @@ import pyarrow as pa
 from nilometer.errors import TraceFormatError
 
 __all__ = ["expand_paths", "json_objects"]
+
+_ZSTD = 93
+"""Compression method of a zip member, which inspect_ai uses."""
 
 
 def expand_paths(given: str | Path | Sequence[str | Path]) -> list[Path]:
@@ -119,7 +122,8 @@ def _document(path: Path, data: bytes) -> Iterator[tuple[int, bytes]]:
             objects = msgspec.json.decode(document, type=list[msgspec.Raw])
         else:
             top = msgspec.json.decode(document, type=dict[str, msgspec.Raw])
-            objects = msgspec.json.decode(top["samples"], type=list[msgspec.Raw]) if "samples" in top else [document]
+            samples = msgspec.json.decode(top["samples"], type=list[msgspec.Raw]) if "samples" in top else None
+            objects = [document] if samples is None else [_with_head(item, top) for item in samples]
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise TraceFormatError(f"{path}: not a JSON document ({exc}).") from exc
     yield from ((number, bytes(item)) for number, item in enumerate(objects, start=1))
@@ -128,8 +132,35 @@ def _document(path: Path, data: bytes) -> Iterator[tuple[int, bytes]]:
 def _zip_members(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield the samples of an inspect_ai ``.eval`` log, which is a zip archive."""
     with zipfile.ZipFile(path) as archive:
-        names = sorted(name for name in archive.namelist() if name.startswith("samples/") and name.endswith(".json"))
+        every = archive.namelist()
+        names = sorted(name for name in every if name.startswith("samples/") and name.endswith(".json"))
         if not names:
             raise TraceFormatError(f"{path}: an archive without samples/*.json is no .eval log.")
+        head = next((name for name in ("header.json", "_journal/start.json") if name in every), None)
+        top = msgspec.json.decode(_member(archive, head), type=dict[str, msgspec.Raw]) if head else {}
         for number, name in enumerate(names, start=1):
-            yield number, archive.read(name)
+            yield number, bytes(_with_head(_member(archive, name), top))
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    """Read one file of an archive; the standard library knows no zstd before Python 3.14."""
+    info = archive.getinfo(name)
+    if info.compress_type != _ZSTD or archive.fp is None:
+        return archive.read(name)
+    archive.fp.seek(info.header_offset + 26)
+    n_name, n_extra = (int.from_bytes(archive.fp.read(2), "little") for _ in range(2))
+    archive.fp.seek(n_name + n_extra, io.SEEK_CUR)
+    packed = archive.fp.read(info.compress_size)
+    try:
+        data: bytes = pa.decompress(packed, info.file_size, codec="zstd", asbytes=True)
+    except (OSError, pa.ArrowException) as exc:
+        raise zipfile.BadZipFile(f"{name}: {exc}") from exc
+    if zlib.crc32(data) != info.CRC:
+        raise zipfile.BadZipFile(f"{name}: bad checksum")
+    return data
+
+
+def _with_head(sample: bytes | msgspec.Raw, top: Mapping[str, msgspec.Raw]) -> msgspec.Raw:
+    """Put what an inspect_ai log says of all samples (model, task, settings) into one of them."""
+    head = b"".join(b'"' + key.encode() + b'":' + bytes(top[key]) + b"," for key in ("eval", "plan") if key in top)
+    return msgspec.Raw(b"{" + head + bytes(sample).lstrip()[1:] if head else bytes(sample))

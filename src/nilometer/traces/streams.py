@@ -14,6 +14,9 @@ from .openai_completions import parse_openai_completions
 __all__ = ["ChatChunks", "Joiner", "OllamaParts", "TextChunks", "joiners"]
 
 
+_HEAD = ("id", "created", "model", "system_fingerprint")
+
+
 class Joiner(Protocol):
     """Collects the parts of streamed answers and gives back whole ones."""
 
@@ -62,8 +65,8 @@ class ChatChunks:
         choices = line.get("choices") or []
         if not choices and response_id not in self._open:
             return
-        head = {key: line.get(key) for key in ("id", "created", "model", "system_fingerprint")}
-        _, joined, _ = self._open.setdefault(response_id, (head, {}, context))
+        head, joined, _ = self._open.setdefault(response_id, ({}, {}, context))
+        head.update(_head(line))
         for choice in choices:
             _extend(joined.setdefault(choice.get("index", 0), {"content": "", "logprobs": []}), choice)
         if joined and all(choice.get("finish_reason") for choice in joined.values()):
@@ -86,6 +89,11 @@ class ChatChunks:
             for index, choice in sorted(joined.items())
         ]
         yield from map(context.complete, parse_openai_chat(Line({**head, "choices": choices}), context))
+
+
+def _head(line: Line) -> dict[str, Any]:
+    """Return what a chunk says of the whole response; engines send some of it only with the last one."""
+    return {name: line.get(name) for name in _HEAD if line.get(name) is not None}
 
 
 def _extend(choice: dict[str, Any], chunk: dict[str, Any]) -> None:
@@ -113,8 +121,8 @@ class TextChunks:
     def add(self, line: Line, context: Context) -> Iterator[Trace]:
         """Take one chunk; yield the traces of a response that it completes."""
         response_id = line.get("id")
-        head = {key: line.get(key) for key in ("id", "created", "model", "system_fingerprint")}
-        _, joined, _ = self._open.setdefault(response_id, (head, {}, context))
+        head, joined, _ = self._open.setdefault(response_id, ({}, {}, context))
+        head.update(_head(line))
         for chunk in line.get("choices"):
             index = chunk.get("index", 0)
             choice = joined.setdefault(index, {"index": index, "text": "", "logprobs": {}})
