@@ -14,7 +14,7 @@ from nilometer.errors import NilometerError
 
 __all__ = ["LazyVerbs", "app", "main"]
 
-VERBS = ("quickstart", "report", "doctor", "fit", "estimate", "profile", "record")
+VERBS = ("quickstart", "report", "doctor", "fit", "estimate", "profile", "record", "watch")
 """Every verb is a function in the module of its own name, which is imported when it is asked for."""
 
 # Typer 0.29 carries its own copy of Click; the class below `Exception` is the usage error's root in both.

@@ -5,6 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 from .accuracy import Threshold, fit_threshold, thresholded_accuracy
 from .agreement import Agreement, fit_errors, merge_agreements, pair_matrix, update_agreement
+from .drift import (
+    AccuracyChange,
+    MeanChange,
+    ScoreDrift,
+    SliceChange,
+    decompose_change,
+    holm,
+    mean_change,
+    score_drift,
+)
 from .estimate import Estimate, NotEnoughData, SliceEstimates
 from .intervals import LEAST_SLICES, Residuals, fit_residuals, prediction_interval, wilson_interval
 from .labelled import LabelledAccuracy, labelled_mean, score_interval
@@ -17,6 +27,7 @@ from .labelled_strata import cut_strata, neyman_allocation, stratified_mean
 from .left_out import left_out_probabilities
 from .profiles import Profiles, as_profiles
 from .quality import BestTest, ModelQualities, QualityDifferences
+from .windows import Window, Windows, cut_windows
 
 if TYPE_CHECKING:
     from .sentinel import Sentinel
@@ -26,12 +37,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LEAST_SLICES",
+    "AccuracyChange",
     "Agreement",
     "BestTest",
     "ConfidenceSequence",
     "Estimate",
     "FamilyCheck",
     "LabelledAccuracy",
+    "MeanChange",
     "ModelPair",
     "ModelQualities",
     "NotEnoughData",
@@ -39,24 +52,32 @@ __all__ = [
     "QualityDifferences",
     "Residuals",
     "RiskMonitor",
+    "ScoreDrift",
     "Sentinel",
     "ShrunkAccuracies",
+    "SliceChange",
     "SliceEstimates",
     "Smoothie",
     "Threshold",
+    "Window",
+    "Windows",
     "as_profiles",
     "combine",
     "confidence_sequence",
     "cut_strata",
+    "cut_windows",
+    "decompose_change",
     "draw_sample",
     "find_families",
     "fit_errors",
     "fit_residuals",
     "fit_threshold",
+    "holm",
     "inclusion_probabilities",
     "labelled_mean",
     "left_out_probabilities",
     "load_sentinel",
+    "mean_change",
     "merge_agreements",
     "neyman_allocation",
     "pair_matrix",
@@ -65,6 +86,7 @@ __all__ = [
     "prediction_interval",
     "prediction_weight",
     "save_sentinel",
+    "score_drift",
     "score_interval",
     "shrink_accuracies",
     "start_monitor",

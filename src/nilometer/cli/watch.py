@@ -1,0 +1,144 @@
+"""``nilometer watch``: accuracy over time, what changed since a reference, and alerts."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pyarrow as pa
+import typer
+from numpy.typing import NDArray
+
+from nilometer.decisions import Watch, WatchOptions, build_watch, choose_families, choose_keys, short_name
+from nilometer.errors import ConfigError
+from nilometer.estimators import Estimate, Sentinel, load_sentinel
+from nilometer.traces import slice_names
+
+from .common import (
+    ByOption,
+    ConfidenceOption,
+    FilesArgument,
+    FormatOption,
+    JsonOption,
+    LabelKeyOption,
+    LabelsOption,
+    console,
+    split_keys,
+    talk,
+    write_json,
+)
+from .inputs import read_correct, read_inputs
+
+__all__ = ["watch"]
+
+ALERT = 3
+
+
+def watch(
+    files: FilesArgument,
+    reference: Annotated[
+        list[str] | None, typer.Option(metavar="FILE", help="Traces of the trusted period; else the first window.")
+    ] = None,
+    reference_until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Traces before this time are the reference, as 2026-01-31.")
+    ] = None,
+    every: Annotated[
+        str, typer.Option(help="Windows: hour, day, week, month ...; 500 responses each; or /10 for ten of them.")
+    ] = "day",
+    incomplete: Annotated[str, typer.Option(help="A last window that is not full: keep, append or drop.")] = "keep",
+    labels: LabelsOption = None,
+    label_key: LabelKeyOption = "trace_id",
+    by: ByOption = None,
+    sentinel: Annotated[
+        Path | None, typer.Option(help="A saved sentinel; else one is fitted on the labels of the reference.")
+    ] = None,
+    below: Annotated[float | None, typer.Option(min=0, max=1, help="Alert when accuracy is below.")] = None,
+    least_change: Annotated[float, typer.Option(min=0, max=1, help="Smallest change worth an alert.")] = 0.02,
+    seed: Annotated[int, typer.Option(help="Of the order in which labels are taken.")] = 0,
+    confidence_level: ConfidenceOption = 0.95,
+    wire_format: FormatOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Follow the accuracy of every slice over time and alert when something changed. Exits 3 with an alert.
+
+    The chance that a run without any change alerts is at most 1 - confidence level, over all slices and windows.
+    """
+    profiles, correct, is_reference = _read(files, reference, labels, label_key=label_key, wire_format=wire_format)
+    if reference_until is not None:
+        is_reference = _before(profiles, reference_until)
+    keys, note = choose_keys(profiles, split_keys(by))
+    fitted = load_sentinel(sentinel) if sentinel else _fit(profiles, correct, keys, is_reference=is_reference)
+    options = WatchOptions(every, incomplete, below, confidence_level, least_change, seed)
+    found = build_watch(profiles, is_reference, by=keys, correct=correct, sentinel=fitted, options=options)
+    if as_json:
+        write_json(found.to_dict())
+    else:
+        _show(found)
+    for line in filter(None, (note, *found.notes)):
+        talk(f"{line[0].upper()}{line[1:]}.")
+    if found.alerts:
+        raise typer.Exit(ALERT)
+
+
+def _read(
+    files: list[str], reference: list[str] | None, labels: list[str] | None, *, label_key: str, wire_format: str | None
+) -> tuple[pa.Table, NDArray[np.float64], NDArray[np.bool_] | None]:
+    profiles = read_inputs(files, wire_format=wire_format).profiles
+    trusted = read_inputs(reference, wire_format=wire_format).profiles if reference else None
+    table = profiles if trusted is None else pa.concat_tables([trusted, profiles])
+    correct = read_correct(table, labels, key=label_key).astype(np.float64)
+    return table, correct, None if trusted is None else np.arange(len(table)) < len(trusted)
+
+
+def _before(profiles: pa.Table, text: str) -> NDArray[np.bool_]:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise ConfigError(
+            f"`--reference-until` must be a time like 2026-01-31 or 2026-01-31T12:00, got {text!r}."
+        ) from exc
+    moment = moment.astimezone(UTC) if moment.tzinfo else moment
+    times = profiles["time"].to_numpy().astype("datetime64[us]")
+    return np.asarray(times < np.datetime64(moment.replace(tzinfo=None)))
+
+
+def _fit(
+    profiles: pa.Table, correct: NDArray[np.float64], keys: tuple[str, ...], *, is_reference: NDArray[np.bool_] | None
+) -> Sentinel | None:
+    """Fit on the labels of the reference; None without labels there or without a stated reference."""
+    if is_reference is None or np.isnan(correct[is_reference]).all():
+        return None
+    own = profiles.filter(pa.array(is_reference))
+    names = slice_names(own, keys).to_pylist()
+    known = correct[is_reference]
+    families, _ = choose_families(own, keys, known.astype(np.float32))
+    return Sentinel().fit(own, known, groups=names, families=families)
+
+
+def _show(found: Watch) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for name in ("window", ", ".join(found.by) or "slice"):
+        table.add_column(name, overflow="fold")
+    for name in ("n", "share", "estimated", "interval", "realised"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in found.rows:
+        estimate: Any = row.estimate
+        known = isinstance(estimate, Estimate)
+        cells = (f"{estimate.accuracy:.2f}", f"{estimate.low:.2f} to {estimate.high:.2f}") if known else ("unknown", "")
+        realized = "" if row.realized is None else f"{row.realized.accuracy:.2f} ({row.realized.n_labels})"
+        name = escape(short_name(row.slice, found.by))
+        table.add_row(row.window, name, f"{row.n:,}", f"{row.share:.0%}", *cells, realized)
+    console().print(table)
+    for window, change in found.changes:
+        typer.echo(
+            f"{window}: estimated accuracy {change.before:.3f} to {change.after:.3f}: "
+            f"mix {change.mix:+.3f}, within slices {change.within:+.3f}"
+        )
+    for alert in found.alerts:
+        p = "" if alert.p_value is None else f" (p = {alert.p_value:.2g})"
+        typer.echo(f"ALERT {alert.window}, {alert.slice}: {alert.message}{p}")
+    if not found.alerts:
+        typer.echo("No alert.")

@@ -1,0 +1,145 @@
+"""Windows of time: traffic cut by period, by size or into a number of parts."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nilometer.errors import ConfigError
+
+__all__ = ["Window", "Windows", "cut_windows"]
+
+_PERIODS = {"min": "minute", "h": "hour", "d": "day", "w": "week", "m": "month", "q": "quarter", "y": "year"}
+_INCOMPLETE = ("keep", "append", "drop")
+
+
+class Window(NamedTuple):
+    """One stretch of traffic."""
+
+    name: str
+    start: datetime | None
+    """Time of the first response, None where none has a time."""
+    end: datetime | None
+    n: int
+
+
+class Windows(NamedTuple):
+    """The windows of some traffic."""
+
+    place: NDArray[np.int64]
+    """Shape (n,), window of each response, -1 where it is in none."""
+    windows: tuple[Window, ...]
+    notes: tuple[str, ...]
+
+
+def cut_windows(times: NDArray[np.datetime64], *, by: str, incomplete: str = "keep") -> Windows:
+    """Cut traffic into windows.
+
+    Parameters
+    ----------
+    times
+        Shape (n,), NaT where not known. They may stand in any order.
+    by
+        ``"day"``, ``"week"`` (from Monday), ``"hour"``, ``"minute"``, ``"month"``, ``"quarter"`` or ``"year"``, or
+        pandas' letters for them; ``"500"`` for windows of 500 responses; ``"/10"`` for 10 windows of equal
+        size. In NannyML these are ``chunk_period``, ``chunk_size`` and ``chunk_number``.
+    incomplete
+        What becomes of a last window by size that is not full: ``"keep"``, ``"append"`` to the one before, or
+        ``"drop"``.
+
+    Raises
+    ------
+    ConfigError
+        If ``by`` is none of these, or asks for a period where no response has a time.
+
+    Examples
+    --------
+    >>> times = np.array(["2026-01-01T10", "2026-01-02T09", "2026-01-01T12"], dtype="datetime64[us]")
+    >>> found = cut_windows(times, by="day")
+    >>> [(window.name, window.n) for window in found.windows], found.place.tolist()
+    ([('2026-01-01', 2), ('2026-01-02', 1)], [0, 1, 0])
+    >>> [window.n for window in cut_windows(times, by="2", incomplete="append").windows]
+    [3]
+    """
+    if incomplete not in _INCOMPLETE:
+        raise ConfigError(f"`incomplete` must be keep, append or drop, got {incomplete!r}.")
+    times = np.asarray(times, dtype="datetime64[us]")
+    known = ~np.isnat(times)
+    notes = [] if known.all() else [f"{int((~known).sum()):,} of {len(times):,} responses have no time"]
+    steps = np.diff(times[known].astype(np.int64))
+    if (steps < 0).any():
+        notes.append(f"times go back {int((steps < 0).sum()):,} times in the files; responses are put in order of time")
+    size = _size(by, len(times))
+    if size is None:
+        if not known.any():
+            raise ConfigError("`by` must be a size like 500 or a number like /10, since no response has a time.")
+        place, names = _by_period(times, known, by)
+        notes += [] if known.all() else ["those without a time are in no window"]
+    else:
+        if not known.any():
+            notes.append("windows are cut in the order of the files")
+        place, names = _by_size(times, size, incomplete)
+    windows = tuple(_window(name, times[place == i]) for i, name in enumerate(names))
+    return Windows(place, windows, tuple(notes))
+
+
+def _size(by: str, n: int) -> int | None:
+    number = by.removeprefix("/")
+    if not number.isdigit():
+        return None
+    if int(number) < 1:
+        raise ConfigError(f"`by` must give at least 1 response or window, got {by!r}.")
+    return int(number) if number == by else max(1, -(-n // int(number)))
+
+
+def _by_size(times: NDArray[np.datetime64], size: int, incomplete: str) -> tuple[NDArray[np.int64], list[str]]:
+    n = len(times)
+    order = np.argsort(times, kind="stable")  # NaT comes last
+    number = np.arange(n) // size
+    if n % size and incomplete == "append" and number[-1] > 0:
+        number = np.minimum(number, number[-1] - 1)
+    if n % size and incomplete == "drop":
+        number = np.where(number == number[-1], -1, number)
+    place = np.empty(n, dtype=np.int64)
+    place[order] = number
+    count = int(number.max(initial=-1)) + 1
+    edges = [np.flatnonzero(number == i) for i in range(count)]
+    return place, [f"{int(rows[0]):,} to {int(rows[-1]):,}" for rows in edges]
+
+
+def _by_period(times: NDArray[np.datetime64], known: NDArray[np.bool_], by: str) -> tuple[NDArray[np.int64], list[str]]:
+    letter = re.sub(r"^1", "", by).strip().lower()
+    period = _PERIODS.get(letter, letter.removesuffix("s"))
+    if period not in _NAMES:
+        raise ConfigError(f"`by` must be {', '.join(_NAMES)}, a size like 500 or a number like /10, got {by!r}.")
+    names = np.full(len(times), "", dtype=object)
+    names[known] = [_NAMES[period](moment) for moment in times[known].astype(object)]
+    found = sorted(set(names[known].tolist()))
+    rank = {name: i for i, name in enumerate(found)}
+    return np.array([rank.get(name, -1) for name in names], dtype=np.int64), found
+
+
+def _week(moment: datetime) -> str:
+    return (moment - timedelta(days=moment.weekday())).strftime("%Y-%m-%d")
+
+
+_NAMES: dict[str, Callable[[datetime], str]] = {
+    "minute": lambda moment: moment.strftime("%Y-%m-%d %H:%M"),
+    "hour": lambda moment: moment.strftime("%Y-%m-%d %H:00"),
+    "day": lambda moment: moment.strftime("%Y-%m-%d"),
+    "week": _week,
+    "month": lambda moment: moment.strftime("%Y-%m"),
+    "quarter": lambda moment: f"{moment.year}-Q{(moment.month + 2) // 3}",
+    "year": lambda moment: moment.strftime("%Y"),
+}
+
+
+def _window(name: str, times: NDArray[np.datetime64]) -> Window:
+    known = times[~np.isnat(times)]
+    if not known.size:
+        return Window(name, None, None, len(times))
+    start, end = (moment.astype(object).replace(tzinfo=UTC) for moment in (known.min(), known.max()))
+    return Window(name, start, end, len(times))

@@ -1,0 +1,57 @@
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from nilometer.cli import main
+from nilometer.traces import corpus_path, read_traces, write_traces
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as caught:
+        main([str(argument) for argument in arguments])
+    out = capsys.readouterr()
+    return caught.value.code, out.out, out.err
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("parts")
+    table = read_traces(corpus_path("specialist")).read_all()
+    levels = [dict(row)["level"] for row in table["attributes"].to_pylist()]
+    odd = [i % 2 == 1 for i in range(len(levels))]
+    easy = [level in "123" for level in levels]
+    for name, rows in {
+        "reference": [e and o for e, o in zip(easy, odd, strict=True)],
+        "same": [e and not o for e, o in zip(easy, odd, strict=True)],
+        "harder": [not e for e in easy],
+    }.items():
+        write_traces(folder / f"{name}.parquet", table.filter(rows))
+    return folder
+
+
+def test_watch_exits_3_with_an_alert_and_0_without(capsys, parts):
+    shared = ("--reference", parts / "reference.parquet", "--every", "1800", "--by", "domain")
+    code, out, _ = run(capsys, "watch", parts / "harder.parquet", *shared, "--json")
+    assert code == 3
+    assert "accuracy changed" in {alert["kind"] for alert in json.loads(out)["alerts"]}
+    code, out, err = run(capsys, "watch", parts / "same.parquet", *shared)
+    assert code == 0, out
+    assert "No alert." in out
+    assert "Letter_counting: labels say" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--every", "day"), "no response has a time"),
+        (("--every", "fortnight"), "no response has a time"),
+        (("--reference-until", "soon"), "`--reference-until` must be a time like"),
+        (("--every", "1000000"), "0 are to be watched"),
+    ],
+)
+def test_what_cannot_be_watched_exits_2(capsys, parts, arguments, text):
+    code, _, err = run(capsys, "watch", parts / "same.parquet", "--by", "domain", *arguments)
+    assert code == 2
+    assert text in err
+    assert pq.read_metadata(parts / "same.parquet").num_rows > 0
