@@ -113,3 +113,48 @@ def test_quickstart_runs(capsys, tmp_path):
     assert code == 0
     assert "hold the realised accuracy" in out
     assert (tmp_path / "report.html").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("key", ["length(answer) > 40", "provider"])
+def test_slices_may_use_columns_that_profiles_do_not_keep(capsys, tmp_path, key):
+    profiles = tmp_path / "p.parquet"
+    code, out, err = run(capsys, "report", corpus_path("smollm2"), "--by", key, "--json")
+    assert code == 0, err
+    assert sum(row["n"] for row in json.loads(out)["estimates"]) == 1200
+    assert run(capsys, "profile", corpus_path("smollm2"), "--by", key, "--out", profiles)[0] == 0
+    again = json.loads(run(capsys, "report", profiles, "--by", key, "--json")[1])
+    assert again["estimates"] == json.loads(out)["estimates"]
+
+
+def test_one_slice_only_cannot_be_known_and_says_what_is_needed(capsys, tmp_path):
+    file = tmp_path / "t.jsonl"
+    file.write_text("\n".join(_line(i, correct=bool(i % 3)) for i in range(40)))
+    code, out, _ = run(capsys, "report", file, "--by", "model", "--json")
+    assert code == 0
+    (row,) = json.loads(out)["estimates"]
+    assert row["accuracy"] is None
+    assert "an interval needs 4" in row["reason"]
+    assert "more slices" in row["needed"]
+
+
+def test_a_folder_is_read_as_its_files(capsys, tmp_path):
+    for i in range(2):
+        (tmp_path / f"{i}.jsonl").write_text(_line(i))
+    code, out, _ = run(capsys, "report", tmp_path, "--json")
+    assert code == 0
+    assert json.loads(out)["n"] == 2
+
+
+def test_a_sentinel_that_is_not_there_is_named(capsys, tmp_path):
+    code, _, err = run(capsys, "estimate", corpus_path("smollm2"), "--sentinel", tmp_path / "no.nilo")
+    assert code == 2
+    assert "no.nilo: no such file" in err
+
+
+def test_a_label_file_with_one_label_says_how_many_are_needed(capsys, tmp_path):
+    file, labels = tmp_path / "t.jsonl", tmp_path / "l.csv"
+    file.write_text("\n".join(_line(i) for i in range(20)))
+    labels.write_text("trace_id,correct\nr1,1\n")
+    code, _, err = run(capsys, "report", file, "--labels", labels, "--by", "domain")
+    assert code == 2
+    assert "1 labels are not enough to fit. Label at least 10 responses." in err

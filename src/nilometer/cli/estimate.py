@@ -24,7 +24,7 @@ def estimate(
     as_json: JsonOption = False,
 ) -> None:
     """Estimate the accuracy of every slice with a saved sentinel."""
-    inputs = read_inputs(files, wire_format=wire_format)
+    inputs = read_inputs(files, by=split_keys(by), wire_format=wire_format)
     keys, note = choose_keys(inputs.profiles, split_keys(by))
     names = slice_names(inputs.profiles, keys).to_pylist()
     correct = inputs.profiles["correct"].to_numpy()
@@ -32,6 +32,6 @@ def estimate(
     if as_json:
         write_json(estimates.to_dicts())
     else:
-        show_estimates(estimates, by=split_keys(by))
+        show_estimates(estimates, by=keys)
     if note:
         talk(f"{note}.")

@@ -39,7 +39,7 @@ def fit(
     as_json: JsonOption = False,
 ) -> None:
     """Fit a sentinel on labelled responses, slice by slice, and save it."""
-    inputs = read_inputs(files, wire_format=wire_format)
+    inputs = read_inputs(files, by=split_keys(by), wire_format=wire_format)
     correct = read_correct(inputs.profiles, labels, key=label_key)
     keys, note = choose_keys(inputs.profiles, split_keys(by))
     names = slice_names(inputs.profiles, keys).to_pylist()

@@ -1,7 +1,8 @@
 """What the verbs read: profiles from traces or from a profile file, and labels for them."""
 
 import heapq
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,23 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from nilometer.errors import ConfigError, TraceFormatError
-from nilometer.signals import FEATURE_NAMES, profile_batch, ragged_from_batch, token_entropy
-from nilometer.traces import LabelReport, diagnose, join_labels, read_labels, read_traces
+from nilometer.signals import FEATURE_NAMES, PROFILE_COLUMNS, profile_batch, ragged_from_batch, token_entropy
+from nilometer.traces import (
+    TRACE_SCHEMA,
+    LabelReport,
+    diagnose,
+    join_labels,
+    read_labels,
+    read_traces,
+    slice_names,
+)
 
 from .common import check_bad_lines, expand_files, progress, talk
 
 __all__ = ["Inputs", "read_correct", "read_inputs"]
 
 _EXAMPLES = 8
+_NOT_IN_PROFILES = re.compile(rf"\b({'|'.join(set(TRACE_SCHEMA.names) - set(PROFILE_COLUMNS))})\b", re.IGNORECASE)
 
 
 @dataclass
@@ -31,8 +41,13 @@ class Inputs:
     diagnosis: dict[str, Any] = field(default_factory=dict)
 
 
-def read_inputs(files: list[str], *, wire_format: str | None = None, strict: bool = False) -> Inputs:
+def read_inputs(
+    files: list[str], *, by: Sequence[str] = (), wire_format: str | None = None, strict: bool = False
+) -> Inputs:
     """Read traces and profile them as they stream by, or read finished profiles.
+
+    Slice keys that need a column of the traces which profiles do not keep (``provider``, ``length(answer)``) become
+    columns of the profiles.
 
     Raises
     ------
@@ -45,11 +60,12 @@ def read_inputs(files: list[str], *, wire_format: str | None = None, strict: boo
     stream = read_traces(paths, format=wire_format, strict=strict)
     seen: list[pa.RecordBatch] = []
     least: list[tuple[float, int, dict[str, Any]]] = []
+    only_in_traces = [key for key in by if _NOT_IN_PROFILES.search(key)]
 
     def watched() -> Iterator[pa.RecordBatch]:
         with progress("Reading") as advance:
             for batch in stream:
-                seen.append(profile_batch(batch))
+                seen.append(_with_keys(profile_batch(batch), batch, only_in_traces))
                 _keep_least(least, batch, seen[-1])
                 advance(batch.num_rows)
                 yield batch
@@ -62,6 +78,13 @@ def read_inputs(files: list[str], *, wire_format: str | None = None, strict: boo
         talk(f"{stream.report.n_duplicates:,} responses repeat a trace_id; all are kept.")
     examples = [row for _, _, row in sorted(least, key=lambda item: -item[0])]
     return Inputs(pa.Table.from_batches(seen), examples, diagnosis.to_dict())
+
+
+def _with_keys(profile: pa.RecordBatch, batch: pa.RecordBatch, keys: Sequence[str]) -> pa.RecordBatch:
+    for key in keys:
+        if key not in profile.schema.names:
+            profile = profile.append_column(key, slice_names(batch, [key]))
+    return profile
 
 
 def read_correct(profiles: pa.Table, labels: list[str] | None, *, key: str) -> NDArray[np.float32]:

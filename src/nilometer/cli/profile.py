@@ -8,7 +8,7 @@ import typer
 
 from nilometer.signals import FEATURE_NAMES
 
-from .common import FilesArgument, FormatOption, JsonOption, StrictOption, talk, write_json
+from .common import ByOption, FilesArgument, FormatOption, JsonOption, StrictOption, split_keys, talk, write_json
 from .inputs import read_inputs
 
 __all__ = ["profile"]
@@ -17,12 +17,16 @@ __all__ = ["profile"]
 def profile(
     files: FilesArgument,
     out: Annotated[Path, typer.Option(help="Parquet file to write.")],
+    by: ByOption = None,
     wire_format: FormatOption = None,
     strict: StrictOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Read traces and write their profiles, which every other verb reads as well."""
-    profiles = read_inputs(files, wire_format=wire_format, strict=strict).profiles
+    """Read traces and write their profiles, which every other verb reads as well.
+
+    Texts and log-probabilities are not kept; a slice key that needs them, such as "length(answer)", is kept with --by.
+    """
+    profiles = read_inputs(files, by=split_keys(by), wire_format=wire_format, strict=strict).profiles
     pq.write_table(profiles, out, compression="zstd")
     if as_json:
         write_json({"out": str(out), "n": len(profiles), "features": list(FEATURE_NAMES)})

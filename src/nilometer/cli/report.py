@@ -49,7 +49,7 @@ def report(
     --fail-under compares the estimate itself, not the ends of its interval; slices that cannot be known do
     not count as failures and are named.
     """
-    inputs = read_inputs(files, wire_format=wire_format, strict=strict)
+    inputs = read_inputs(files, by=split_keys(by), wire_format=wire_format, strict=strict)
     correct = read_correct(inputs.profiles, labels, key=label_key)
     saved = load_sentinel(sentinel) if sentinel else None
     keys = split_keys(by)

@@ -1,5 +1,6 @@
 """Sentinels on disk: parameters and labelled profiles in one Parquet file, fitted again when loaded."""
 
+from errno import ENOENT
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,8 @@ def load_sentinel(path: str | Path) -> Sentinel:
 
     Raises
     ------
+    FileNotFoundError
+        If there is no such file.
     IncompatibleModelError
         If the file is no sentinel, is of a newer format, or fitting it again gives other probabilities.
 
@@ -73,6 +76,8 @@ def load_sentinel(path: str | Path) -> Sentinel:
     """
     try:
         table = pq.read_table(path)
+    except FileNotFoundError as exc:
+        raise FileNotFoundError(ENOENT, "no such file", str(path)) from exc
     except pa.ArrowInvalid as exc:
         raise IncompatibleModelError(f"{path}: not a sentinel file ({exc}).") from exc
     head = _head(path, table)
