@@ -3,6 +3,7 @@
 python scripts/gen_docs.py [--check]
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -44,6 +45,39 @@ def formats() -> str:
     return "\n".join(["| format | what is read |", "|---|---|", *rows])
 
 
+def paper() -> str:
+    """Tables of studies/results/paper_protocol.json."""
+    result = json.loads((ROOT / "studies" / "results" / "paper_protocol.json").read_text(encoding="utf-8"))
+    parts = []
+    for title, part in (
+        ("All compositions", "all_compositions"),
+        ("Compositions with a grid search", "sampled_compositions"),
+    ):
+        rows = [
+            f"**{title}**",
+            "",
+            "| estimator | n | 1 task | 2 | 3 | 4 | all, with 95 % interval | in domain |",
+            "|---" * 8 + "|",
+        ]
+        for name, sizes in result[part].items():
+            cells = [f"{sizes[size]['out_of_domain']:.3f}" for size in "1234"]
+            low, high = sizes["all"]["out_of_domain_interval"]
+            whole = f"{sizes['all']['out_of_domain']:.3f} [{low:.3f}, {high:.3f}]"
+            cells = [str(sizes["all"]["n_compositions"]), *cells, whole, f"{sizes['all']['in_domain']:.3f}"]
+            rows.append(f"| {name} | {' | '.join(cells)} |")
+        parts.append("\n".join(rows))
+    rows = ["| estimator | task left out | slice left out | mean half-width, task left out |", "|---|---|---|---|"]
+    for name, c in result["coverage"].items():
+        half = c["mean_half_width_task_left_out"]
+        rows.append(f"| {name} | {c['task left out']:.2f} | {c['slice left out']:.2f} | {half:.2f} |")
+    slope = result["slope_of_averaged_confidence"]
+    low, high = slope["interval"]
+    said = f"The slope is {slope['slope']:.2f} with a 95 % interval of [{low:.2f}, {high:.2f}] (bootstrap over tasks)."
+    return "\n\n".join(
+        [*parts, "**Coverage of nominal 90 % intervals from six labelled tasks**", "\n".join(rows), said]
+    )
+
+
 def help_pages() -> str:
     parts = []
     for verb in VERBS:
@@ -59,6 +93,7 @@ def main() -> None:
         "README.md": ("quickstart", f"```text\n$ uv run nilometer quickstart\n{run('quickstart')}\n```"),
         "docs/signals.md": ("features", features()),
         "docs/formats.md": ("formats", formats()),
+        "docs/paper.md": ("paper", paper()),
         "docs/cli.md": ("help", help_pages()),
     }
     stale = []
