@@ -10,7 +10,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from nilometer.cli import VERBS
+import typer
+
+from nilometer.cli import VERBS, app
 from nilometer.signals import FEATURES
 from nilometer.traces import FORMATS
 
@@ -85,6 +87,8 @@ def help_pages() -> str:
             parts.append(f"## {verb}\n\n```text\n{run(verb, '--help')}\n```")
         except subprocess.CalledProcessError:
             continue
+        for name in getattr(typer.main.get_command(app).get_command(None, verb), "commands", ()):
+            parts.append(f"### {verb} {name}\n\n```text\n{run(verb, name, '--help')}\n```")
     return "\n\n".join(parts)
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nilometer.models import TASKS, final_answer
+from nilometer.models import TASKS
+from nilometer.signals import final_answer
 from nilometer.traces import corpus_names, corpus_path, read_traces, slice_names
 
 CONSTANT = 0.8

@@ -318,3 +318,70 @@ def test_streams_refuse_what_they_cannot_do():
         Smoothie().predict([[0.0]])
     with pytest.raises(ValueError, match="`neighbours` needs `n_neighbors`"):
         Smoothie().fit(outputs()).neighbours([[0.0]])
+
+
+def test_a_window_forgets_all_but_the_latest_prompts():
+    x = outputs(22)
+    stream = Smoothie(window=12)
+    for start in (0, 5, 9, 30):
+        stream.partial_fit(
+            x[start : start + 21 if start == 9 else start + (5 if start == 0 else 4 if start == 5 else 10)]
+        )
+    np.testing.assert_allclose(stream.errors_, Smoothie().fit(x[28:40]).errors_)
+    assert stream.qualities_.n_prompts == 12
+
+
+def test_several_generations_equal_the_mean_over_all_their_pairs():
+    rng = np.random.default_rng(23)
+    x = rng.normal(size=(30, 4, 3, 2))
+    pairs = [np.stack([x[:, j, g[j]] for j in range(4)], axis=1) for g in np.ndindex(3, 3, 3, 3)]
+    expected = np.mean([Smoothie().fit(one).errors_ for one in pairs], axis=0)
+    np.testing.assert_allclose(Smoothie().fit(x).errors_, expected, rtol=1e-9)
+
+
+def test_published_generations_are_compared_in_order():
+    x = np.random.default_rng(24).normal(size=(30, 4, 3, 2))
+    expected = np.mean([Smoothie(paper=True).fit(x[:, :, g]).errors_ for g in range(3)], axis=0)
+    np.testing.assert_allclose(Smoothie(paper=True).fit(x).errors_, expected, rtol=1e-9)
+
+
+def test_few_prompts_find_the_same_neighbours_as_many():
+    rng = np.random.default_rng(25)
+    prompts = rng.normal(size=(300, 16)) + 100.0
+    fitted = Smoothie(7, neighbor_weights="kernel").fit(outputs(25, n=300), prompts=prompts)
+    asked = rng.normal(size=(40, 16)) + 100.0
+    many = fitted.neighbours(asked)
+    few = [fitted.neighbours(asked[i : i + 1]) for i in range(40)]
+    assert (np.concatenate([one.rows for one in few]) == many.rows).all()
+    np.testing.assert_allclose(np.concatenate([one.weights for one in few]), many.weights)
+
+
+def test_sums_of_another_fit_give_the_same_estimates():
+    x, prompts = with_gaps(outputs(26), share=0.1), np.random.default_rng(0).normal(size=(40, 3))
+    first = Smoothie(5).fit(x, prompts=prompts)
+    again = Smoothie(5).fit_sums(first.sums_, first.present_, prompts=prompts)
+    np.testing.assert_allclose(again.local_errors_, first.local_errors_)
+    assert (again.routes_ == first.routes_).all()
+
+
+def test_own_errors_average_to_the_global_ones():
+    fitted = Smoothie().fit(outputs(27))
+    np.testing.assert_allclose(fitted.own_errors().mean(axis=0), fitted.errors_)
+    np.testing.assert_allclose(fitted.own_errors([3, 1]), fitted.own_errors()[[3, 1]])
+
+
+def test_rounding_is_no_difference_between_models():
+    vectors = np.zeros((200, 4, 4))
+    vectors[:, range(4), range(4)] = np.sqrt(0.5)  # all answers differ from all others, always
+    paired = Smoothie().fit(vectors).qualities_.differences()
+    assert (paired.difference == 0).all()
+    assert not Smoothie().fit(vectors).qualities_.best_test().is_separated
+
+
+def test_a_window_stands_alone():
+    with pytest.raises(ValueError, match="`window` must be >= 1 and stand without `half_life`"):
+        Smoothie(window=3, half_life=2.0).partial_fit(outputs())
+    with pytest.raises(ValueError, match="`X` must hold 5 models, got 3"):
+        Smoothie(window=3).partial_fit(outputs()).partial_fit(outputs(m=3))
+    with pytest.raises(ValueError, match="the published code needs the embeddings"):
+        Smoothie(paper=True).fit_sums(np.ones((2, 3)), np.ones((2, 3)))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nilometer.models import LEVELS, TASKS, Problem, final_answer, make_problems, verify
+from nilometer.models import LEVELS, TASKS, Problem, make_problems, verify
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -57,7 +57,3 @@ def test_verifier_reads_the_last_answer_of_its_kind(kind, gold, right, wrong):
     problem = Problem("t", "1", "?", gold, kind=kind)
     assert all(verify(problem, answer) for answer in right)
     assert not any(verify(problem, answer) for answer in wrong)
-
-
-def test_last_of_several_answers_counts():
-    assert final_answer("Answer: 3 no, Answer: 4.\n") == "4"

@@ -102,3 +102,19 @@ def test_unusable_weights_pairs_and_answers_are_refused():
         distance_sums(x, exclude=[(3, 1)])
     with pytest.raises(ValueError, match="`answers` must have 2 entries per row, got 1 in row 1"):
         answer_embeddings([["a", "b"], ["a"]])
+
+
+def test_weights_may_differ_per_prompt():
+    x = outputs(3, n=4)
+    weights = np.random.default_rng(0).random((4, 5))
+    expected = np.concatenate([brute_sums(x[i : i + 1], weights[i]) for i in range(4)])
+    np.testing.assert_allclose(distance_sums(x, weights=weights).sums, expected)
+
+
+@given(st.integers(0, 10_000), st.sampled_from([np.float32, np.float16]))
+def test_rounding_of_unit_vectors_stays_within_the_stated_bound(seed, dtype):
+    x = outputs(seed, n=20, d=16)
+    x /= np.linalg.norm(x, axis=2, keepdims=True)
+    unit = 2.0**-24 if dtype is np.float32 else 2.0**-11
+    gap = distance_sums(x.astype(dtype)).sums - distance_sums(x).sums
+    assert np.abs(gap).max() <= 4 * (8 * unit + 4 * unit**2)

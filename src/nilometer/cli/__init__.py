@@ -14,8 +14,8 @@ from nilometer.errors import NilometerError
 
 __all__ = ["LazyVerbs", "app", "main"]
 
-VERBS = ("quickstart", "report", "doctor", "fit", "estimate", "profile", "record", "watch")
-"""Every verb is a function in the module of its own name, which is imported when it is asked for."""
+VERBS = ("quickstart", "report", "doctor", "fit", "estimate", "profile", "record", "route", "watch")
+"""Every verb is a function, or a Typer of several, in the module of its name, imported when it is asked for."""
 
 # Typer 0.29 carries its own copy of Click; the class below `Exception` is the usage error's root in both.
 _USAGE_ERROR: Any = typer.BadParameter.mro()[-4]
@@ -33,9 +33,13 @@ class LazyVerbs(TyperGroup):
         """Import the verb and wrap its function."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        module = importlib.import_module(f"nilometer.cli.{cmd_name}")
+        verb = getattr(importlib.import_module(f"nilometer.cli.{cmd_name}"), cmd_name)
+        if isinstance(verb, typer.Typer):
+            group = typer.main.get_command(verb)
+            group.name = cmd_name
+            return group
         single = typer.Typer(add_completion=False, rich_markup_mode=None)
-        single.command(cmd_name)(getattr(module, cmd_name))
+        single.command(cmd_name)(verb)
         return typer.main.get_command(single)
 
 

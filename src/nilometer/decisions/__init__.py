@@ -5,30 +5,44 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .alerts import Alert, Scores, below_alert, change_alerts, disagreement, fall_alert, mix_p_value
+    from .answer_table import AnswerTable
+    from .cascade import Cascade, CascadeRun, StopRule, calibrate_stop, cascade_for_budget, run_cascade
+    from .cost_quality import PolicyPoint, cheapest_point, compare_with_mixing, fixed_points, oracle_point, policy_point
     from .html import render_html
     from .mbr_exact import MBRDecision, RankedText, mbr, mbr_many
     from .mbr_race import MBRRace, race_mbr
-    from .mbr_utilities import (
-        TEXT_UTILITIES,
-        TextUtility,
-        batched_utility,
-        cosine_utility,
-        exact_match_utility,
-        pairwise_utility,
-    )
+    from .mbr_utilities import TEXT_UTILITIES, TextUtility, batched_utility, cosine_utility, exact_match_utility, pairwise_utility
     from .report import Curve, Example, Report, build_report, choose_families, choose_keys, short_name
+    from .route_html import render_route_html
+    from .route_policies import policy_points
+    from .route_report import ModelRow, RouteReport, SliceRow, build_route_report, lonely_models
+    from .router_file import load_router, save_router
+    from .routing import Alternative, Route, Router, fit_router
+    from .selection import Selection, select_medoid, select_vote
     from .watch import Watch, WatchOptions, WindowSlice, build_watch
 
 __all__ = [
     "TEXT_UTILITIES",
     "Alert",
+    "Alternative",
+    "AnswerTable",
+    "Cascade",
+    "CascadeRun",
     "Curve",
     "Example",
     "MBRDecision",
     "MBRRace",
+    "ModelRow",
+    "PolicyPoint",
     "RankedText",
     "Report",
+    "Route",
+    "RouteReport",
+    "Router",
     "Scores",
+    "Selection",
+    "SliceRow",
+    "StopRule",
     "TextUtility",
     "Watch",
     "WatchOptions",
@@ -36,32 +50,41 @@ __all__ = [
     "batched_utility",
     "below_alert",
     "build_report",
+    "build_route_report",
     "build_watch",
+    "calibrate_stop",
+    "cascade_for_budget",
     "change_alerts",
+    "cheapest_point",
     "choose_families",
     "choose_keys",
+    "compare_with_mixing",
     "cosine_utility",
     "disagreement",
     "exact_match_utility",
     "fall_alert",
+    "fit_router",
+    "fixed_points",
+    "load_router",
+    "lonely_models",
     "mbr",
     "mbr_many",
     "mix_p_value",
+    "oracle_point",
     "pairwise_utility",
+    "policy_point",
+    "policy_points",
     "race_mbr",
     "render_html",
+    "render_route_html",
+    "run_cascade",
+    "save_router",
+    "select_medoid",
+    "select_vote",
     "short_name",
 ]
 
 _LAZY = {
-    "Curve": "report",
-    "Example": "report",
-    "Report": "report",
-    "build_report": "report",
-    "choose_families": "report",
-    "choose_keys": "report",
-    "short_name": "report",
-    "render_html": "html",
     "Alert": "alerts",
     "Scores": "alerts",
     "below_alert": "alerts",
@@ -69,10 +92,20 @@ _LAZY = {
     "disagreement": "alerts",
     "fall_alert": "alerts",
     "mix_p_value": "alerts",
-    "Watch": "watch",
-    "WatchOptions": "watch",
-    "WindowSlice": "watch",
-    "build_watch": "watch",
+    "AnswerTable": "answer_table",
+    "Cascade": "cascade",
+    "CascadeRun": "cascade",
+    "StopRule": "cascade",
+    "calibrate_stop": "cascade",
+    "cascade_for_budget": "cascade",
+    "run_cascade": "cascade",
+    "PolicyPoint": "cost_quality",
+    "cheapest_point": "cost_quality",
+    "compare_with_mixing": "cost_quality",
+    "fixed_points": "cost_quality",
+    "oracle_point": "cost_quality",
+    "policy_point": "cost_quality",
+    "render_html": "html",
     "MBRDecision": "mbr_exact",
     "RankedText": "mbr_exact",
     "mbr": "mbr_exact",
@@ -85,6 +118,33 @@ _LAZY = {
     "cosine_utility": "mbr_utilities",
     "exact_match_utility": "mbr_utilities",
     "pairwise_utility": "mbr_utilities",
+    "Curve": "report",
+    "Example": "report",
+    "Report": "report",
+    "build_report": "report",
+    "choose_families": "report",
+    "choose_keys": "report",
+    "short_name": "report",
+    "render_route_html": "route_html",
+    "policy_points": "route_policies",
+    "ModelRow": "route_report",
+    "RouteReport": "route_report",
+    "SliceRow": "route_report",
+    "build_route_report": "route_report",
+    "lonely_models": "route_report",
+    "load_router": "router_file",
+    "save_router": "router_file",
+    "Alternative": "routing",
+    "Route": "routing",
+    "Router": "routing",
+    "fit_router": "routing",
+    "Selection": "selection",
+    "select_medoid": "selection",
+    "select_vote": "selection",
+    "Watch": "watch",
+    "WatchOptions": "watch",
+    "WindowSlice": "watch",
+    "build_watch": "watch",
 }
 """Imported on first use: they load scikit-learn and Altair."""
 

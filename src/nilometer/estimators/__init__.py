@@ -5,22 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 from .accuracy import Threshold, fit_threshold, thresholded_accuracy
 from .agreement import Agreement, fit_errors, merge_agreements, pair_matrix, update_agreement
-from .drift import (
-    AccuracyChange,
-    MeanChange,
-    ScoreDrift,
-    SliceChange,
-    decompose_change,
-    holm,
-    mean_change,
-    score_drift,
-)
+from .drift import AccuracyChange, MeanChange, ScoreDrift, SliceChange, decompose_change, holm, mean_change, score_drift
 from .estimate import Estimate, NotEnoughData, SliceEstimates
 from .intervals import LEAST_SLICES, Residuals, fit_residuals, prediction_interval, wilson_interval
 from .labelled import LabelledAccuracy, labelled_mean, score_interval
 from .labelled_active import draw_sample, inclusion_probabilities, weighted_mean
 from .labelled_posterior import combine
 from .labelled_ppi import ppi_mean, prediction_weight
+from .labelled_quality import LabelledQualities, label_qualities
 from .labelled_sequence import ConfidenceSequence, RiskMonitor, confidence_sequence, start_monitor, update_monitor
 from .labelled_shrinkage import ShrunkAccuracies, shrink_accuracies
 from .labelled_strata import cut_strata, neyman_allocation, stratified_mean
@@ -30,6 +22,7 @@ from .quality import BestTest, ModelQualities, QualityDifferences
 from .windows import Window, Windows, cut_windows
 
 if TYPE_CHECKING:
+    from .answer_scorer import AnswerScorer, fit_answer_scorer
     from .sentinel import Sentinel
     from .sentinel_file import load_sentinel, save_sentinel
     from .smoothie import Smoothie, precision_weights
@@ -39,11 +32,13 @@ __all__ = [
     "LEAST_SLICES",
     "AccuracyChange",
     "Agreement",
+    "AnswerScorer",
     "BestTest",
     "ConfidenceSequence",
     "Estimate",
     "FamilyCheck",
     "LabelledAccuracy",
+    "LabelledQualities",
     "MeanChange",
     "ModelPair",
     "ModelQualities",
@@ -69,11 +64,13 @@ __all__ = [
     "decompose_change",
     "draw_sample",
     "find_families",
+    "fit_answer_scorer",
     "fit_errors",
     "fit_residuals",
     "fit_threshold",
     "holm",
     "inclusion_probabilities",
+    "label_qualities",
     "labelled_mean",
     "left_out_probabilities",
     "load_sentinel",
@@ -99,14 +96,16 @@ __all__ = [
 ]
 
 _LAZY = {
+    "AnswerScorer": "answer_scorer",
+    "fit_answer_scorer": "answer_scorer",
     "Sentinel": "sentinel",
     "load_sentinel": "sentinel_file",
     "save_sentinel": "sentinel_file",
+    "Smoothie": "smoothie",
+    "precision_weights": "smoothie",
     "FamilyCheck": "smoothie_families",
     "ModelPair": "smoothie_families",
-    "Smoothie": "smoothie",
     "find_families": "smoothie_families",
-    "precision_weights": "smoothie",
 }
 """Names from modules that load scikit-learn, imported on first use."""
 

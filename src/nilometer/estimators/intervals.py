@@ -154,7 +154,7 @@ def prediction_interval(
     return min(_from_logit(centre - half), estimate), max(_from_logit(centre + half), estimate)
 
 
-def wilson_interval(share: float, n: int, *, confidence_level: float = 0.95) -> tuple[float, float]:
+def wilson_interval(share: float, n: float, *, confidence_level: float = 0.95) -> tuple[float, float]:
     """Interval for an accuracy known from n labels alone, by Wilson's score.
 
     References

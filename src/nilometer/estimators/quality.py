@@ -10,6 +10,9 @@ __all__ = ["BestTest", "ModelQualities", "QualityDifferences"]
 
 Floats = NDArray[np.float64]
 
+_ROUNDING = 1e-9
+"""Differences smaller than this share of the largest error are rounding, not findings."""
+
 
 class QualityDifferences(NamedTuple):
     """Paired differences of quality between all models; entry (i, j) is i minus j."""
@@ -86,6 +89,8 @@ class ModelQualities:
         variance = variances[:, None] + variances[None, :] - 2.0 * self.covariance
         error = np.sqrt(np.maximum(variance, 0.0))
         np.fill_diagonal(error, 0.0)
+        rounding = _ROUNDING * float(np.abs(self.errors).max(initial=0.0))
+        difference[np.abs(difference) <= rounding] = 0.0
         reach = self._quantile() * error
         return QualityDifferences(difference, error, difference - reach, difference + reach)
 

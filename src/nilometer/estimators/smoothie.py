@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from nilometer.errors import NotEnoughDataError
-from nilometer.signals import distance_sums
+from nilometer.signals import DistanceSums, distance_sums, generation_sums
 
 from .agreement import (
     Agreement,
@@ -21,7 +21,7 @@ from .agreement import (
     update_agreement,
 )
 from .quality import ModelQualities
-from .smoothie_local import Neighbours, find_neighbours, smoothed_sums
+from .smoothie_local import Neighbours, PromptIndex, smoothed_sums
 from .smoothie_paper import paper_distances, triplet_errors
 
 __all__ = ["Smoothie", "precision_weights"]
@@ -63,6 +63,8 @@ class Smoothie(BaseEstimator):  # type: ignore[misc]
         Pairs of model numbers that are not compared, such as two models of one family.
     half_life
         For `partial_fit`: prompts after which a prompt counts half; None for no decay.
+    window
+        For `partial_fit`: only the latest so many prompts count; None for all.
     confidence_level
         Coverage of the intervals of `qualities_`.
 
@@ -96,7 +98,7 @@ class Smoothie(BaseEstimator):  # type: ignore[misc]
     True
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - scikit-learn: every parameter is named in the constructor
         self,
         n_neighbors: int | None = None,
         *,
@@ -104,6 +106,7 @@ class Smoothie(BaseEstimator):  # type: ignore[misc]
         paper: bool = False,
         exclude_pairs: Sequence[tuple[int, int]] = (),
         half_life: float | None = None,
+        window: int | None = None,
         confidence_level: float = 0.95,
     ) -> None:
         self.n_neighbors = n_neighbors
@@ -111,6 +114,7 @@ class Smoothie(BaseEstimator):  # type: ignore[misc]
         self.paper = paper
         self.exclude_pairs = exclude_pairs
         self.half_life = half_life
+        self.window = window
         self.confidence_level = confidence_level
 
     def fit(
@@ -127,8 +131,9 @@ class Smoothie(BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         X
-            (prompts, models, dim) embeddings of the outputs; only NaN for a missing output. For discrete
-            answers see `nilometer.signals.answer_embeddings`.
+            (prompts, models, dim) embeddings of the outputs; only NaN for a missing output. Several outputs
+            of each model to each prompt: (prompts, models, generations, dim). For discrete answers see
+            `nilometer.signals.answer_embeddings`.
         y
             Ignored; there are no labels.
         prompts
@@ -147,28 +152,46 @@ class Smoothie(BaseEstimator):  # type: ignore[misc]
             For an array that does not fit, or more neighbours than prompts.
         """
         self._check_parameters()
-        sums, present = distance_sums(X, exclude=self.exclude_pairs)
+        sums, present = self._distances(X)
         if self.paper and not (present.all() and self._is_published()):
             raise ValueError("`paper` must be False with missing outputs, excluded pairs or kernel weights.")
         if len(sums) == 0:
             raise NotEnoughDataError("There are no prompts.", "Give the outputs to at least one.")
+        self._fit(DistanceSums(sums, present), X, prompts=prompts, models=models)
+        if groups is not None and not self.paper:
+            self._cluster(groups)
+        self._set_routes()
+        return self
+
+    def fit_sums(
+        self, sums: ArrayLike, present: ArrayLike, *, prompts: ArrayLike | None = None,
+        models: Sequence[str] | None = None,
+    ) -> Self:  # fmt: skip
+        """Fit on the (prompts, models) distance sums of another fit, which is all that is kept of the outputs."""
+        self._check_parameters()
+        if self.paper:
+            raise ValueError("`paper` must be False: the published code needs the embeddings.")
+        table = DistanceSums(np.asarray(sums, dtype=np.float64), np.asarray(present, dtype=bool))
+        self._fit(table, None, prompts=prompts, models=models)
+        self._set_routes()
+        return self
+
+    def _fit(self, table: DistanceSums, X: Any, *, prompts: Any, models: Sequence[str] | None) -> None:
+        sums, present = table
         names = _names(models, sums.shape[1])
         pairs = pair_matrix(len(names), self.exclude_pairs)
         self.sums_, self.present_ = sums, present
         self.distances_ = paper_distances(X) if self.paper else None
         self.prompts_ = None if prompts is None else _prompt_array(prompts, len(sums))
+        self.index_ = None if self.prompts_ is None else PromptIndex(self.prompts_)
         self._set_agreement(update_agreement(Agreement(pairs), sums, present), names)
-        if groups is not None and not self.paper:
-            self._cluster(groups)
-        self._set_routes()
-        return self
 
     def partial_fit(self, X: ArrayLike, y: None = None, *, models: Sequence[str] | None = None) -> Self:
         """Add prompts, oldest first, keeping only running sums; see `fit`. Global only."""
         self._check_parameters()
         if self.n_neighbors is not None or self.paper:
             raise ValueError("`partial_fit` needs `n_neighbors=None` and `paper=False`; use `fit` instead.")
-        sums, present = distance_sums(X, exclude=self.exclude_pairs)
+        sums, present = self._distances(X)
         self.distances_ = None
         names = _names(models, sums.shape[1]) if models is not None else None
         state = getattr(self, "agreement_", None)
@@ -177,9 +200,28 @@ class Smoothie(BaseEstimator):  # type: ignore[misc]
             state = Agreement(pair_matrix(len(names), self.exclude_pairs))
         elif names is not None and names != self.models_:
             raise ValueError(f"`models` must stay {self.models_}, got {names}.")
+        if self.window is not None:
+            sums, present = self._latest(sums, present)
+            state = Agreement(state.pairs)
         state = update_agreement(state, sums, present, half_life=self.half_life)
         self._set_agreement(state, names or self.models_)
         return self
+
+    def _distances(self, X: ArrayLike) -> DistanceSums:
+        measure = generation_sums if np.ndim(X) == 4 else distance_sums
+        return measure(X, exclude=self.exclude_pairs)
+
+    def _latest(self, sums: Floats, present: NDArray[np.bool_]) -> DistanceSums:
+        """Distance sums of the latest ``window`` prompts, kept for the next call."""
+        before: DistanceSums | None = getattr(self, "latest_", None)
+        if before is not None:
+            if sums.shape[1] != before.sums.shape[1]:
+                raise ValueError(f"`X` must hold {before.sums.shape[1]} models, got {sums.shape[1]}.")
+            sums = np.concatenate([before.sums, sums])
+            present = np.concatenate([before.present, present])
+        kept = slice(-int(self.window or 0), None)
+        latest = self.latest_ = DistanceSums(sums[kept], present[kept])
+        return latest
 
     def merge(self, other: Self) -> Self:
         """Add the prompts that another estimator of the same models saw; equal to one fit on both."""
@@ -188,7 +230,7 @@ class Smoothie(BaseEstimator):  # type: ignore[misc]
         if self.models_ != other.models_:
             raise ValueError(f"`other` must know the models {self.models_}, got {other.models_}.")
         self._set_agreement(merge_agreements(self.agreement_, other.agreement_), self.models_)
-        for name in ("sums_", "present_", "prompts_", "routes_", "local_errors_"):
+        for name in ("sums_", "present_", "prompts_", "index_", "routes_", "local_errors_"):
             self.__dict__.pop(name, None)
         return self
 
@@ -214,10 +256,10 @@ class Smoothie(BaseEstimator):  # type: ignore[misc]
     def neighbours(self, prompts: ArrayLike) -> Neighbours:
         """Fitted prompts nearest to each new one, nearest first, with their weights."""
         self._check_fitted()
-        fitted = getattr(self, "prompts_", None)
-        if self.n_neighbors is None or fitted is None:
+        index: PromptIndex | None = getattr(self, "index_", None)
+        if self.n_neighbors is None or index is None:
             raise ValueError("`neighbours` needs `n_neighbors` and a fit with `prompts`.")
-        return find_neighbours(fitted, prompts, k=self.n_neighbors, weighting=self.neighbor_weights)
+        return index.nearest(prompts, k=self.n_neighbors, weighting=self.neighbor_weights)
 
     def _local_errors(self, near: Neighbours) -> Floats:
         if self.distances_ is not None:
@@ -226,6 +268,14 @@ class Smoothie(BaseEstimator):  # type: ignore[misc]
         errors, determined = errors_of_sums(sums, counts, self.agreement_.pairs)
         errors[~determined] = self.errors_
         return errors
+
+    def own_errors(self, rows: ArrayLike | None = None) -> Floats:
+        """(prompts, models) errors of fitted prompts from each alone; NaN where it does not determine them."""
+        self._check_fitted()
+        numbers = np.arange(len(self.sums_)) if rows is None else np.asarray(rows)
+        own = Neighbours(numbers[:, None], np.ones((len(numbers), 1)))
+        sums, counts = smoothed_sums(self.sums_, self.present_, own, pairs=self.agreement_.pairs)
+        return errors_of_sums(sums, counts, self.agreement_.pairs)[0]
 
     def _choose(self, errors: Floats, present: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
         """Smallest error among the present models, the first within the tolerance."""
@@ -280,6 +330,8 @@ class Smoothie(BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"`n_neighbors` must be None or >= 1, got {self.n_neighbors}.")
         if self.neighbor_weights not in ("uniform", "kernel"):
             raise ValueError(f"`neighbor_weights` must be 'uniform' or 'kernel', got {self.neighbor_weights!r}.")
+        if self.window is not None and (self.window < 1 or self.half_life is not None):
+            raise ValueError(f"`window` must be >= 1 and stand without `half_life`, got {self.window}.")
         if not 0.0 < self.confidence_level < 1.0:
             raise ValueError(f"`confidence_level` must lie in (0, 1), got {self.confidence_level}.")
 

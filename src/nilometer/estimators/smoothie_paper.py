@@ -12,6 +12,8 @@ __all__ = ["paper_distances", "triplet_errors"]
 def paper_distances(embeddings: ArrayLike) -> NDArray[Any]:
     """(models, models, prompts) squared norms in the precision of the input, as published."""
     x = np.asarray(embeddings)
+    if x.ndim == 4:  # the g-th generation of one model with the g-th of the other
+        return np.asarray(np.mean([paper_distances(x[:, :, g]) for g in range(x.shape[2])], axis=0))
     n, m = x.shape[:2]
     distances = np.zeros((m, m, n), dtype=x.dtype if x.dtype.kind == "f" else np.float64)
     for i, j in combinations(range(m), 2):

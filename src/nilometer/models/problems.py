@@ -1,14 +1,15 @@
 """Problems with verified answers: making them by the hundred, and judging what a model replied."""
 
-import re
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
 
+from nilometer.signals import ANSWER_KINDS, read_answer
+
 from .tasks import TASKS
 
-__all__ = ["Problem", "final_answer", "make_problems", "verify"]
+__all__ = ["Problem", "make_problems", "verify"]
 
 
 class Problem(NamedTuple):
@@ -45,44 +46,6 @@ def make_problems(
     return list(problems.values())
 
 
-_ANSWER = re.compile(r"answer\s*(?:is|:)\s*", re.IGNORECASE)
-
-
-def final_answer(text: str) -> str:
-    """Return what follows the last "Answer:" or "answer is", or the whole text without it.
-
-    Examples
-    --------
-    >>> final_answer("3x = 9 Answer: 3.")
-    '3'
-    """
-    *before, last = _ANSWER.split(text)
-    line = last.split("\n", 1)[0] if before else text
-    return line.strip().strip(".\"'`* ").strip()
-
-
-def _last(pattern: str, text: str) -> str:
-    found = re.findall(pattern, text, re.IGNORECASE)
-    return found[-1].lower() if found else ""
-
-
-def _number(text: str) -> str:
-    return _last(r"-?\d[\d,]*(?:\.\d+)?", text).replace(",", "").removesuffix(".0")
-
-
-def _sequence(text: str) -> str:
-    return " ".join(re.findall(r"[\w-]+", text.rsplit(":", 1)[-1].lower()))
-
-
-_READ: dict[str, Callable[[str], str]] = {
-    "number": _number,
-    "sequence": _sequence,
-    "word": lambda text: _last(r"[\w:]+", text),
-    "yes_no": lambda text: _last(r"\b(?:yes|no)\b", text),
-    "text": lambda text: " ".join(text.lower().split()),
-}
-
-
 def verify(problem: Problem, answer: str) -> bool:
     """Tell whether an answer is right: its last number, word, yes or no, or its sequence equals the gold one.
 
@@ -95,5 +58,4 @@ def verify(problem: Problem, answer: str) -> bool:
     >>> verify(problem, "5 + 5 = 10."), verify(problem, "10 + 5 = 15")
     (True, False)
     """
-    read = _READ[problem.kind]
-    return bool(answer) and read(final_answer(answer)) == read(problem.gold)
+    return bool(answer) and read_answer(answer, problem.kind) == ANSWER_KINDS[problem.kind](problem.gold)

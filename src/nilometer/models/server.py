@@ -1,9 +1,5 @@
 """Any OpenAI-compatible server over HTTP."""
 
-import http.client
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -11,14 +7,14 @@ from typing import Any
 
 import msgspec
 
-from nilometer.errors import ConfigError, TraceFormatError
+from nilometer.errors import TraceFormatError
 from nilometer.traces import Trace, traces_from_response
 
+from .http import check_url, json_headers, post
 from .recording import Sampling
 
 __all__ = ["ServerRunner"]
 
-_TRIES = 5
 _MOST_THREADS = 16
 
 
@@ -45,11 +41,9 @@ class ServerRunner:
         self, url: str, *, model: str, key: str | None = None, extra: dict[str, Any] | None = None,
         patience: float = 1.0,
     ) -> None:  # fmt: skip
-        if not url.startswith(("http://", "https://")):
-            raise ConfigError(f"`url` must start with http:// or https://, got {url!r}.")
         self.name = model
-        self._url = url.rstrip("/") + "/chat/completions"
-        self._headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+        self._url = check_url(url) + "/chat/completions"
+        self._headers = json_headers(key)
         self._extra, self._patience = extra or {}, patience
 
     def answer(self, prompts: Sequence[str], sampling: Sampling, *, seed: int) -> list[Trace]:
@@ -64,26 +58,9 @@ class ServerRunner:
             "top_logprobs": sampling.k, "temperature": sampling.temperature, "max_tokens": sampling.max_tokens,
             "seed": seed % 2**31, **self._extra,
         }  # fmt: skip
-        reply = self._post(msgspec.json.encode(body))
+        reply = post(self._url, msgspec.json.encode(body), self._headers, patience=self._patience)
         traces = traces_from_response(reply, trace_id="", k=sampling.k)
         if len(traces) != 1:
             raise TraceFormatError(f"{self._url}: a reply must hold one answer, got {len(traces)}.")
         traces[0].temperature = sampling.temperature
         return traces[0]
-
-    def _post(self, body: bytes) -> bytes:
-        request = urllib.request.Request(self._url, body, self._headers)
-        for attempt in range(_TRIES):
-            last = attempt == _TRIES - 1
-            try:
-                with urllib.request.urlopen(request, timeout=600) as reply:
-                    return bytes(reply.read())
-            except urllib.error.HTTPError as exc:
-                said = exc.read(300).decode(errors="replace")
-                if last or not (exc.code == 429 or exc.code >= 500):
-                    raise ConfigError(f"{self._url}: the server answered {exc.code} ({said}).") from exc
-            except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as exc:
-                if last:
-                    raise ConfigError(f"{self._url}: the server does not answer ({exc}).") from exc
-            time.sleep(self._patience * 2**attempt)
-        raise AssertionError("unreachable: the last try returns or raises")

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from nilometer.errors import ConfigError, TraceFormatError
+from nilometer.signals import final_answer
 
 from .problems import Problem, make_problems, verify
 from .tasks import LEVELS, TASKS
@@ -117,8 +118,6 @@ def _gym(dataset: str, options: SuiteOptions) -> list[Question]:
 
 
 def _scored(data: Any, entry: dict[str, Any], answer: str) -> float:
-    from .problems import final_answer
-
     return float(np.clip(data.score_answer(final_answer(answer), entry), 0, 1))
 
 

@@ -55,12 +55,15 @@ def distance_sums(
     origin lose nothing. The unit is that of the squared distance; ``2 - 2 cos`` for unit vectors.
     Smaller is closer to the consensus.
 
+    Storing unit vectors with a relative rounding error ``u`` moves each squared distance by at most
+    ``8 u + 4 u**2``: 4.8e-7 in float32 (``u = 2**-24``), 3.9e-3 in float16. Nothing else is lost.
+
     Parameters
     ----------
     embeddings
         (prompts, models, dim). A vector of only NaN is a missing output.
     weights
-        (models,) non-negative weight of each model as a neighbour; 1 by default.
+        Non-negative weight of each model as a neighbour, (models,) or (prompts, models); 1 by default.
     exclude
         Pairs of model numbers whose distance is left out.
     zero_is_missing
@@ -79,13 +82,13 @@ def distance_sums(
     """
     array = _three_dimensional(embeddings)
     n_models = array.shape[1]
-    w = _checked_weights(weights, n_models)
+    w = _checked_weights(weights, array.shape[:2])
     pairs = _checked_pairs(exclude, n_models)
     sums = np.zeros(array.shape[:2])
     present = np.ones(array.shape[:2], dtype=bool)
     for rows, chunk, here in _chunks(array, zero_is_missing=zero_is_missing):
         present[rows] = here
-        wp = w * here
+        wp = w[rows] * here
         total = wp.sum(axis=1)
         chunk -= (np.einsum("nm,nmd->nd", wp, chunk) / np.where(total > 0, total, 1.0)[:, None])[:, None, :]
         squares = np.einsum("nmd,nmd->nm", chunk, chunk)
@@ -249,13 +252,13 @@ def _three_dimensional(embeddings: ArrayLike) -> NDArray[Any]:
     return array
 
 
-def _checked_weights(weights: ArrayLike | None, n_models: int) -> Floats:
+def _checked_weights(weights: ArrayLike | None, shape: tuple[int, ...]) -> Floats:
     if weights is None:
-        return np.ones(n_models)
+        return np.broadcast_to(np.float64(1.0), shape)
     w = np.asarray(weights, dtype=np.float64)
-    if w.shape != (n_models,) or not np.isfinite(w).all() or (w < 0).any():
-        raise ValueError(f"`weights` must be {n_models} finite numbers >= 0, got {weights!r}.")
-    return w
+    if w.shape not in (shape, shape[1:]) or not np.isfinite(w).all() or (w < 0).any():
+        raise ValueError(f"`weights` must be {shape[1]} finite numbers >= 0, or {shape} of them, got {weights!r}.")
+    return np.broadcast_to(w, shape)
 
 
 def _checked_pairs(exclude: Pairs, n_models: int) -> list[tuple[int, int]]:

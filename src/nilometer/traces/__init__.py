@@ -6,6 +6,7 @@ from .doctor import Diagnosis, Finding, ModelDiagnosis, SliceCoverage, diagnose
 from .formats import FORMATS, Format
 from .labels import LabelReport, join_labels, parse_correct, read_labels
 from .objects import traces_from_generate, traces_from_vllm
+from .panel import Panel, read_panel
 from .reader import FileReport, ReadReport, TraceStream, read_traces, traces_from_response
 from .schema import FORMAT_VERSION, LABEL_SCHEMA, TRACE_SCHEMA
 from .slices import attribute_keys, slice_names
@@ -23,6 +24,7 @@ __all__ = [
     "Format",
     "LabelReport",
     "ModelDiagnosis",
+    "Panel",
     "ReadReport",
     "SliceCoverage",
     "Trace",
@@ -35,6 +37,7 @@ __all__ = [
     "join_labels",
     "parse_correct",
     "read_labels",
+    "read_panel",
     "read_traces",
     "slice_names",
     "trace_batch",

@@ -19,6 +19,7 @@ from .logs import (
 from .openai_chat import is_openai_chat, parse_openai_chat
 from .openai_completions import is_openai_completions, parse_openai_completions
 from .openai_responses import is_openai_responses, parse_openai_responses
+from .wide import is_wide, parse_wide
 
 __all__ = ["FORMATS", "Format"]
 
@@ -51,6 +52,7 @@ FORMATS: dict[str, Format] = {
         Format("inspect", is_inspect_sample, parse_inspect_sample, "inspect_ai logs, .eval and JSON"),
         Format("lm_eval", is_lm_eval, parse_lm_eval, "lm-evaluation-harness samples (choice sums, no tokens)"),
         Format("openinference", is_openinference, parse_openinference, _SPANS),
+        Format("wide", is_wide, parse_wide, "JSONL with one prompt a line and `outputs` by model"),
         Format("plain", is_plain, parse_plain, "JSONL with the column names of the trace schema"),
         Format("ollama", is_ollama, parse_ollama, "Ollama /api/chat and /api/generate, whole or streamed"),
     )

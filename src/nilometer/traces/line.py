@@ -193,6 +193,8 @@ def _note(context: Context, line: Line, skip: set[str]) -> None:
 
 def _verdict(context: Context, key: str, value: Any) -> None:
     """Take an inline label; a word under a name that often means something else stays an attribute."""
+    if isinstance(value, dict):  # one label per model, which the format's reader takes
+        return
     try:
         context.correct = parse_correct(value)
     except TraceFormatError:

@@ -1,0 +1,173 @@
+"""Routes: the choice, its reason, its budget, and its file."""
+
+import numpy as np
+import pytest
+
+from nilometer.decisions import AnswerTable, fit_router, load_router, policy_points, save_router
+from nilometer.errors import ConfigError, IncompatibleModelError, NotEnoughDataError
+from nilometer.estimators import Smoothie
+
+MODELS = ("a", "b", "c", "d")
+
+
+def table(seed=0, *, n=300, labels=0, costs=None, local=False):
+    """Model a is best; with ``local`` model d is best in the second half of the prompt space."""
+    rng = np.random.default_rng(seed)
+    scales = np.tile([0.4, 0.8, 1.2, 1.6], (n, 1))
+    prompts = rng.normal(size=(n, 2)) * 0.1
+    if local:
+        prompts[n // 2 :] += 5.0
+        scales[n // 2 :] = scales[n // 2 :, ::-1]
+    errors = rng.normal(size=(n, 4, 3)) * scales[:, :, None]
+    x = rng.normal(size=(n, 1, 3)) + errors
+    right = (np.linalg.norm(errors, axis=2) < 1.2).astype(float)
+    scores = np.where(np.arange(n)[:, None] < labels, right, np.nan) if labels else None
+    return AnswerTable(models=MODELS, embeddings=x, prompts=prompts, scores=scores, costs=costs)
+
+
+def test_without_neighbours_every_prompt_gets_the_nearest_model_and_a_reason():
+    router = fit_router(table())
+    route = router.route()
+    assert route.model == "a"
+    assert route.expected_quality == pytest.approx(-Smoothie().fit(table().embeddings).errors_[0])
+    assert route.interval[0] < route.expected_quality < route.interval[1]
+    assert [other.model for other in route.alternatives] == ["b", "c", "d"]
+    assert "\n" not in route.reason
+    assert "a has expected quality" in route.reason
+    assert "next is b" in route.reason
+    assert router.choose(n=3).tolist() == [0, 0, 0]
+
+
+def test_neighbours_find_the_model_of_the_region():
+    router = fit_router(table(local=True), n_neighbors=30)
+    assert router.route([0.0, 0.0]).model == "a"
+    assert router.route([5.0, 5.0]).model == "d"
+    assert "among the 30 nearest prompts" in router.route([5.0, 5.0]).reason
+    assert router.choose([[0.0, 0.0], [5.0, 5.0]]).tolist() == [0, 3]
+
+
+def test_the_spread_of_neighbours_is_that_of_their_own_errors():
+    data = table(local=True)
+    router = fit_router(data, n_neighbors=20)
+    rows = router.smoothie.neighbours([[5.0, 5.0]]).rows[0]
+    own = np.stack([Smoothie(1).fit(data.embeddings[[row]]).local_errors_[0] for row in rows])
+    low, high = router.route([5.0, 5.0]).interval
+    expected = 2 * 1.959963984540054 * own[:, 3].std(ddof=1) / np.sqrt(20)
+    assert high - low == pytest.approx(expected)
+
+
+def test_one_neighbour_has_no_interval():
+    assert fit_router(table(), n_neighbors=1).route([0.0, 0.0]).interval is None
+
+
+def test_labels_turn_quality_into_accuracy_and_can_overrule_agreement():
+    data = table(labels=200)
+    router = fit_router(data)
+    route = router.route()
+    assert router.unit == "accuracy"
+    truth = table(labels=300).scores.mean(axis=0)
+    assert route.expected_quality == pytest.approx(truth[0], abs=0.06)
+    against = AnswerTable(models=MODELS, embeddings=data.embeddings, scores=data.scores * [0, 0, 0, 1] + [0, 0, 0, 0.0])
+    assert fit_router(against).route().model == "d"
+
+
+def test_labels_and_neighbours_shift_the_accuracy_by_agreement():
+    router = fit_router(table(local=True, labels=300), n_neighbors=40)
+    here, there = router.route([0.0, 0.0]), router.route([5.0, 5.0])
+    assert here.model == "a"
+    assert there.model == "d"
+    assert 0 <= here.interval[0] <= here.interval[1] <= 1
+
+
+def test_a_budget_is_kept_with_the_best_that_it_buys():
+    costs = np.array([10.0, 2.0, 1.0, 1.0])
+    router = fit_router(table(costs=costs), budget=5.0)
+    route = router.route()
+    assert route.model == "b"
+    assert "a is" in route.reason
+    assert "5 times the price" in route.reason
+    local = fit_router(table(local=True, costs=costs), n_neighbors=30, budget=4.0)
+    prompts = table(local=True).prompts
+    assert costs[local.choose(prompts)].mean() <= 4.0
+    assert fit_router(table(costs=costs), budget=10.0).route().model == "a"
+
+
+def test_impossible_budgets_are_refused():
+    with pytest.raises(ConfigError, match=r"`budget` must be >= 1, the cheapest model, got 0\.5"):
+        fit_router(table(costs=np.array([3.0, 1.0, 2.0, 2.0])), budget=0.5)
+    with pytest.raises(NotEnoughDataError, match="The models have no costs"):
+        fit_router(table(), budget=1.0)
+
+
+@pytest.mark.parametrize("labels", [0, 100])
+@pytest.mark.parametrize("k", [None, 15])
+def test_a_saved_router_decides_the_same(tmp_path, labels, k):
+    costs = np.array([4.0, 3.0, 2.0, 1.0])
+    data = table(local=True, labels=labels, costs=costs)
+    router = fit_router(
+        AnswerTable(**{**vars(data), "prompts": data.prompts.astype(np.float32)}), n_neighbors=k, budget=3.5
+    )
+    save_router(tmp_path / "r.nilo", router)
+    again = load_router(tmp_path / "r.nilo")
+    for prompt in ([0.0, 0.0], [5.0, 5.0], [2.0, 3.0]):
+        assert again.route(prompt) == router.route(prompt)
+
+
+def test_other_files_are_no_routers(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    (tmp_path / "text").write_text("no")
+    with pytest.raises(IncompatibleModelError, match="not a router file"):
+        load_router(tmp_path / "text")
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "table")
+    with pytest.raises(IncompatibleModelError, match="Make one with `nilometer route fit`"):
+        load_router(tmp_path / "table")
+
+
+def test_prompts_that_do_not_fit_are_refused():
+    router = fit_router(table(), n_neighbors=5)
+    with pytest.raises(ValueError, match="`prompt_embedding` must be given"):
+        router.route()
+    with pytest.raises(ValueError, match=r"`prompts` must be finite \(prompts, 2\)"):
+        router.route([np.nan, 0.0])
+    with pytest.raises(ValueError, match=r"`prompts` must be finite \(prompts, 2\)"):
+        router.route([0.0, 0.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"models": ("a", "b")}, "`embeddings` must be"),
+        ({"scores": np.zeros((2, 4))}, "`scores` must be"),
+        ({"costs": np.array([1.0, -1.0, 0.0, 0.0])}, "`costs` must be finite numbers >= 0"),
+        ({"costs": np.array([1.0, np.nan, 0.0, 0.0])}, "`costs` must be finite numbers >= 0"),
+        ({"prompts": np.zeros((2, 2))}, "`prompts` must be"),
+        ({"groups": np.zeros(3)}, "`groups` must be"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(changes, text):
+    with pytest.raises(ValueError, match=text):
+        AnswerTable(**{**vars(table()), **changes})
+
+
+def test_policies_hold_the_singles_the_route_and_cascades():
+    costs = np.array([10.0, 3.0, 2.0, 1.0])
+    data = table(labels=300, costs=costs)
+    points = {point.name: point for point in policy_points(fit_router(data), data)}
+    assert points["a"].quality == pytest.approx(data.scores[:, 0].mean())
+    assert points["route, one call"].quality == points["a"].quality
+    assert points["oracle"].quality >= max(p.quality for p in points.values())
+    assert points["nearest to the others"].cost == pytest.approx(16.0)
+    cascades = [p for p in points.values() if p.kind == "cascade"]
+    assert len(cascades) > 3
+    assert all(3.0 <= p.cost <= 16.0 for p in cascades)
+
+
+def test_policies_need_labels_and_the_same_models():
+    data = table(labels=50)
+    with pytest.raises(NotEnoughDataError, match="0 prompts have labels for all answers"):
+        policy_points(fit_router(data), table())
+    other = AnswerTable(models=("x", "b", "c", "d"), embeddings=data.embeddings, scores=data.scores)
+    with pytest.raises(ValueError, match="`table` must hold the models"):
+        policy_points(fit_router(data), other)

@@ -1,0 +1,129 @@
+"""Labels and agreement together."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nilometer.errors import NotEnoughDataError
+from nilometer.estimators import label_qualities
+
+NAMES = ("a", "b", "c")
+
+
+def draw(seed, *, n=400, b=40, accuracy=(0.8, 0.7, 0.5), noise=0.5):
+    """Truth, a proxy that sees it through noise, and the labels of the first b prompts."""
+    rng = np.random.default_rng(seed)
+    truth = (rng.random((n, 3)) < accuracy).astype(float)
+    proxy = truth + noise * rng.normal(size=truth.shape)
+    return truth, proxy, np.where(np.arange(n)[:, None] < b, truth, np.nan)
+
+
+def test_a_worthless_proxy_leaves_the_mean_of_the_labels():
+    truth, _, scores = draw(0)
+    found = label_qualities(np.zeros_like(truth), scores, candidates=NAMES)
+    np.testing.assert_allclose(found.accuracy, truth[:40].mean(axis=0))
+    assert found.proxy_slope == 0.0
+    np.testing.assert_allclose(found.n_effective, 40)
+
+
+def test_all_labels_leave_the_mean_of_all_whatever_the_proxy():
+    truth, proxy, _ = draw(1)
+    np.testing.assert_allclose(label_qualities(proxy, truth, candidates=NAMES).accuracy, truth.mean(axis=0))
+
+
+def test_the_regression_estimator_by_hand():
+    proxy = np.array([[0.0, 0.0], [2.0, 2.0], [2.0, 2.0], [4.0, 4.0]])
+    scores = np.array([[0.0, 0.0], [1.0, 1.0], [np.nan, np.nan], [np.nan, np.nan]])
+    found = label_qualities(proxy, scores, candidates=("a", "b"))
+    f = (proxy[:, 0] - 2.0) / np.sqrt(2.0)
+    gap = f[:2] - f[:2].mean()
+    slope = 2 * (gap @ np.array([-0.5, 0.5])) / (2 * gap @ gap + 10.0)
+    assert found.proxy_slope == pytest.approx(slope)
+    np.testing.assert_allclose(found.accuracy, 0.5 + slope * (f.mean() - f[:2].mean()))
+
+
+def test_a_good_proxy_brings_labels():
+    _, proxy, scores = draw(2, noise=0.3)
+    assert (label_qualities(proxy, scores, candidates=NAMES).n_effective > 80).all()
+
+
+@given(st.integers(0, 200), st.floats(0.1, 50), st.floats(-5, 5))
+def test_scale_and_shift_of_the_proxy_do_not_matter(seed, scale, shift):
+    _, proxy, scores = draw(seed, n=60, b=12)
+    one = label_qualities(proxy, scores, candidates=NAMES)
+    other = label_qualities(scale * proxy + shift, scores, candidates=NAMES)
+    np.testing.assert_allclose(one.accuracy, other.accuracy, atol=1e-9)
+
+
+def test_intervals_cover_at_the_stated_rate():
+    """400 draws of 3 intervals at 95 %: 3.3 binomial standard deviations of 400 are 3.6 points."""
+    hits = []
+    for seed in range(400):
+        _, proxy, scores = draw(seed, n=300, b=30)
+        found = label_qualities(proxy, scores, candidates=NAMES)
+        hits.append((found.low <= (0.8, 0.7, 0.5)) & (found.high >= (0.8, 0.7, 0.5)))
+    assert np.mean(hits) > 0.95 - 0.036
+
+
+def test_a_shared_proxy_error_is_not_mistaken_for_a_gap():
+    """The standard error of a difference of two candidates that are right together is that of the pairs."""
+    rng = np.random.default_rng(3)
+    truth = np.repeat((rng.random((4000, 1)) < 0.6).astype(float), 2, axis=1)
+    flip = rng.random(4000) < 0.1
+    truth[flip, 1] = 1 - truth[flip, 1]
+    found = label_qualities(np.zeros_like(truth), truth, candidates=("a", "b"))
+    paired = (truth[:, 0] - truth[:, 1]).std(ddof=1) / np.sqrt(4000)
+    assert found.measured.differences().standard_error[0, 1] == pytest.approx(paired, rel=1e-6)
+
+
+def test_few_labels_follow_agreement_and_many_follow_the_labels():
+    agreement = (-0.1, -0.5, -0.6)  # agreement prefers the first, the truth the last
+    chosen = {}
+    for b in (3, 300):
+        picks = []
+        for seed in range(40):
+            _, proxy, scores = draw(seed, b=b, accuracy=(0.6, 0.6, 0.75), noise=5.0)
+            picks.append(label_qualities(proxy, scores, candidates=NAMES, quality=agreement).best)
+        chosen[b] = picks
+    assert chosen[3].count("a") > chosen[3].count("c")
+    assert chosen[300].count("c") > 35
+
+
+def test_the_combined_choice_beats_labels_alone_where_agreement_is_right():
+    alone, both = [], []
+    for seed in range(150):
+        _, proxy, scores = draw(seed, b=8, accuracy=(0.75, 0.65, 0.6), noise=2.0)
+        alone.append(np.nanmean(scores, axis=0).argmax() == 0)
+        both.append(label_qualities(proxy, scores, candidates=NAMES, quality=(-0.2, -0.4, -0.5)).best == "a")
+    assert np.mean(both) > np.mean(alone) + 0.1
+
+
+def test_five_equal_labels_do_not_look_like_certainty():
+    scores = np.full((50, 3), np.nan)
+    scores[:5] = [1.0, 1.0, 0.0]
+    found = label_qualities(np.zeros((50, 3)), scores, candidates=NAMES)
+    assert found.low[0] < 0.6
+    assert found.combined.standard_errors[0] > 0.02
+
+
+def test_missing_answers_count_as_the_mean_of_the_proxy():
+    _, proxy, scores = draw(4)
+    gone = proxy.copy()
+    gone[100:200, 1] = np.nan
+    found = label_qualities(gone, scores, candidates=NAMES)
+    assert np.isfinite(found.accuracy).all()
+
+
+@pytest.mark.parametrize(
+    ("proxies", "scores", "arguments", "error", "text"),
+    [
+        (np.zeros((4, 2)), np.zeros((4, 3)), {}, ValueError, "must be"),
+        (np.zeros((4, 3)), np.full((4, 3), 2.0), {}, ValueError, r"must lie in \[0, 1\], got 2 to 2"),
+        (np.zeros((4, 3)), np.full((4, 3), np.nan), {}, NotEnoughDataError, "a has 0 labels. Label 2"),
+        (np.zeros((4, 3)), np.ones((4, 3)), {"quality": [1.0]}, ValueError, "`quality` must be 3 finite numbers"),
+    ],
+)
+def test_bad_input_is_refused(proxies, scores, arguments, error, text):
+    with pytest.raises(error, match=text):
+        label_qualities(proxies, scores, candidates=NAMES, **arguments)
