@@ -11,7 +11,14 @@ if TYPE_CHECKING:
     from .html import render_html
     from .mbr_exact import MBRDecision, RankedText, mbr, mbr_many
     from .mbr_race import MBRRace, race_mbr
-    from .mbr_utilities import TEXT_UTILITIES, TextUtility, batched_utility, cosine_utility, exact_match_utility, pairwise_utility
+    from .mbr_utilities import (
+        TEXT_UTILITIES,
+        TextUtility,
+        batched_utility,
+        cosine_utility,
+        exact_match_utility,
+        pairwise_utility,
+    )
     from .report import Curve, Example, Report, build_report, choose_families, choose_keys, short_name
     from .route_html import render_route_html
     from .route_policies import policy_points
