@@ -1,10 +1,13 @@
 """Tokens per CPU second of token entropy and of the whole profile, from Arrow; results/signals.json.
 
-    uv venv bench && uv pip install -p bench -e . uqlm==0.6.7 'pyarrow<21' && bench/bin/python benchmarks/signals.py
+    uv venv bench
+    uv pip install -p bench -e . torch==2.13.0 uqlm==0.6.7 lm-polygraph==0.7.0 'pyarrow<21'
+    bench/bin/python benchmarks/signals.py
 
 Beside them, on the same answers already parsed into Python objects (which costs them nothing here): a loop over
-tokens of the paper's kind (exponentials and sum of each token with numpy, 17 statistics of each answer) and UQLM's
-TopLogprobsScorer. Where they name the same quantity, the values are compared. Without UQLM that part says so.
+tokens as the paper's code has it, one torch tensor per token; the same loop with numpy; UQLM's TopLogprobsScorer; and
+LM-Polygraph's entropy with four of its scores. Where they name the same quantity, the values are compared. A peer that
+is not installed is named and left out.
 """
 
 import json
@@ -23,6 +26,7 @@ from nilometer.traces import Trace, trace_batch
 
 RESULT = Path(__file__).parent / "results" / "signals.json"
 K, N_RESPONSES, N_PEER, RUNS = 20, 4000, 100, 5
+VERSIONS = ("nilometer", "numpy", "pyarrow", "torch", "uqlm", "lm-polygraph")
 
 
 def answers(rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -86,6 +90,42 @@ def speed(work, n_tokens: int, runs: int = RUNS) -> float:
     return n_tokens / statistics.median(times)
 
 
+def tensor_entropies():
+    """Entropy of each token of an answer from one tensor a token, or None without torch."""
+    try:
+        import torch
+    except ImportError:
+        return None
+    torch.set_num_threads(1)
+
+    def entropies(answer: list[dict]) -> list[float]:
+        found = []
+        for token in answer:
+            log_p = torch.tensor([other["logprob"] for other in token["top_logprobs"]])
+            found.append((-(log_p.exp() * log_p).sum()).item())
+        return found
+
+    return entropies
+
+
+def polygraph_scores(objects: list[list[dict]]):
+    """LM-Polygraph's scores of the same answers, or None if it is not installed."""
+    try:
+        from lm_polygraph.estimators import MaximumSequenceProbability, MeanTokenEntropy, Perplexity, SelfCertainty
+        from lm_polygraph.stat_calculators import EntropyCalculator
+    except ImportError:
+        return None
+    listed = [[np.array([o["logprob"] for o in t["top_logprobs"]]) for t in answer] for answer in objects]
+    given = {"greedy_log_probs": listed, "greedy_log_likelihoods": [[t["logprob"] for t in a] for a in objects]}
+    scorers = (MeanTokenEntropy(), Perplexity(), MaximumSequenceProbability(), SelfCertainty())
+
+    def scores() -> dict[str, np.ndarray]:
+        stats = {**given, **EntropyCalculator()(given)}
+        return {str(scorer): np.asarray(scorer(stats)) for scorer in scorers}
+
+    return scores
+
+
 def uqlm_scores(objects: list[list[dict]]):
     try:
         from uqlm.white_box.top_logprobs import TopLogprobsScorer
@@ -95,7 +135,9 @@ def uqlm_scores(objects: list[list[dict]]):
     return lambda: scorer.evaluate(objects)
 
 
-def agreement(table: pa.Table, tables: list[pa.RecordBatch], objects: list[list[dict]], scores) -> dict[str, float]:
+def agreement(
+    table: pa.Table, tables: list[pa.RecordBatch], objects: list[list[dict]], peers: dict
+) -> dict[str, float]:
     """Largest absolute differences on the answers that the peers were given."""
     loops = [loop_profile(answer) for answer in objects]
     found = {
@@ -105,8 +147,17 @@ def agreement(table: pa.Table, tables: list[pa.RecordBatch], objects: list[list[
             for f in PAPER_FEATURES
         )
     }  # fmt: skip
-    if scores:
-        theirs = scores()
+    if peers["LM-Polygraph"]:
+        theirs = peers["LM-Polygraph"]()
+        named = {"MeanTokenEntropy": "mean", "Perplexity": "nll_avg", "MaximumSequenceProbability": "nll_sum"}
+        first = {name: table[name].to_numpy()[: len(objects)] for name in (*named.values(), "confidence_mean")}
+        mine = {name: first[feature] for name, feature in named.items()}
+        mine["SelfCertainty"] = np.log(K) - first["confidence_mean"]
+        for name, values in mine.items():
+            difference = np.abs(theirs[name] - values) / np.maximum(np.abs(theirs[name]), 1e-2)
+            found[f"lm-polygraph {name}, largest relative difference"] = float(difference.max())
+    if peers["UQLM"]:
+        theirs = peers["UQLM"]()
         ours: dict[str, list[float]] = {"mean_token_negentropy": [], "min_token_negentropy": []}
         for batch in (pa.Table.from_batches(tables).slice(0, len(objects)).combine_chunks().to_batches()[0],):
             ragged = ragged_from_batch(batch)
@@ -126,38 +177,41 @@ def main() -> None:
     objects = as_objects(made[:N_PEER])
     n_tokens, n_peer = sum(len(chosen) for chosen, _ in made), sum(map(len, objects))
     ragged = [ragged_from_batch(batch) for batch in tables]
-    scores = uqlm_scores(objects)
+    peers = {"UQLM": uqlm_scores(objects), "LM-Polygraph": polygraph_scores(objects)}
+    tensors = tensor_entropies()
     rates = {
         "entropy, from Arrow": speed(
             lambda: [token_entropy(r.chosen, r.top) for r in map(ragged_from_batch, tables)], n_tokens
         ),
         "all token signals": speed(lambda: [token_signals(r.chosen, r.top) for r in ragged], n_tokens),
         "whole profile, from Arrow": speed(lambda: [profile_batch(batch) for batch in tables], n_tokens),
-        "loop over tokens, entropy": speed(lambda: [loop_entropies(answer) for answer in objects], n_peer),
-        "loop over tokens, 17 statistics": speed(lambda: [loop_profile(answer) for answer in objects], n_peer),
+        "loop over tokens with numpy, entropy": speed(lambda: [loop_entropies(a) for a in objects], n_peer),
+        "loop over tokens with numpy, 17 statistics": speed(lambda: [loop_profile(a) for a in objects], n_peer),
     }
-    if scores:
-        rates["UQLM TopLogprobsScorer, 3 scores"] = speed(scores, n_peer, 3)
+    if tensors:
+        rates["loop over tokens with torch, as the paper's, entropy"] = speed(lambda: [*map(tensors, objects)], n_peer)
+    for name, what in (("UQLM", "TopLogprobsScorer, 3 scores"), ("LM-Polygraph", "entropy and 4 scores")):
+        if peers[name]:
+            rates[f"{name} {what}"] = speed(peers[name], n_peer, 3)
     profiles = pa.Table.from_batches([profile_batch(batch) for batch in tables])
-    entropy, profile = rates["entropy, from Arrow"], rates["whole profile, from Arrow"]
+    others = [name for name in rates if name.startswith(("loop", *peers))]
+    ratios = {
+        f"{ours} / {name}": round(rates[f"{ours}, from Arrow"] / rates[name], 1)
+        for ours in ("entropy", "whole profile")
+        for name in others
+    }
     result = {
-        "tokens_per_cpu_second": {name: round(rate) for name, rate in rates.items()},
-        "ratios": {
-            "entropy / loop": round(entropy / rates["loop over tokens, entropy"], 1),
-            "profile / loop": round(profile / rates["loop over tokens, 17 statistics"], 1),
-            **({"entropy / UQLM": round(entropy / rates["UQLM TopLogprobsScorer, 3 scores"], 1),
-                "profile / UQLM": round(profile / rates["UQLM TopLogprobsScorer, 3 scores"], 1)} if scores else {}),
-        },
-        "agreement": agreement(profiles, tables, objects, scores),
+        "tokens_per_cpu_second": {name: round(rate) for name, rate in rates.items()}, "ratios": ratios,
+        "agreement": agreement(profiles, tables, objects, peers),
         "n_tokens": n_tokens, "n_tokens_of_peers": n_peer, "k": K, "runs": RUNS,
-        "versions": {name: _version(name) for name in ("nilometer", "numpy", "pyarrow", "uqlm")},
+        "versions": {name: _version(name) for name in VERSIONS},
         "python": platform.python_version(), "n_cpus": os.cpu_count(),
     }  # fmt: skip
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
-    if not scores:
-        print("UQLM is not installed here; the docstring says how it is.")
+    for name in [name for name, found in {**peers, "torch": tensors}.items() if not found]:
+        print(f"{name} is not installed here; the docstring says how it is.")
 
 
 def _version(name: str) -> str | None:
