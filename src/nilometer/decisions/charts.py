@@ -52,7 +52,10 @@ def curve_chart(curves: tuple[Curve, ...], *, x: str, y: str) -> Any:
     names = [curve.name for curve in curves]
     scale = alt.Scale(domain=names, range=[colours.get(name, _GREY) for name in names])
     base = alt.Chart(alt.Data(values=rows)).encode(
-        x=alt.X("x:Q", title=x), color=alt.Color("name:N", scale=scale, title=None, legend=alt.Legend(orient="top"))
+        x=alt.X("x:Q", title=x),
+        color=alt.Color(
+            "name:N", scale=scale, title=None, legend=alt.Legend(orient="top", symbolType="square", symbolOpacity=1)
+        ),
     )
     band = base.mark_area(opacity=0.18).encode(y=alt.Y("low:Q", title=y), y2="high:Q")
     return (band + base.mark_line(strokeWidth=2).encode(y="y:Q")).properties(width=420, height=200)

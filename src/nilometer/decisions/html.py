@@ -21,8 +21,10 @@ def render_html(report: Report, *, title: str = "Accuracy per slice") -> str:
         f"<h1>{escape(title)}</h1>",
         f"<p class=soft>{report.n:,} responses · {report.n_labels:,} labels · slices by {escape(', '.join(report.by))}"
         f" · {escape(report.method)} · {report.confidence_level:.0%} intervals</p>",
+        _headline(report),
         _estimates(report) if len(report.estimates) else _ranking(report),
         figure("Estimated accuracy with interval; the tick is the realised accuracy", slice_chart(report)),
+        "<div class=grid>",
         figure(
             "Token entropy along the answer",
             curve_chart(report.entropy_curves, x="position in the answer", y="entropy, nats"),
@@ -34,11 +36,30 @@ def render_html(report: Report, *, title: str = "Accuracy per slice") -> str:
             "Largest token entropy per answer",
             curve_chart(report.scores, x="largest entropy, nats", y="share of answers"),
         ),
+        "</div>",
         _examples(report.examples),
         _findings(report.diagnosis),
         "<h2>What was assumed</h2><ul>" + "".join(f"<li>{escape(note)}</li>" for note in report.notes) + "</ul>",
     ]
     return page(title, parts, numbers=report.to_dict())
+
+
+def _headline(report: Report) -> str:
+    """Say in words what a hurried reader must know: the worst slice, and how many cannot be known."""
+    known = [row for row in report.estimates if isinstance(row, Estimate)]
+    if not known:
+        return ""
+    worst = min(known, key=lambda row: row.accuracy)
+    unknown = len(report.estimates) - len(known)
+    said = [
+        f"{len(known)} slices have an estimate" + (f", {unknown} cannot be known." if unknown else "."),
+        f"The lowest is <b>{escape(short_name(worst.slice, report.by))}</b> with {worst.accuracy:.2f} "
+        f"({worst.low:.2f} to {worst.high:.2f}).",
+    ]
+    outside = sum(not row.in_support for row in known)
+    if outside:
+        said.append(f"{outside} lie outside the labelled slices.")
+    return f"<p>{' '.join(said)}</p>"
 
 
 def _estimates(report: Report) -> str:

@@ -17,14 +17,15 @@ _STYLE = """
 font:16px/1.55 system-ui,sans-serif}h1{font-size:1.6rem;margin:0 0 .2rem}h2{font-size:1.15rem;margin:2.4rem 0 .6rem}
 p,li{max-width:46rem}.soft{color:var(--soft)}.wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.92rem}
 th,td{padding:.35rem .6rem;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
-th:first-child,td:first-child,td.text,th.text{text-align:left;white-space:normal}figure{margin:0;background:#fff;border-radius:6px;padding:.5rem;overflow-x:auto}
-figure svg{max-width:100%;min-width:27rem;height:auto}pre{white-space:pre-wrap;overflow-wrap:anywhere;border:1px solid var(--line);border-radius:6px;padding:.7rem;line-height:1.8}
+th:first-child,td:first-child,td.text,th.text{text-align:left;white-space:normal}figure{margin:0;background:#fff;border-radius:6px;padding:.5rem 1rem;overflow-x:auto}
+figure svg{max-width:100%;min-width:27rem;height:auto;overflow:visible}
+.grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(27rem,100%),1fr));gap:0 1.5rem}.grid h2{font-size:1rem}pre{white-space:pre-wrap;overflow-wrap:anywhere;border:1px solid var(--line);border-radius:6px;padding:.7rem;line-height:1.8}
 mark{color:inherit;border-radius:3px;padding:.1em 0}@media(max-width:40rem){.slices thead{display:none}.slices tr{display:grid;grid-template-columns:1fr 1fr 1fr;padding:.45rem 0;border-bottom:1px solid var(--line)}
 .slices td{border:0;padding:.1rem .3rem;text-align:left}.slices td:first-child{grid-column:1/3;font-weight:600}.slices td:nth-child(2){text-align:right}
 .slices td:nth-child(2)::after{content:" responses";color:var(--soft)}.slices td:nth-child(3)::before{content:"est. ";color:var(--soft)}
 .slices td:nth-child(5):not(:empty)::before{content:"real ";color:var(--soft)}.slices td.text{grid-column:1/4;color:var(--soft)}}
 @media print{:root{color-scheme:light;--ink:#000;--soft:#444;--line:#bbb;--paper:#fff}body{max-width:none;padding:0;font-size:10.5pt}h2,h3{break-after:avoid}
-figure,tr,pre{break-inside:avoid}figure{padding:0}.wide,figure{overflow:visible}thead{display:table-header-group}mark{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
+figure,tr,pre{break-inside:avoid}figure{padding:0 1.5rem}.wide,figure{overflow:visible}thead{display:table-header-group}mark{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 """
 
 
@@ -42,7 +43,8 @@ def figure(title: str, chart: Any) -> str:
     """Draw a chart under its heading; nothing where there is no chart."""
     if chart is None:
         return ""
-    return f'<h2>{escape(title)}</h2><figure role="img" aria-label="{escape(title)}">{to_svg(chart)}</figure>'
+    drawn = f'<figure role="img" aria-label="{escape(title)}">{to_svg(chart)}</figure>'
+    return f"<section><h2>{escape(title)}</h2>{drawn}</section>"
 
 
 def _finite(value: Any) -> Any:
