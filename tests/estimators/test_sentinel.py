@@ -50,7 +50,7 @@ def test_prediction_interval_covers_a_new_slice():
     hits, trials, k, n = 0, 600, 8, 200
     for _ in range(trials):
         estimated = rng.uniform(0.2, 0.8, k + 1)
-        true = 1 / (1 + np.exp(-(np.log(estimated / (1 - estimated)) + rng.normal(0.2, 0.5, k + 1))))
+        true = np.clip(estimated + np.sqrt(estimated * (1 - estimated) + 0.1) * rng.normal(0.03, 0.2, k + 1), 0, 1)
         realized = rng.binomial(n, true) / n
         residuals = fit_residuals(estimated[:k], realized[:k], np.full(k, n))
         low, high = prediction_interval(estimated[k], residuals, n=n, confidence_level=0.9)
@@ -60,7 +60,7 @@ def test_prediction_interval_covers_a_new_slice():
 
 
 def test_interval_holds_its_estimate_and_grows_with_the_level():
-    residuals = Residuals(6, 1.5, 0.4, 0.4, 0.01)
+    residuals = Residuals(6, 0.1, 0.2, 0.01, 5.0)
     narrow = prediction_interval(0.3, residuals, n=100, confidence_level=0.5)
     wide = prediction_interval(0.3, residuals, n=100, confidence_level=0.99)
     assert narrow[0] <= 0.3 <= narrow[1]
@@ -69,7 +69,7 @@ def test_interval_holds_its_estimate_and_grows_with_the_level():
 
 def test_interval_needs_enough_slices():
     with pytest.raises(ValueError, match="`residuals` must come from >= 4 families, got 3"):
-        prediction_interval(0.5, Residuals(3, 0.0, 0.5, 0.5, 0.01), n=10)
+        prediction_interval(0.5, Residuals(3, 0.0, 0.5, 0.01, 2.0), n=10)
 
 
 def test_labelled_slice_is_estimated_without_its_own_labels():
@@ -108,17 +108,30 @@ def test_one_slice_gives_no_interval():
     assert "4 other labelled slices" in estimate.reason
 
 
-def test_slice_outside_the_labelled_ones_is_marked():
+def _only(entropy):
+    return pa.table({"max": entropy, "se_sum": 2 * entropy, "nll_sum": entropy})
+
+
+def test_slice_outside_the_labelled_ones_is_marked_and_widened():
     X, y, groups = _traffic()
-    strange = Sentinel().fit(X, y, groups=groups).estimate(pa.table({"max": np.full(50, 40.0)}))[0]
+    sentinel = Sentinel().fit(X, y, groups=groups)
+    strange = sentinel.estimate(_only(np.full(50, 4.0)))[0]
     assert isinstance(strange, Estimate)
     assert not strange.in_support
-    assert "above every labelled slice" in strange.note
+    assert "above every labelled slice; interval widened" in strange.note
+
+
+def test_slice_like_nothing_labelled_is_refused_and_the_labels_that_help_are_named():
+    X, y, groups = _traffic()
+    row = Sentinel().fit(X, y, groups=groups).estimate(_only(np.full(50, 40.0)))[0]
+    assert isinstance(row, NotEnoughData)
+    assert "100% of the responses are beyond every labelled one" in row.reason
+    assert row.needed == "Label slices whose median max is near 40, or 30 responses of this one."
 
 
 def test_slice_without_logprobs_is_unknown():
     X, y, groups = _traffic()
-    row = Sentinel().fit(X, y, groups=groups).estimate(pa.table({"max": np.full(5, np.nan)}))[0]
+    row = Sentinel().fit(X, y, groups=groups).estimate(_only(np.full(5, np.nan)))[0]
     assert isinstance(row, NotEnoughData)
     assert "have no log-probabilities" in row.reason
 
@@ -128,6 +141,8 @@ def test_data_without_alternatives_falls_back_to_the_answer_probability():
     X = X.set_column(0, "max", pa.array(np.full(len(y), np.nan)))
     sentinel = Sentinel().fit(X, y, groups=groups)
     assert sentinel.feature_ == "nll_sum"
+    assert sentinel.dropped_features_ == ("nll_avg", "max", "tail_mass_max")
+    assert Sentinel(method="atc").fit(X, y, groups=groups).notes_[0] == "no response has 'max', so 'nll_sum' is used"
 
 
 def test_labels_of_one_kind_are_refused():
@@ -155,10 +170,10 @@ def test_another_k_is_refused():
 def _two_levels(rng, n_families=8, n_slices=4, n=400):
     """Estimates and realised accuracies of slices whose families err together, and one slice of a new family."""
     families = np.repeat(np.arange(n_families), n_slices)
-    shared = rng.normal(0, 0.8, n_families + 1)
+    shared = rng.normal(0, 0.2, n_families + 1)
     estimated = rng.uniform(0.25, 0.75, families.size + 1)
-    error = np.append(shared[families], shared[-1]) + rng.normal(0, 0.3, families.size + 1)
-    true = 1 / (1 + np.exp(-(np.log(estimated / (1 - estimated)) + error)))
+    error = np.append(shared[families], shared[-1]) + rng.normal(0, 0.08, families.size + 1)
+    true = np.clip(estimated + np.sqrt(estimated * (1 - estimated) + 0.1) * error, 0, 1)
     return estimated, rng.binomial(n, true) / n, np.full(families.size, n), families
 
 
@@ -176,15 +191,15 @@ def test_interval_covers_a_new_family_only_if_families_are_left_out_whole():
     assert hits["slices"] < hits["families"]
 
 
-def test_variance_of_a_new_family_by_hand():
-    # logit is drawn in, so take residuals straight: families {-1, 1} and {1, 3} around 0 estimates
-    estimated = np.full(4, 0.5)
-    wanted = np.array([-1.0, 1.0, 1.0, 3.0])
-    realized = (11 / (1 + np.exp(-wanted)) - 0.5) / 10
-    got = fit_residuals(estimated, realized, np.full(4, 100), families=np.array(["a", "a", "b", "b"]))
-    assert (got.n_families, got.bias) == (2, pytest.approx(1.0))
-    assert got.between**2 == pytest.approx(2.0)
-    assert got.spread**2 == pytest.approx(2.0 + 2.0 * (1 - 0.5))
+def test_mean_square_of_a_new_family_by_hand():
+    # in units of sqrt(.25 + .1): families {-.3, .3} and {.3, .5} around estimates of .5
+    unit = np.sqrt(0.35)
+    realized = 0.5 + unit * np.array([-0.3, 0.3, 0.3, 0.5])
+    got = fit_residuals(np.full(4, 0.5), realized, np.full(4, 100), families=np.array(["a", "a", "b", "b"]))
+    assert (got.n_families, got.degrees) == (2, 1.0)
+    assert got.bias == pytest.approx(0.2)
+    between, inside = 0.08, (0.18 + 0.02) / 2
+    assert got.spread**2 == pytest.approx(0.2**2 + between + inside * (1 - 0.5))
 
 
 def test_left_out_rule_never_sees_its_family():

@@ -167,7 +167,7 @@ def build_report(
         fitted = Sentinel(confidence_level=confidence_level).fit(profiles, correct, groups=names, families=families)
     return Report(
         **shared,
-        method=f"atc[{fitted.feature_}]" if fitted.method == "atc" else fitted.method,
+        method="constant" if fitted.falls_back_ else fitted.plan_.name,
         confidence_level=fitted.confidence_level,
         estimates=fitted.estimate(profiles, by=names, correct=correct),
         entropy_curves=_entropy_curves(profiles, correct),

@@ -7,7 +7,16 @@ from .accuracy import Threshold, fit_threshold, thresholded_accuracy
 from .agreement import Agreement, fit_errors, merge_agreements, pair_matrix, update_agreement
 from .drift import AccuracyChange, MeanChange, ScoreDrift, SliceChange, decompose_change, holm, mean_change, score_drift
 from .estimate import Estimate, NotEnoughData, SliceEstimates
-from .intervals import LEAST_SLICES, Residuals, fit_residuals, prediction_interval, wilson_interval
+from .intervals import (
+    LEAST_SLICES,
+    Residuals,
+    conformal_interval,
+    fit_residuals,
+    pool_residuals,
+    prediction_interval,
+    simultaneous_quantile,
+    wilson_interval,
+)
 from .labelled import LabelledAccuracy, labelled_mean, score_interval
 from .labelled_active import draw_sample, inclusion_probabilities, weighted_mean
 from .labelled_posterior import combine
@@ -16,29 +25,34 @@ from .labelled_quality import LabelledQualities, label_qualities
 from .labelled_sequence import ConfidenceSequence, RiskMonitor, confidence_sequence, start_monitor, update_monitor
 from .labelled_shrinkage import ShrunkAccuracies, shrink_accuracies
 from .labelled_strata import cut_strata, neyman_allocation, stratified_mean
-from .left_out import left_out_probabilities
 from .profiles import Profiles, as_profiles
 from .quality import BestTest, ModelQualities, QualityDifferences
 from .windows import Window, Windows, cut_windows
 
 if TYPE_CHECKING:
     from .answer_scorer import AnswerScorer, fit_answer_scorer
+    from .label_free import LABEL_FREE, Arm, SourceScores, TargetScores
+    from .left_out import Gain, LeftOut, Skill, left_out_probabilities
     from .sentinel import Sentinel
     from .sentinel_file import load_sentinel, save_sentinel
     from .smoothie import Smoothie, precision_weights
     from .smoothie_families import FamilyCheck, ModelPair, find_families
 
 __all__ = [
+    "LABEL_FREE",
     "LEAST_SLICES",
     "AccuracyChange",
     "Agreement",
     "AnswerScorer",
+    "Arm",
     "BestTest",
     "ConfidenceSequence",
     "Estimate",
     "FamilyCheck",
+    "Gain",
     "LabelledAccuracy",
     "LabelledQualities",
+    "LeftOut",
     "MeanChange",
     "ModelPair",
     "ModelQualities",
@@ -50,15 +64,19 @@ __all__ = [
     "ScoreDrift",
     "Sentinel",
     "ShrunkAccuracies",
+    "Skill",
     "SliceChange",
     "SliceEstimates",
     "Smoothie",
+    "SourceScores",
+    "TargetScores",
     "Threshold",
     "Window",
     "Windows",
     "as_profiles",
     "combine",
     "confidence_sequence",
+    "conformal_interval",
     "cut_strata",
     "cut_windows",
     "decompose_change",
@@ -78,6 +96,7 @@ __all__ = [
     "merge_agreements",
     "neyman_allocation",
     "pair_matrix",
+    "pool_residuals",
     "ppi_mean",
     "precision_weights",
     "prediction_interval",
@@ -86,6 +105,7 @@ __all__ = [
     "score_drift",
     "score_interval",
     "shrink_accuracies",
+    "simultaneous_quantile",
     "start_monitor",
     "stratified_mean",
     "thresholded_accuracy",
@@ -98,6 +118,8 @@ __all__ = [
 _LAZY = {
     "AnswerScorer": "answer_scorer",
     "fit_answer_scorer": "answer_scorer",
+    **dict.fromkeys(("LABEL_FREE", "Arm", "SourceScores", "TargetScores"), "label_free"),
+    **dict.fromkeys(("Gain", "LeftOut", "Skill", "left_out_probabilities"), "left_out"),
     "Sentinel": "sentinel",
     "load_sentinel": "sentinel_file",
     "save_sentinel": "sentinel_file",

@@ -28,6 +28,9 @@ class Estimate:
     realized_accuracy: float | None = None
     in_support: bool = True
     note: str = ""
+    conformal_low: float | None = None
+    """Ends of the distribution-free interval, where enough families are labelled for the level."""
+    conformal_high: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +103,8 @@ _SCHEMA = pa.schema(
         "n_labels": pa.int64(),
         "realized_accuracy": pa.float64(),
         "in_support": pa.bool_(),
-        **dict.fromkeys(("note", "reason", "needed"), pa.string()),
+        "note": pa.string(),
+        **dict.fromkeys(("conformal_low", "conformal_high"), pa.float64()),
+        **dict.fromkeys(("reason", "needed"), pa.string()),
     }
 )

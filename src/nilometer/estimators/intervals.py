@@ -1,32 +1,63 @@
-"""Prediction intervals for the accuracy of a new slice, from slices that were left out one at a time."""
+"""Prediction intervals for the accuracy of a new slice, from families of slices that were left out one at a time."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LEAST_SLICES", "Residuals", "fit_residuals", "logit", "prediction_interval", "wilson_interval"]
+__all__ = [
+    "LEAST_SLICES",
+    "Residuals",
+    "conformal_interval",
+    "error_unit",
+    "fit_residuals",
+    "logit",
+    "pool_residuals",
+    "prediction_interval",
+    "simultaneous_quantile",
+    "wilson_interval",
+]
 
 LEAST_SLICES = 4
 """Fewer left-out families give no usable spread: with 3 the 95 % t factor is 4.3 on two degrees of freedom."""
 
 Floats = NDArray[np.float64]
 
+_FLOOR = 0.1
 _DRAWN = 10.0
 
 
 class Residuals(NamedTuple):
-    """How far the estimates of left-out slices were off, on the logit scale."""
+    """How far the estimates of left-out slices were off, in units of :func:`error_unit`."""
 
     n_families: int
     bias: float
-    """Mean over families of the mean of logit(realised) - logit(estimated)."""
+    """Mean over families of the mean of (realised - estimated) / unit."""
     spread: float
-    """Standard deviation of a new slice of a new family, sampling noise of its realised accuracy included."""
-    between: float
-    """Standard deviation of the family means."""
+    """Root mean square of a new slice of a new family, sampling noise of its realised accuracy included."""
     noise: float
-    """Mean sampling variance of the realised accuracies, logit scale."""
+    """Mean sampling variance of the realised accuracies, in squared units."""
+    degrees: float
+    """Degrees of freedom of ``spread``: families - 1, more after pooling."""
+    scores: tuple[tuple[float, float], ...] = ()
+    """Absolute residual in units, and weight, of every slice, smallest first; the weights of a family add to one."""
+
+
+def error_unit(estimate: Floats | float) -> Floats:
+    r"""Scale of the error of an estimated accuracy: :math:`\sqrt{e (1 - e) + 1/10}`.
+
+    Errors are smaller near 0 and 1, but do not vanish there: answers that are wrong with confidence pull a
+    high estimate down. On the choice half of the corpora this scale gave the shortest intervals that cover;
+    on the logit scale a few slices near 0 or 1 decide the spread of all.
+
+    Examples
+    --------
+    >>> error_unit(np.array([0.0, 0.5])).round(3).tolist()
+    [0.316, 0.592]
+    """
+    estimate = np.asarray(estimate, dtype=np.float64)
+    return np.sqrt(estimate * (1 - estimate) + _FLOOR)
 
 
 def logit(share: Floats | float) -> Floats:
@@ -46,18 +77,11 @@ def logit(share: Floats | float) -> Floats:
     return np.log(_DRAWN * share + 0.5) - np.log(_DRAWN * (1 - share) + 0.5)
 
 
-def _from_logit(value: float) -> float:
-    """Undo :func:`logit`, cut to [0, 1]."""
-    from scipy.special import expit
-
-    return float(np.clip((float(expit(value)) * (_DRAWN + 1) - 0.5) / _DRAWN, 0.0, 1.0))
-
-
 def _noise(share: Floats | float, n: Floats | float) -> Floats:
-    """Sampling variance of ``logit(share)`` for n responses, by the delta method."""
-    share = np.clip(np.asarray(share, dtype=np.float64), 0.02, 0.98)
-    slope = _DRAWN / (_DRAWN * share + 0.5) + _DRAWN / (_DRAWN * (1 - share) + 0.5)
-    return np.asarray(slope**2 * share * (1 - share) / np.maximum(n, 1))
+    """Sampling variance of a share among n responses, half a success and half a failure added."""
+    n = np.maximum(np.asarray(n, dtype=np.float64), 1.0)
+    share = (np.asarray(share) * n + 0.5) / (n + 1)
+    return np.asarray(share * (1 - share) / n)
 
 
 def fit_residuals(estimated: Floats, realized: Floats, n: Floats, *, families: NDArray[Any] | None = None) -> Residuals:
@@ -65,12 +89,12 @@ def fit_residuals(estimated: Floats, realized: Floats, n: Floats, *, families: N
 
     Slices of one family (levels of a task, tenants of a product) err together, so K slices are not K
     independent looks. With family means :math:`\bar r_f` of :math:`m_f` slices each, their variance
-    :math:`S_b^2` over the F families and the pooled variance :math:`S_w^2` inside them, a new slice of a
-    new family has the variance
+    :math:`S_b^2` over the F families, their mean :math:`\bar r` and the pooled variance :math:`S_w^2` inside
+    them, a new slice of a new family has the mean square
 
-    .. math:: s^2 = S_b^2 + S_w^2 \Big(1 - \tfrac1F \sum_f \tfrac1{m_f}\Big)
+    .. math:: s^2 = \bar r^2 + S_b^2 + S_w^2 \Big(1 - \tfrac1F \sum_f \tfrac1{m_f}\Big)
 
-    With one slice per family this is the variance of the residuals.
+    The bias counts as spread and is not subtracted: with a handful of families it is known no better than that.
 
     Parameters
     ----------
@@ -92,27 +116,81 @@ def fit_residuals(estimated: Floats, realized: Floats, n: Floats, *, families: N
     >>> fit_residuals(np.array([0.5, 0.5]), np.array([0.6, 0.4]), np.array([50.0, 50.0])).bias.__round__(6)
     0.0
     """
-    residual = logit(realized) - logit(estimated)
+    unit = error_unit(estimated)
+    residual = (realized - estimated) / unit
     names, place, sizes = np.unique(
         np.arange(residual.size) if families is None else families, return_inverse=True, return_counts=True
     )
     means = np.bincount(place, residual) / sizes
-    between = float(means.std(ddof=1)) if names.size > 1 else float("inf")
+    between = float(means.var(ddof=1)) if names.size > 1 else float("inf")
     inside = float(((residual - means[place]) ** 2).sum()) / max(residual.size - names.size, 1)
-    spread = float(np.sqrt(between**2 + inside * (1 - float((1 / sizes).mean()))))
-    return Residuals(int(names.size), float(means.mean()), spread, between, float(_noise(realized, n).mean()))
+    spread = float(np.sqrt(float(means.mean()) ** 2 + between + inside * (1 - float((1 / sizes).mean()))))
+    order = np.argsort(np.abs(residual), kind="stable")
+    scores = zip(np.abs(residual)[order].tolist(), (1 / sizes[place])[order].tolist(), strict=True)
+    noise = float((_noise(realized, n) / unit**2).mean())
+    return Residuals(int(names.size), float(means.mean()), spread, noise, float(names.size - 1), tuple(scores))
+
+
+def pool_residuals(own: Residuals, others: Sequence[Residuals]) -> Residuals:
+    r"""Draw the spread of one model towards the spreads of others, as far as they agree.
+
+    With :math:`d` degrees of freedom of its own, and :math:`d_0`, :math:`s_0` fitted to the log variances of all,
+
+    .. math:: \tilde s^2 = \frac{d_0 s_0^2 + d s^2}{d_0 + d}
+
+    on :math:`d_0 + d` degrees of freedom. Models that differ much give :math:`d_0` near zero and change nothing.
+
+    References
+    ----------
+    Smyth (2004), "Linear Models and Empirical Bayes Methods for Assessing Differential Expression", sec. 6.2.
+
+    Examples
+    --------
+    >>> few = Residuals(4, 0.0, 0.5, 0.01, 3.0)
+    >>> pool_residuals(few, [few._replace(spread=s) for s in (0.4, 0.5, 0.6)]).degrees > 3
+    True
+    """
+    from scipy.special import polygamma, psi
+
+    every = [own, *others]
+    if len(every) < 3:
+        return own
+    degrees = np.array([one.degrees for one in every])
+    log_variance = 2 * np.log(np.maximum([one.spread for one in every], 1e-3)) - psi(degrees / 2) + np.log(degrees / 2)
+    excess = float(log_variance.var(ddof=1) - polygamma(1, degrees / 2).mean())
+    prior_degrees = 2 * _inverse_trigamma(excess) if excess > 0 else float(degrees.sum())
+    prior = np.exp(log_variance.mean() + psi(prior_degrees / 2) - np.log(prior_degrees / 2))
+    total = prior_degrees + own.degrees
+    spread = float(np.sqrt((prior_degrees * prior + own.degrees * own.spread**2) / total))
+    return own._replace(spread=spread, degrees=float(total))
+
+
+def _inverse_trigamma(value: float) -> float:
+    """Solve trigamma(x) = value by Newton's method on 1 / trigamma, as Smyth (2004) does."""
+    from scipy.special import polygamma
+
+    x = 0.5 + 1 / value
+    for _ in range(50):
+        trigamma = float(polygamma(1, x))
+        x += trigamma * (1 - trigamma / value) / float(polygamma(2, x))
+    return x
 
 
 def prediction_interval(
-    estimate: float, residuals: Residuals, *, n: int, confidence_level: float = 0.95, widen: float = 1.0
+    estimate: float,
+    residuals: Residuals,
+    *,
+    n: int,
+    confidence_level: float = 0.95,
+    widen: float = 1.0,
+    simultaneous: int = 1,
 ) -> tuple[float, float]:
     r"""Interval for the accuracy of one new slice of n responses.
 
-    .. math:: \operatorname{logit} \hat a + \bar r \pm t_{F-1}\, \sqrt{s^2 + \tfrac1F S_b^2 + e}
+    .. math:: \hat a \pm t_{d}\, u(\hat a) \sqrt{\max(s^2 - e_0, 0) + e}, \quad u(a) = \sqrt{a (1 - a) + 1/10}
 
-    F is the number of families, ``s`` and ``S_b`` are those of :func:`fit_residuals`. ``s`` already holds the
-    sampling noise of the labelled slices; ``e`` adds what a smaller slice has beyond that and is never negative.
-    The interval is widened to hold the estimate itself.
+    d = families - 1; ``s`` is that of :func:`fit_residuals`, :math:`e_0` the sampling noise of the labelled
+    slices in it and :math:`e` that of this slice. Cut to [0, 1].
 
     Parameters
     ----------
@@ -126,6 +204,8 @@ def prediction_interval(
         In (0, 1).
     widen
         Factor on the half-width, above 1 outside the support of the labelled slices.
+    simultaneous
+        Number of slices whose intervals shall all hold together; 1 is this one alone.
 
     Raises
     ------
@@ -138,20 +218,76 @@ def prediction_interval(
 
     Examples
     --------
-    >>> residuals = Residuals(n_families=5, bias=0.0, spread=0.5, between=0.5, noise=0.02)
+    >>> residuals = Residuals(n_families=5, bias=0.0, spread=0.25, noise=0.02, degrees=4.0)
     >>> low, high = prediction_interval(0.5, residuals, n=100)
     >>> round(low, 2), round(high, 2)
-    (0.14, 0.86)
+    (0.13, 0.87)
     """
-    from scipy.stats import t
+    if residuals.n_families < LEAST_SLICES:
+        raise ValueError(f"`residuals` must come from >= {LEAST_SLICES} families, got {residuals.n_families}.")
+    unit = float(error_unit(estimate))
+    variance = max(residuals.spread**2 - residuals.noise, 0.0) + float(_noise(estimate, n)) / unit**2
+    quantile = simultaneous_quantile(simultaneous, residuals.degrees, confidence_level=confidence_level)
+    half = quantile * unit * float(np.sqrt(variance)) * widen
+    return max(estimate - half, 0.0), min(estimate + half, 1.0)
 
-    k = residuals.n_families
-    if k < LEAST_SLICES:
-        raise ValueError(f"`residuals` must come from >= {LEAST_SLICES} families, got {k}.")
-    variance = residuals.spread**2 + residuals.between**2 / k + max(float(_noise(estimate, n)) - residuals.noise, 0.0)
-    half = float(t.ppf(0.5 + confidence_level / 2, k - 1)) * float(np.sqrt(variance)) * widen
-    centre = float(logit(estimate)) + residuals.bias
-    return min(_from_logit(centre - half), estimate), max(_from_logit(centre + half), estimate)
+
+def simultaneous_quantile(n: int, degrees: float, *, confidence_level: float = 0.95) -> float:
+    r"""Factor that n intervals sharing one estimated spread need to hold together.
+
+    The quantile of :math:`\max_i |Z_i| / S` (studentised maximum modulus), t for n = 1. Exact if the errors
+    of the slices are independent, on the safe side if slices of a family err together (Šidák's inequality).
+
+    References
+    ----------
+    Stoline and Ury (1979), "Tables of the Studentized Maximum Modulus Distribution", Technometrics 21.
+
+    Examples
+    --------
+    >>> round(simultaneous_quantile(1, 5), 3), round(simultaneous_quantile(10, 5), 2)
+    (2.571, 4.31)
+    """
+    from scipy.optimize import brentq
+    from scipy.special import log_ndtr
+    from scipy.stats import chi2, t
+
+    if n == 1:
+        return float(t.ppf(0.5 + confidence_level / 2, degrees))
+    grid = (np.arange(2000) + 0.5) / 2000
+    spread = np.sqrt(chi2.ppf(grid, degrees) / degrees)
+
+    def missing(factor: float) -> float:
+        inside = np.log1p(-2 * np.exp(log_ndtr(-factor * spread)))
+        return float(np.exp(n * inside).mean()) - confidence_level
+
+    return float(brentq(missing, 0.5, 1e3))
+
+
+def conformal_interval(
+    estimate: float, residuals: Residuals, *, confidence_level: float = 0.95
+) -> tuple[float, float] | None:
+    r"""Distribution-free interval for a slice of a new family; None with too few families for the level.
+
+    Every left-out slice weighs :math:`1 / (m_f (F + 1))`, the new one :math:`1 / (F + 1)` at infinity; the
+    half-width is the weighted quantile of the absolute residuals in units. Needs
+    :math:`F \ge c / (1 - c)` families: 9 at 90 %, 19 at 95 %.
+
+    References
+    ----------
+    Lee, Barber and Willett (2023), "Distribution-free inference with hierarchical data", arXiv 2306.06342.
+
+    Examples
+    --------
+    >>> conformal_interval(0.5, Residuals(4, 0.0, 0.25, 0.02, 3.0)) is None
+    True
+    """
+    if not residuals.scores or residuals.n_families < confidence_level / (1 - confidence_level) - 1e-9:
+        return None
+    sizes, weights = np.array(residuals.scores).T
+    reached = np.cumsum(weights) / (residuals.n_families + 1)
+    place = min(int(np.searchsorted(reached, confidence_level - 1e-9)), len(sizes) - 1)
+    half = float(sizes[place]) * float(error_unit(estimate))
+    return max(estimate - half, 0.0), min(estimate + half, 1.0)
 
 
 def wilson_interval(share: float, n: float, *, confidence_level: float = 0.95) -> tuple[float, float]:

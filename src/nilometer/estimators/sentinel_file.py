@@ -12,12 +12,13 @@ import pyarrow.parquet as pq
 
 from nilometer.errors import IncompatibleModelError
 
+from .intervals import Residuals
 from .profiles import Profiles
 from .sentinel import Sentinel
 
 __all__ = ["FILE_VERSION", "load_sentinel", "save_sentinel"]
 
-FILE_VERSION = 2
+FILE_VERSION = 3
 _KEY = b"nilometer.sentinel"
 _CHECKED_ROWS = 32
 
@@ -36,8 +37,9 @@ def save_sentinel(path: str | Path, sentinel: Sentinel) -> None:
     """
     from sklearn.utils.validation import check_is_fitted
 
-    check_is_fitted(sentinel, "rule_")
-    reference = sentinel.reference_
+    check_is_fitted(sentinel, "fitted_")
+    labelled = sentinel.labelled_
+    reference = labelled.profiles
     head = {
         "file_version": FILE_VERSION,
         "nilometer": version("nilometer"),
@@ -47,8 +49,8 @@ def save_sentinel(path: str | Path, sentinel: Sentinel) -> None:
         "check": sentinel.predict_proba(reference.rows(np.arange(min(_CHECKED_ROWS, len(reference)))))[:, 1].tolist(),
     }
     columns = {name: reference.values[:, i] for i, name in enumerate(reference.names)}
-    units = {"_slice": sentinel.groups_.astype(object), "_family": sentinel.families_.astype(object)}
-    table = pa.table({**columns, "_correct": sentinel.labels_, **units})
+    units = {"_slice": labelled.slices.astype(object), "_family": labelled.families.astype(object)}
+    table = pa.table({**columns, "_correct": labelled.correct, **units})
     pq.write_table(table.replace_schema_metadata({_KEY: msgspec.json.encode(head)}), path, compression="zstd")
 
 
@@ -84,23 +86,28 @@ def load_sentinel(path: str | Path) -> Sentinel:
     names = tuple(name for name in table.column_names if not name.startswith("_"))
     values = np.stack([table[name].to_numpy() for name in names], axis=1)
     provenance = {name: tuple(found) for name, found in head["provenance"].items()}
-    parameters: dict[str, Any] = {
-        name: tuple(v) if isinstance(v, list) else v for name, v in head["parameters"].items()
-    }
-    sentinel = Sentinel(**parameters)
+    sentinel = Sentinel(**_parameters(head))
     sentinel.fit(
         Profiles(values, names, provenance),
         table["_correct"].to_numpy(),
         table["_slice"].to_numpy(zero_copy_only=False),
         families=table["_family" if head["file_version"] > 1 else "_slice"].to_numpy(zero_copy_only=False),
     )
-    again = sentinel.predict_proba(sentinel.reference_.rows(np.arange(len(head["check"]))))[:, 1]
+    again = sentinel.predict_proba(sentinel.labelled_.profiles.rows(np.arange(len(head["check"]))))[:, 1]
     if not np.allclose(again, head["check"], atol=1e-6):
         raise IncompatibleModelError(
             f"{path}: fitted again, the sentinel gives other probabilities than when it was saved with scikit-learn "
             f"{head['scikit-learn']} (here {version('scikit-learn')}). Fit it anew, or install that version."
         )
     return sentinel
+
+
+def _parameters(head: dict[str, Any]) -> dict[str, Any]:
+    """Parameters of the constructor; before version 3 the feature of ``atc`` could be the classifier."""
+    found = {name: tuple(v) if isinstance(v, list) else v for name, v in head["parameters"].items()}
+    if head["file_version"] < 3 and found["method"] == "atc" and found["feature"] == "classifier":
+        found |= {"method": "atc_classifier", "feature": "max"}
+    return {**found, "pool": msgspec.convert(found.get("pool", ()), tuple[Residuals, ...])}
 
 
 def _head(path: str | Path, table: pa.Table) -> dict[str, Any]:

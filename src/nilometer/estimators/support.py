@@ -1,14 +1,17 @@
-"""Whether a slice looks like the labelled ones: the hull of their median scores."""
+"""Whether a slice looks like the labelled ones: the hull of their scores, feature by feature."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Support", "fit_support", "outside_support"]
+__all__ = ["Outside", "Support", "fit_support", "outside_every_support", "outside_support"]
+
+Floats = NDArray[np.float64]
 
 _MARGIN = 0.1
+_REFUSED = 0.5
 
 
 class Support(NamedTuple):
@@ -20,7 +23,23 @@ class Support(NamedTuple):
     most: float = np.inf
 
 
-def fit_support(scores: Sequence[NDArray[np.float64]]) -> Support:
+class Outside(NamedTuple):
+    """How a slice lies outside the hull of one feature."""
+
+    note: str
+    """In words."""
+    beyond: float
+    """Share of the scores beyond every labelled one."""
+    needed: str
+    """Which labels would bring it inside."""
+
+    @property
+    def is_refused(self) -> bool:
+        """Tell whether most of the slice is like nothing that was labelled."""
+        return self.beyond > _REFUSED
+
+
+def fit_support(scores: Sequence[Floats]) -> Support:
     """Take the hull of the scores of the labelled slices; endless if none has a score.
 
     Examples
@@ -36,23 +55,35 @@ def fit_support(scores: Sequence[NDArray[np.float64]]) -> Support:
     return Support(min(medians), max(medians), least, most)
 
 
-def outside_support(score: NDArray[np.float64], support: Support) -> str:
-    """Say in words how a slice lies outside the hull; empty if it does not.
+def outside_support(score: Floats, support: Support, *, name: str = "score") -> Outside | None:
+    """Say how a slice lies outside the hull; None if it does not.
 
     Outside is a median beyond the medians of the labelled slices by more than a tenth of their range, or more
-    than a tenth of the responses beyond every labelled response.
+    than a tenth of the responses beyond every labelled response. With more than half of them beyond, nothing
+    that was labelled speaks for the slice.
 
     Examples
     --------
-    >>> outside_support(np.array([9.0]), Support(1.0, 2.0))
-    'median score 9 is above every labelled slice; interval widened'
+    >>> outside_support(np.array([9.0]), Support(1.0, 2.0)).note
+    'median score 9 is above every labelled slice'
     """
     if not score.size or np.isinf(support.low):
-        return ""
+        return None
     margin = _MARGIN * (support.high - support.low)
     centre = float(np.median(score))
     beyond = float(((score < support.least) | (score > support.most)).mean())
-    if support.low - margin <= centre <= support.high + margin:
-        return f"{beyond:.0%} of the scores are beyond every labelled one; interval widened" if beyond > _MARGIN else ""
+    inside = support.low - margin <= centre <= support.high + margin
+    if inside and beyond <= _MARGIN:
+        return None
     side = "above" if centre > support.high else "below"
-    return f"median score {centre:.3g} is {side} every labelled slice; interval widened"
+    needed = f"Label slices whose median {name} is near {centre:.3g}, or 30 responses of this one."
+    if inside:
+        return Outside(f"{beyond:.0%} of {name} is beyond every labelled response", beyond, needed)
+    return Outside(f"median {name} {centre:.3g} is {side} every labelled slice", beyond, needed)
+
+
+def outside_every_support(scores: Mapping[str, Floats], supports: Mapping[str, Support]) -> Outside | None:
+    """Return the worst of the features; None if the slice lies inside all hulls."""
+    found = [outside_support(scores[name], support, name=name) for name, support in supports.items()]
+    outside = [one for one in found if one is not None]
+    return max(outside, key=lambda one: one.beyond) if outside else None

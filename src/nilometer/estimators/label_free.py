@@ -1,0 +1,133 @@
+"""One table of label-free estimators of the accuracy of a slice, with one interface."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .accuracy import fit_threshold, thresholded_accuracy
+from .shifted import importance_weighted, label_shift, matched_moments, quantile_regression
+from .slope import LOGIT_SLOPE, anchored_slope, difference_slope, scaled_logit
+
+__all__ = ["LABEL_FREE", "Arm", "SourceScores", "TargetScores"]
+
+Floats = NDArray[np.float64]
+
+_ATC_SHARE = 0.2
+
+
+class SourceScores(NamedTuple):
+    """What is known of the labelled responses."""
+
+    p: Floats
+    """Shape (n,), probability of a correct answer under the classifier."""
+    score: Floats
+    """Shape (n,), the single feature of ``atc``."""
+    correct: Floats
+    """Shape (n,), labels in [0, 1]."""
+    weights: Floats
+    """Shape (n,), equal sums for all families, n in total."""
+    accuracy: float
+    """Weighted share of correct answers."""
+    slices: NDArray[np.int64]
+    """Shape (n,), number of the slice of each response."""
+    X: Floats
+    """Shape (n, features), what the classifier sees."""
+    left_out: Floats = np.empty((0, 2))
+    """Shape (pairs, 2): mean p of a slice by a classifier that never saw its family, and its accuracy."""
+
+
+class TargetScores(NamedTuple):
+    """The same of the responses of one slice whose accuracy is asked."""
+
+    p: Floats
+    score: Floats
+    X: Floats
+
+
+class Arm(NamedTuple):
+    """One way to estimate the accuracy of a slice."""
+
+    name: str
+    estimate: Callable[[SourceScores, TargetScores], float]
+    assumes: str
+    """What has to stay the same between the labelled slices and this one."""
+    source: str
+    needs_classifier: bool = True
+    needs_left_out: bool = False
+
+
+def _constant(source: SourceScores, target: TargetScores) -> float:
+    return source.accuracy
+
+
+def _pcc(source: SourceScores, target: TargetScores) -> float:
+    return float(target.p.mean())
+
+
+def _atc(source: SourceScores, target: TargetScores) -> float:
+    return thresholded_accuracy(target.score, fit_threshold(source.score, source.correct))
+
+
+def _atc_classifier(source: SourceScores, target: TargetScores) -> float:
+    return thresholded_accuracy(target.p, fit_threshold(source.p, source.correct, sign=1))
+
+
+def _combined(source: SourceScores, target: TargetScores) -> float:
+    return (1 - _ATC_SHARE) * _pcc(source, target) + _ATC_SHARE * _atc_classifier(source, target)
+
+
+def _doc(source: SourceScores, target: TargetScores) -> float:
+    slope = difference_slope(source.left_out, source.accuracy)
+    mean = float(source.weights @ source.p) / len(source.p)
+    return float(np.clip(source.accuracy + slope * (target.p.mean() - mean), 0, 1))
+
+
+def _sld(source: SourceScores, target: TargetScores) -> float:
+    return label_shift(target.p, source.accuracy)
+
+
+def _pacc(source: SourceScores, target: TargetScores) -> float:
+    return matched_moments(target.p, source.p, source.correct, weights=source.weights)
+
+
+def _halfway(source: SourceScores, target: TargetScores) -> float:
+    return (_pcc(source, target) + _sld(source, target)) / 2
+
+
+def _weighted(source: SourceScores, target: TargetScores) -> float:
+    return importance_weighted(target, source)
+
+
+def _sloped(source: SourceScores, target: TargetScores) -> float:
+    return scaled_logit(float(target.p.mean()), source.accuracy, LOGIT_SLOPE)
+
+
+def _anchored(source: SourceScores, target: TargetScores) -> float:
+    return scaled_logit(float(target.p.mean()), source.accuracy, anchored_slope(source.left_out, source.accuracy))
+
+
+def _profile(source: SourceScores, target: TargetScores) -> float:
+    return quantile_regression(target.p, source)
+
+
+LABEL_FREE: dict[str, Arm] = {
+    arm.name: arm
+    for arm in (
+        Arm("constant", _constant, "the accuracy itself", "labelled slices", needs_classifier=False),
+        Arm("pcc", _pcc, "P(correct | features)", "Gao et al.; the paper's estimator"),
+        Arm("atc", _atc, "the rank of errors in one feature", "Garg et al. 2022", needs_classifier=False),
+        Arm("atc_classifier", _atc_classifier, "the rank of errors in the classifier's score", "Garg et al. 2022"),
+        Arm("doc", _doc, "a line from mean confidence to accuracy", "Guillory et al. 2021", needs_left_out=True),
+        Arm("sld", _sld, "P(features | correct)", "Saerens, Latinne and Decaestecker 2002"),
+        Arm("pacc", _pacc, "P(features | correct), by means", "Bella et al. 2010"),
+        Arm("halfway", _halfway, "half of each: pcc and sld", "mean of the two"),
+        Arm("weighted", _weighted, "P(correct | features), seen where the slice lies", "Bialek et al. 2024, M-CBPE"),
+        Arm("sloped", _sloped, "a logit slope of 1.6 of accuracy on mean confidence", "a constant of a simulation"),
+        Arm("anchored", _anchored, "the logit slope of left-out families", "ridge to 1.6", needs_left_out=True),
+        Arm("profile", _profile, "accuracy as a function of score quantiles", "Fu et al. 2023"),
+        Arm("combined", _combined, "four parts pcc, one part atc_classifier", "studies/arms.py"),
+    )
+}
+"""The estimators by name; ``combined`` is the default."""

@@ -1,0 +1,68 @@
+"""How the accuracy of a slice moves with its mean confidence: slopes learned on left-out families."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["LOGIT_SLOPE", "anchored_slope", "difference_slope", "scaled_logit"]
+
+Floats = NDArray[np.float64]
+
+LOGIT_SLOPE = 1.6
+"""Slope of logit accuracy on logit mean confidence in a simulation where P(features | correct) stays the same."""
+
+_LOGIT_PRIOR, _LINE_PRIOR, _LEAST_SPREAD = 0.3, 0.5, 0.05
+
+
+def _logit(share: Floats | float) -> Floats:
+    share = np.clip(np.asarray(share, dtype=np.float64), 0.01, 0.99)
+    return np.log(share) - np.log1p(-share)
+
+
+def _ridge_slope(x: Floats, y: Floats, *, prior: float, deviation: float) -> float:
+    """Slope of y on x through the origin with a normal prior; the posterior mean, never negative."""
+    noise = max(float(np.mean((y - prior * x) ** 2)), _LEAST_SPREAD**2) if x.size else 1.0
+    precision = 1 / deviation**2
+    return max((prior * precision + float(x @ y) / noise) / (precision + float(x @ x) / noise), 0.0)
+
+
+def difference_slope(left_out: Floats, accuracy: float) -> float:
+    """Slope of accuracy on mean confidence over left-out slices, both as differences to ``accuracy``; 1 without any.
+
+    References
+    ----------
+    Guillory et al. (2021), "Predicting with Confidence on Unseen Distributions", arXiv 2107.03315.
+
+    Examples
+    --------
+    >>> difference_slope(np.empty((0, 2)), 0.5)
+    1.0
+    """
+    return _ridge_slope(left_out[:, 0] - accuracy, left_out[:, 1] - accuracy, prior=1.0, deviation=_LINE_PRIOR)
+
+
+def anchored_slope(left_out: Floats, accuracy: float) -> float:
+    """Logit slope of accuracy on mean confidence over left-out slices, drawn towards ``LOGIT_SLOPE``.
+
+    Examples
+    --------
+    >>> anchored_slope(np.empty((0, 2)), 0.5)
+    1.6
+    """
+    x, y = _logit(left_out[:, 0]) - _logit(accuracy), _logit(left_out[:, 1]) - _logit(accuracy)
+    return _ridge_slope(x, y, prior=LOGIT_SLOPE, deviation=_LOGIT_PRIOR)
+
+
+def scaled_logit(mean_confidence: float, accuracy: float, slope: float) -> float:
+    r"""Accuracy at ``mean_confidence`` on a logit line through the labelled accuracy.
+
+    .. math:: \operatorname{logit} \hat a = \operatorname{logit} a_S + \beta
+        (\operatorname{logit} \bar p_T - \operatorname{logit} a_S)
+
+    Examples
+    --------
+    >>> round(scaled_logit(0.6, 0.5, 1.6), 3)
+    0.657
+    """
+    from scipy.special import expit
+
+    return float(expit(_logit(accuracy) + slope * (_logit(mean_confidence) - _logit(accuracy))))
