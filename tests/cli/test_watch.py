@@ -38,7 +38,7 @@ def test_watch_exits_3_with_an_alert_and_0_without(capsys, parts):
     code, out, err = run(capsys, "watch", parts / "same.parquet", *shared)
     assert code == 0, out
     assert "No alert." in out
-    assert "Letter_counting: labels say" in err
+    assert "Spelling_backward: labels say" in err
 
 
 @pytest.mark.parametrize(

@@ -226,7 +226,8 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
             self._check_score(profiles)
         elif self.method != "constant":
             features = self._useful_features(profiles)
-        return Plan(self.method, self.feature_, features, recipe)
+        method = self.method if features or self.method != "combined" else "constant"
+        return Plan(method, self.feature_, features, recipe)
 
     def _check_score(self, profiles: Profiles) -> None:
         profiles.column(self.feature)
@@ -246,7 +247,9 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"`features` must be 1, 3, 10, 17 or names of features, got {self.features!r}.")
         useful = tuple(name for name in names if name in profiles.names and varies(profiles.column(name)))
         self.dropped_features_ = tuple(name for name in names if name not in useful)
-        if not useful:
+        if self.method == "combined" and not useful and any(_given(profiles, name) for name in names):
+            self.notes_.append("no feature varies, so every slice gets the labelled accuracy")
+        elif not useful:
             raise NotEnoughDataError(
                 "every feature of the classifier is constant or unknown.", "Record log-probabilities."
             )
