@@ -62,6 +62,8 @@ _PAPER = (
     _f("ppl", "exp(nll_avg)", ((1.0, _INF), "1", -1), doc="perplexity of the answer"),
 )
 
+_SPAN = "inside the last \\boxed{...}, else the last 32 tokens"
+
 _EXTENDED = (
     _f("margin_min", "min m", (_UNIT, "1", 1), doc="smallest gap between the two best alternatives"),
     _f("margin_q05", "quantile .05 of m", (_UNIT, "1", 1), doc="low quantile of the gap"),
@@ -103,9 +105,9 @@ _EXTENDED = (
         (_ANY, "nats", -1),
         doc="0 for fewer than 3 tokens",
     ),
-    _f("answer_prob_min", "min p(sampled), last 32 tokens", (_UNIT, "1", 1), doc="the end of the answer"),
-    _f("answer_margin_mean", "mean m, last 32 tokens", (_UNIT, "1", 1), doc="the end of the answer"),
-    _f("answer_entropy_max", "max h, last 32 tokens", (_UP, "nats", -1), doc="the end of the answer"),
+    _f("answer_prob_min", "min p(sampled) in the answer span", (_UNIT, "1", 1), doc=_SPAN),
+    _f("answer_margin_mean", "mean m in the answer span", (_UNIT, "1", 1), doc=_SPAN),
+    _f("answer_entropy_max", "max h in the answer span", (_UP, "nats", -1), doc=_SPAN),
     _f("tail_mass_mean", "mean r", (_UNIT, "1", -1), doc="probability outside the list"),
     _f("tail_mass_max", "max r", (_UNIT, "1", -1), doc="probability outside the list"),
     _f("log_length", "log(1 + T)", (_UP, "log tokens", 0), doc="length of the answer"),

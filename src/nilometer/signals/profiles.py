@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from .features import FEATURE_NAMES
 from .ragged import Ragged, ragged_from_batch
 from .segments import Segments
+from .spans import boxed_tokens
 from .tokens import token_signals
 
 __all__ = ["PROFILE_COLUMNS", "profile_batch", "profile_features", "profile_traces"]
@@ -23,10 +24,11 @@ _SMALL = 1e-8
 Floats = NDArray[np.float64]
 
 
-def profile_features(tokens: Ragged) -> dict[str, Floats]:
+def profile_features(tokens: Ragged, *, answer: NDArray[np.bool_] | None = None) -> dict[str, Floats]:
     """Every feature that comes from token signals, by name, each of shape (responses,).
 
-    Tokens without a log-probability are left out; with no alternatives (k = 0) the features of
+    ``answer``, shape (tokens,), marks the tokens of the answer proper; a response without a mark has it in its last
+    32 tokens. Tokens without a log-probability are left out; with no alternatives (k = 0) the features of
     alternatives are NaN; a response without any token has NaN throughout. See ``FEATURES`` for formulas.
 
     Examples
@@ -37,13 +39,30 @@ def profile_features(tokens: Ragged) -> dict[str, Floats]:
     [0.799]
     """
     given = ~np.isnan(tokens.chosen)
-    chosen = tokens if given.all() else tokens.keep(given)
-    features = _from_chosen(chosen)
+    chosen, marked = _kept(tokens, answer, given)
+    features = _from_chosen(chosen, marked)
     listed = np.asarray(~np.isnan(tokens.top).all(axis=1))
     if not listed.any():
         n = len(tokens.lengths)
         return features | {name: np.full(n, np.nan) for name in _LISTED_NAMES}
-    return features | _from_alternatives(tokens if listed.all() else tokens.keep(listed))
+    return features | _from_alternatives(*_kept(tokens, answer, listed))
+
+
+def _kept(
+    tokens: Ragged, answer: NDArray[np.bool_] | None, mask: NDArray[np.bool_]
+) -> tuple[Ragged, NDArray[np.bool_] | None]:
+    if mask.all():
+        return tokens, answer
+    return tokens.keep(mask), None if answer is None else answer[mask]
+
+
+def _answer_proper(segments: Segments, answer: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    """Tokens of the answer proper: the marked ones, else the last 32 of the response."""
+    near_end = np.asarray(segments.lengths[segments.owner] - segments.position <= 32)
+    if answer is None:
+        return near_end
+    marked = segments.sum(answer * 1.0) > 0
+    return np.asarray(np.where(marked[segments.owner], answer, near_end))
 
 
 def profile_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -59,7 +78,8 @@ def profile_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
     >>> round(profile["nll_sum"][0].as_py(), 3)
     0.1
     """
-    features = profile_features(ragged_from_batch(batch)) | _from_response(batch)
+    tokens = ragged_from_batch(batch)
+    features = profile_features(tokens, answer=boxed_tokens(batch, tokens.offsets)) | _from_response(batch)
     arrays = [batch.column(name) for name in PROFILE_COLUMNS]
     arrays += [pa.array(features[name].astype(np.float32)) for name in FEATURE_NAMES]
     return pa.RecordBatch.from_arrays(arrays, names=[*PROFILE_COLUMNS, *FEATURE_NAMES])
@@ -79,12 +99,12 @@ def profile_traces(batches: Iterable[pa.RecordBatch]) -> pa.Table:
     return pa.Table.from_batches(profiles)
 
 
-def _from_chosen(tokens: Ragged) -> dict[str, Floats]:
+def _from_chosen(tokens: Ragged, answer: NDArray[np.bool_] | None) -> dict[str, Floats]:
     segments = Segments(tokens.offsets)
     nll = -tokens.chosen.astype(np.float64)
     odd = nll * np.log(nll + _SMALL)
     mean, largest = segments.mean(nll), segments.max(nll)
-    near_end = segments.lengths[segments.owner] - segments.position <= 32
+    near_end = _answer_proper(segments, answer)
     return {
         "nll_avg": mean,
         "nll_max": largest,
@@ -97,11 +117,11 @@ def _from_chosen(tokens: Ragged) -> dict[str, Floats]:
     }
 
 
-def _from_alternatives(tokens: Ragged) -> dict[str, Floats]:
+def _from_alternatives(tokens: Ragged, answer: NDArray[np.bool_] | None) -> dict[str, Floats]:
     segments = Segments(tokens.offsets)
     signals = token_signals(tokens.chosen, tokens.top)
     entropy = signals.entropy.astype(np.float64)
-    near_end = segments.lengths[segments.owner] - segments.position <= 32
+    near_end = _answer_proper(segments, answer)
     ordered_margin = segments.sort(signals.margin)
     rank = signals.rank
     features = _moments(segments, entropy) | _positions(segments, entropy) | _confidence(segments, signals.confidence)
