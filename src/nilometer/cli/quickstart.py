@@ -20,6 +20,8 @@ __all__ = ["LABELLED_DOMAINS", "quickstart"]
 
 LABELLED_DOMAINS = ("addition", "gcd", "letter_counting", "modulo", "sorting", "subtraction")
 """Half of the twelve tasks: every second one in alphabetical order."""
+_LEVELS = "if(level::int > 3, '4 to 6', '1 to 3')"
+"""The model was trained on levels 1 to 3."""
 
 
 def quickstart(
@@ -28,8 +30,8 @@ def quickstart(
 ) -> None:
     """Estimate held-out tasks of a recorded model from labels on other tasks, beside the truth."""
     inputs = read_inputs([str(corpus_path("specialist"))])
-    profiles = inputs.profiles
-    keys = ("domain", "level")
+    keys = ("domain", "levels")
+    profiles = inputs.profiles.append_column("levels", slice_names(inputs.profiles, [_LEVELS]))
     domains = np.asarray(slice_names(profiles, ["domain"]).to_pylist())
     names = np.asarray(slice_names(profiles, keys).to_pylist())
     correct = profiles["correct"].to_numpy()
@@ -52,7 +54,14 @@ def quickstart(
     if as_json:
         write_json({**result.to_dict(), "mean_absolute_error": error, "n_covered": covered})
         return
-    show_estimates(result.estimates, by=keys, title="Tasks whose labels were not used, by task and level")
+    seen = inputs.diagnosis
+    model = seen["models"][0]
+    typer.echo(
+        f"Doctor: {seen['n_traces']:,} responses, {seen['n_tokens']:,} tokens, {next(iter(model['k']))} alternatives "
+        f"each, {model['logprobs_mode']};\n{seen['n_truncated']} cut off, {seen['n_without_logprobs']} without "
+        f"log-probabilities: {'usable' if seen['usable'] else 'not usable'}.\n"
+    )
+    show_estimates(result.estimates, by=keys, title="Tasks whose labels were not used")
     typer.echo(
         f"Labels from {', '.join(LABELLED_DOMAINS)} only. Mean absolute error {error:.3f};\n"
         f"{covered} of {len(known)} intervals (nominal 95 %) hold the realised accuracy."

@@ -12,23 +12,27 @@ __all__ = ["show_estimates", "show_ranking"]
 
 
 def show_estimates(estimates: SliceEstimates, *, by: Sequence[str] = (), title: str | None = None) -> None:
-    """Print one row per slice to standard output."""
+    """Print one row per slice to standard output, and below what is to be said of some of them."""
     from rich.markup import escape
     from rich.table import Table
 
+    notes: dict[str, str] = {}
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column(", ".join(by) or "slice", overflow="fold")
     for name in ("n", "estimated", "interval", "realised"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("note", overflow="fold")
+    table.add_column("", no_wrap=True)
     for row in estimates:
         realized = "" if row.realized_accuracy is None else f"{row.realized_accuracy:.2f} ({row.n_labels})"
         if isinstance(row, Estimate):
-            cells = (f"{row.accuracy:.2f}", f"{row.low:.2f} to {row.high:.2f}", realized, row.note)
+            cells, said = (f"{row.accuracy:.2f}", f"{row.low:.2f} to {row.high:.2f}", realized), row.note
         else:
-            cells = ("unknown", "", realized, f"{row.reason} {row.needed}")
-        table.add_row(escape(short_name(row.slice, by)), f"{row.n:,}", *map(escape, cells))
+            cells, said = ("unknown", "", realized), f"{row.reason} {row.needed}"
+        mark = notes.setdefault(said, f"[{len(notes) + 1}]") if said else ""
+        table.add_row(escape(short_name(row.slice, by)), f"{row.n:,}", *map(escape, (*cells, mark)))
     console().print(table)
+    for said, mark in notes.items():
+        console().print(escape(f"{mark} {said}"))
 
 
 def show_ranking(ranking: Any) -> None:
