@@ -13,6 +13,7 @@ from pathlib import Path
 import typer
 
 from nilometer.cli import VERBS, app
+from nilometer.decisions import TEXT_UTILITIES
 from nilometer.signals import FEATURES
 from nilometer.traces import FORMATS
 
@@ -38,6 +39,14 @@ def features() -> str:
     signs = {1: "+", -1: "−", 0: "?"}
     for f in FEATURES.values():
         cells = (f"`{f.name}`", f.formula, f"[{f.low:g}, {f.high:g}]", f.unit, signs[f.sign], f.doc)
+        rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
+def utilities() -> str:
+    rows = ["| utility | formula | range | symmetric | equals |", "|---|---|---|---|---|"]
+    for u in TEXT_UTILITIES.values():
+        cells = (f"`{u.name}`", u.formula, f"[{u.low:g}, {u.high:g}]", "yes" if u.symmetric else "no", u.source)
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows)
 
@@ -98,6 +107,7 @@ def main() -> None:
         "docs/signals.md": ("features", features()),
         "docs/formats.md": ("formats", formats()),
         "docs/paper.md": ("paper", paper()),
+        "docs/mbr.md": ("utilities", utilities()),
         "docs/cli.md": ("help", help_pages()),
     }
     stale = []

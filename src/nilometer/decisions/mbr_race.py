@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .mbr_confidence import posterior_surpluses
 from .mbr_exact import Texts, Utility, rank_order
-from .mbr_scores import score_block, score_pairs
+from .mbr_scores import score_block, score_pairs, text_blocks
 from .mbr_texts import DistinctTexts, distinct_texts
 from .mbr_utilities import TextUtility, resolve_utility
 
@@ -125,9 +125,10 @@ class _Calls:
     def block(self, rows: Ints, columns: Ints) -> Floats:
         texts = self.texts
         if self.utility.matrix is not None:
-            scores, n_calls = score_block(self.utility, [texts[i] for i in rows], [texts[j] for j in columns])
-            self.n_calls += n_calls
-            return scores
+            hypotheses, references = [texts[i] for i in rows], [texts[j] for j in columns]
+            self.n_calls += len(rows) * len(columns)
+            parts = [score_block(self.utility, hypotheses[part], references)[0] for part in text_blocks(hypotheses)]
+            return np.concatenate(parts)
         pairs = self.unknown(rows, columns)
         values = score_pairs(self.utility, [(texts[i], texts[j]) for i, j in pairs])
         self.n_calls += len(pairs)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from .mbr_utilities import TextUtility
 
-__all__ = ["ExpectedUtilities", "expected_utilities", "score_block", "score_pairs"]
+__all__ = ["ExpectedUtilities", "expected_utilities", "score_block", "score_pairs", "text_blocks"]
 
 Floats = NDArray[np.float64]
 
@@ -59,8 +59,8 @@ def expected_utilities(
         return ExpectedUtilities(means, with_itself, 0)
     means, with_itself, n_calls = np.zeros(len(hypotheses)), np.zeros(len(hypotheses)), 0
     mirrored = references is None and utility.symmetric
-    columns_of = list(_blocks(hypotheses if references is None else references))
-    for a, rows in enumerate(_blocks(hypotheses)):
+    columns_of = list(text_blocks(hypotheses if references is None else references))
+    for a, rows in enumerate(text_blocks(hypotheses)):
         for b, columns in enumerate(columns_of):
             if mirrored and b < a:
                 continue
@@ -76,7 +76,14 @@ def expected_utilities(
     return ExpectedUtilities(means, with_itself, n_calls)
 
 
-def _blocks(texts: list[str]) -> Iterator[slice]:
+def text_blocks(texts: list[str]) -> Iterator[slice]:
+    """Yield consecutive runs of texts, few and short enough for one side of a block.
+
+    Examples
+    --------
+    >>> list(text_blocks(["a"] * 1500))
+    [slice(0, 1024, None), slice(1024, 1500, None)]
+    """
     start = size = 0
     for i, text in enumerate(texts):
         if i > start and (i - start == BLOCK_TEXTS or size + len(text) > BLOCK_CHARACTERS):
@@ -136,6 +143,8 @@ def score_pairs(utility: TextUtility, pairs: list[tuple[str, str]]) -> Floats:
     """
     if utility.pairs is None:
         raise TypeError(f"`utility` must have a `matrix` or `pairs`, got neither in {utility.name!r}.")
+    if not pairs:
+        return np.zeros(0)
     values = np.asarray(utility.pairs(pairs), dtype=np.float64)
     if values.shape != (len(pairs),) or not np.isfinite(values).all():
         raise ValueError(f"`utility` must give {len(pairs)} finite scores for as many pairs, got {_what(values)}.")

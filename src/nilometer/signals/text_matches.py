@@ -70,7 +70,7 @@ def ngram_matches(texts: EncodedTexts, orders: Sequence[int], *, n_rows: int | N
             length += 1
         whole = left[: len(codes)] >= order
         totals = np.maximum(texts.lengths - order + 1, 0)
-        cells = _shared_occurrences(codes[whole], docs[: len(codes)][whole], doc_bits)
+        cells = _shared_occurrences(codes[whole], docs[: len(codes)][whole], (doc_bits, n_rows))
         exact = np.dtype(np.float32 if totals.max(initial=0) < EXACT_FLOAT32 else np.float64)
         yield NgramMatches(order, totals, _products(cells, totals.astype(exact), n_rows))
 
@@ -84,16 +84,23 @@ def _lengthen(codes: Ints, n_codes: int, source: tuple[EncodedTexts, int, int]) 
     return codes[:-1] * texts.n_types + texts.ids[length:], n_codes * texts.n_types
 
 
-def _shared_occurrences(codes: Ints, docs: Ints, doc_bits: int) -> tuple[Ints, Ints, int]:
-    """Text and column of every occurrence that another text has too, and the number of columns."""
+def _shared_occurrences(codes: Ints, docs: Ints, layout: tuple[int, int | None]) -> tuple[Ints, Ints, int]:
+    """Text and column of every occurrence that another text (on the other side) has too; the number of columns."""
+    doc_bits, n_rows = layout
+    if len(codes) == 0:
+        return docs, codes, 0
     key = (codes << doc_bits) | docs
     key.sort()
     runs = _starts(key)
     counts = np.diff(runs, append=len(key))
-    run_codes = key[runs] >> doc_bits
+    run_codes, run_docs = key[runs] >> doc_bits, key[runs] & ((1 << doc_bits) - 1)
     gram_starts = _starts(run_codes)
-    shared = np.repeat(np.diff(gram_starts, append=len(runs)) > 1, np.diff(gram_starts, append=len(runs)))
-    run_docs, counts, run_codes = (key[runs] & ((1 << doc_bits) - 1))[shared], counts[shared], run_codes[shared]
+    gram_ends = np.append(gram_starts[1:], len(runs))
+    shared = gram_ends - gram_starts > 1
+    if n_rows is not None:
+        shared &= (run_docs[gram_starts] < n_rows) & (run_docs[gram_ends - 1] >= n_rows)
+    shared = np.repeat(shared, gram_ends - gram_starts)
+    run_docs, counts, run_codes = run_docs[shared], counts[shared], run_codes[shared]
     if len(counts) == 0:
         return run_docs, counts, 0
     gram_starts = _starts(run_codes)
@@ -109,8 +116,6 @@ def _shared_occurrences(codes: Ints, docs: Ints, doc_bits: int) -> tuple[Ints, I
 
 def _starts(ordered: Ints) -> Ints:
     """Where each run of equal values begins."""
-    if len(ordered) == 0:
-        return np.zeros(0, dtype=np.int64)
     return np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
 
 
