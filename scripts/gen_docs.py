@@ -43,11 +43,78 @@ def features() -> str:
     return "\n".join(rows)
 
 
-def utilities() -> str:
-    rows = ["| utility | formula | range | symmetric | equals |", "|---|---|---|---|---|"]
+def text_decisions() -> str:
+    """The table of utilities, and what benchmarks/results/mbr.json and studies/results/mbr_*.json hold."""
+    rows = ["## Utilities", "", "| utility | formula | range | symmetric | equals |", "|---|---|---|---|---|"]
     for u in TEXT_UTILITIES.values():
         cells = (f"`{u.name}`", u.formula, f"[{u.low:g}, {u.high:g}]", "yes" if u.symmetric else "no", u.source)
         rows.append("| " + " | ".join(cells) + " |")
+    return "\n\n".join(["\n".join(rows), mbr_speed(), mbr_races(), mbr_translations()])
+
+
+def mbr_speed() -> str:
+    result = json.loads((ROOT / "benchmarks" / "results" / "mbr.json").read_text(encoding="utf-8"))
+    spent, times = result["cpu_ms_per_prompt"], result["times_our_cpu"]
+    rows = [
+        f"## Speed\n\nCPU time for one prompt with {result['n_hypotheses']} hypotheses of "
+        f"{result['mean_characters']:.0f} characters, all pairs, child processes included "
+        "(benchmarks/mbr.py, benchmarks/results/mbr.json):\n",
+        "| peer, same run | its CPU, ms | ours, ms | ratio |",
+        "|---|---|---|---|",
+    ]
+    rows += [
+        f"| {peer} | {spent[peer]:,.1f} | {spent[peer] / ratio:.1f} | {ratio:,.0f} |"
+        if ratio >= 10
+        else f"| {peer} | {spent[peer]:,.2f} | {spent[peer] / ratio:.2f} | {ratio:.1f} |"
+        for peer, ratio in times.items()
+    ]
+    by_n = result["cpu_ms_per_prompt_by_hypotheses"]
+    names = ["chrf", "bleu", "rougeL", "token_f1", "cer"]
+    rows += ["", f"| hypotheses | {' | '.join(f'`{name}`, ms' for name in names)} |", "|---" * 6 + "|"]
+    rows += [f"| {n} | {' | '.join(f'{row[name]:,.1f}' for name in names)} |" for n, row in by_n.items()]
+    return "\n".join(rows)  # fmt: skip
+
+
+def mbr_races() -> str:
+    speed = json.loads((ROOT / "benchmarks" / "results" / "mbr.json").read_text(encoding="utf-8"))["race"]
+    worlds = json.loads((ROOT / "studies" / "results" / "mbr_race.json").read_text(encoding="utf-8"))
+    saved = ", ".join(f"{row['calls_of_exact']:.0%} at {n}" for n, row in speed.items())
+    rows = [
+        f"## Does a race keep its word?\n\n{worlds['n_runs']} simulated prompts in each world, asked for a confidence "
+        f"of {worlds['confidence_level']:.0%} (studies/mbr_race.py, studies/results/mbr_race.json). On the texts "
+        f"of the speed table a race on chrF without a budget makes these shares of all calls, by number of hypotheses: "
+        f"{saved}.\n",
+        "| utility, distinct texts, budget | calls of exact | exact winner | promised | regret within its bound |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in worlds["worlds"].items():
+        found = f"{row['exact_winner']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+        rows.append(f"| {name} | {row['calls_of_exact']:.0%} | {found} | {row['promised']:.2f} "
+                    f"| {row['regret_within_bound']:.2f} |")  # fmt: skip
+    return "\n".join(rows)
+
+
+def mbr_translations() -> str:
+    result = json.loads((ROOT / "studies" / "results" / "mbr_wmt.json").read_text(encoding="utf-8"))
+    pairs = {"ende": "English to German", "zhen": "Chinese to English"}
+    rows = [
+        "## What it is worth\n\nThirteen translation systems, judged by professional translators on WMT21 TED talks "
+        "(studies/mbr_wmt.py, studies/results/mbr_wmt.json). MQM error per segment, smaller is better; in brackets "
+        "what MBR saves against a random system, with its 95 % interval.\n",
+        f"| | {' | '.join(pairs.values())} |",
+        "|---|---|---|",
+    ]
+    for name in ("random system", "best system of the other half", "best output of each segment (oracle)"):
+        rows.append(
+            " | ".join([f"| {name}", *(f"{result[p]['mqm_error'][name]['mean']:.2f}" for p in pairs), ""]).strip()
+        )
+    for name in result["ende"]["error_saved_against_random"]:
+        cells = []
+        for pair in pairs:
+            saved = result[pair]["error_saved_against_random"][name]
+            error = result[pair]["mqm_error"][f"mbr {name}"]["mean"]
+            cells.append(f"{error:.2f} ({saved['mean']:+.2f}, {saved['low']:+.2f} to {saved['high']:+.2f})")
+        rows.append(f"| MBR, `{name}` | {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
@@ -107,7 +174,7 @@ def main() -> None:
         "docs/signals.md": ("features", features()),
         "docs/formats.md": ("formats", formats()),
         "docs/paper.md": ("paper", paper()),
-        "docs/mbr.md": ("utilities", utilities()),
+        "docs/mbr.md": ("text decisions", text_decisions()),
         "docs/cli.md": ("help", help_pages()),
     }
     stale = []
