@@ -16,7 +16,7 @@ from scipy.stats import binomtest
 from nilometer.decisions import TextUtility, race_mbr
 
 RESULT = Path(__file__).parent / "results" / "mbr_race.json"
-N_RUNS, LEVEL = 200, 0.9
+N_RUNS, LEVEL = 100, 0.9
 
 
 def world(rng: np.random.Generator, n: int, kind: str) -> np.ndarray:
@@ -59,8 +59,7 @@ def main() -> None:
     result = {
         f"{kind}, n = {n}, {'no budget' if share is None else f'budget {share:.0%}'}": run(n, kind, share)
         for kind in ("normal", "0/1", "near ties", "clusters")
-        for n in (64, 256)
-        for share in (None, 0.06, 0.12, 0.3)
+        for n, share in ((64, None), (64, 0.06), (64, 0.12), (64, 0.3), (256, None))
     }
     about = {"confidence_level": LEVEL, "n_runs": N_RUNS, "seeds": f"0 to {N_RUNS - 1}",
              "versions": {name: version(name) for name in ("nilometer", "numpy", "scipy")}}  # fmt: skip
