@@ -72,7 +72,13 @@ def mbr_speed() -> str:
     names = ["chrf", "bleu", "rougeL", "token_f1", "cer"]
     rows += ["", f"| hypotheses | {' | '.join(f'`{name}`, ms' for name in names)} |", "|---" * 6 + "|"]
     rows += [f"| {n} | {' | '.join(f'{row[name]:,.1f}' for name in names)} |" for n, row in by_n.items()]
-    return "\n".join(rows)  # fmt: skip
+    big = result["large"]
+    rows.append(
+        f"\n{big['n_texts']:,} texts of {big['mean_characters']:,.0f} characters against {big['n_pseudo_references']} "
+        f"pseudo-references, chrF: {big['cpu_seconds']:.0f} s of CPU, {big['peak_megabytes']:,} MB at most "
+        f"({big['megabytes_before']:,} MB before, the texts included)."
+    )
+    return "\n".join(rows)
 
 
 def mbr_races() -> str:
