@@ -22,10 +22,10 @@ def _data(seed=0):
 
 
 SENTINELS = [
-    Sentinel(),
-    Sentinel(method="atc", feature="se_sum"),
-    Sentinel(method="atc", feature="classifier", classifier="logistic", features=3),
-    Sentinel(method="pcc", classifier="logistic", features=3),
+    Sentinel(bootstraps=4),
+    Sentinel(method="atc", feature="se_sum", bootstraps=4),
+    Sentinel(method="atc_classifier", classifier="logistic", features=3, bootstraps=4),
+    Sentinel(method="pcc", classifier="logistic", features=3, bootstraps=4),
     Sentinel(method="constant"),
 ]
 NAMES = [f"{s.method}-{s.feature}-{s.classifier}" for s in SENTINELS]

@@ -1,7 +1,7 @@
 """``nilometer quickstart``: the main job on recorded traces of a real model."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
@@ -54,16 +54,20 @@ def quickstart(
     if as_json:
         write_json({**result.to_dict(), "mean_absolute_error": error, "n_covered": covered})
         return
-    seen = inputs.diagnosis
-    model = seen["models"][0]
-    typer.echo(
-        f"Doctor: {seen['n_traces']:,} responses, {seen['n_tokens']:,} tokens, {next(iter(model['k']))} alternatives "
-        f"each, {model['logprobs_mode']};\n{seen['n_truncated']} cut off, {seen['n_without_logprobs']} without "
-        f"log-probabilities: {'usable' if seen['usable'] else 'not usable'}.\n"
-    )
+    typer.echo(_checked(inputs.diagnosis))
     show_estimates(result.estimates, by=keys, title="Tasks whose labels were not used")
     typer.echo(
         f"Labels from {', '.join(LABELLED_DOMAINS)} only. Mean absolute error {error:.3f};\n"
         f"{covered} of {len(known)} intervals (nominal 95 %) hold the realised accuracy."
     )
     talk(f"Wrote {out / 'report.html'}.")
+
+
+def _checked(seen: dict[str, Any]) -> str:
+    """Say in two lines what the doctor found."""
+    model = seen["models"][0]
+    return (
+        f"Doctor: {seen['n_traces']:,} responses, {seen['n_tokens']:,} tokens, {next(iter(model['k']))} alternatives "
+        f"each, {model['logprobs_mode']};\n{seen['n_truncated']} cut off, {seen['n_without_logprobs']} without "
+        f"log-probabilities: {'usable' if seen['usable'] else 'not usable'}.\n"
+    )
