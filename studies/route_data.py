@@ -41,6 +41,7 @@ class Dataset(NamedTuple):
     answers: list[list[str | None]] | None
     """(prompts, models) what decides whether two answers are the same; None where texts are compared."""
     score: str
+    texts: list[list[str | None]] | None = None
 
 
 def datasets(folder: Path | None, cache: Path | None) -> tuple[list[Dataset], list[str]]:
@@ -142,7 +143,7 @@ def wmt(pair: str, embedder: str):
             costs=None,
         )
         name = f"WMT21 TED {pair[:2]}-{pair[2:]}, {embedder}"
-        return Dataset(name, "google/wmt-mqm-human-evaluation, Apache-2.0", table, None, "1 - MQM / 25")
+        return Dataset(name, "google/wmt-mqm-human-evaluation, Apache-2.0", table, None, "1 - MQM / 25", answers)
 
     return load
 

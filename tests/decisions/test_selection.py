@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nilometer.decisions import select_medoid, select_vote
+from nilometer.decisions import mbr, select_medoid, select_text, select_vote
 from nilometer.estimators import Smoothie
 
 
@@ -83,3 +83,13 @@ def test_negative_weights_and_ragged_rows_are_refused():
         select_vote([["a", "b"]], weights=[-1.0, 1.0])
     with pytest.raises(ValueError, match="`answers` must have 2 entries per row"):
         select_vote([["a", "b"], ["a"]])
+
+
+def test_texts_are_chosen_by_expected_utility_and_gaps_left_out():
+    answers = [["a cat sat", "a cat sat down", "dogs ran", None], [None, "", None, "x"], ["", "", None, None]]
+    found = select_text(answers)
+    texts = ["a cat sat", "a cat sat down", "dogs ran"]
+    assert texts[found.models[0]] == mbr(texts).text
+    assert found.models[1:].tolist() == [3, -1]
+    assert select_text(answers, weights=[0.0, 0.0, 1.0, 0.0]).models[0] == 2
+    assert select_text([["b", "a", "a"]], utility="exact_match").models[0] == 1

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .route_report import ModelRow, RouteReport, SliceRow, build_route_report, lonely_models
     from .router_file import load_router, save_router
     from .routing import Alternative, Route, Router, fit_router
-    from .selection import Selection, select_medoid, select_vote
+    from .selection import Selection, select_medoid, select_text, select_vote
     from .watch import Watch, WatchOptions, WindowSlice, build_watch
 
 __all__ = [
@@ -87,6 +87,7 @@ __all__ = [
     "run_cascade",
     "save_router",
     "select_medoid",
+    "select_text",
     "select_vote",
     "short_name",
 ]
@@ -147,6 +148,7 @@ _LAZY = {
     "fit_router": "routing",
     "Selection": "selection",
     "select_medoid": "selection",
+    "select_text": "selection",
     "select_vote": "selection",
     "Watch": "watch",
     "WatchOptions": "watch",

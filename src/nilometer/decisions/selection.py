@@ -8,7 +8,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from nilometer.signals import answer_embeddings, distance_sums
 
-__all__ = ["Selection", "select_medoid", "select_vote"]
+from .mbr_exact import mbr
+from .mbr_utilities import TextUtility
+
+__all__ = ["Selection", "select_medoid", "select_text", "select_vote"]
 
 Floats = NDArray[np.float64]
 
@@ -114,6 +117,46 @@ def select_vote(
     behind = np.einsum("nij,nj->ni", alike, w) / np.where(total > 0, total, 1.0)
     support = np.where(present, behind, -np.inf)
     return Selection(_first_best(support, w), support)
+
+
+def select_text(
+    answers: Sequence[Sequence[str | None]],
+    *,
+    weights: ArrayLike | None = None,
+    utility: str | TextUtility | Callable[[str, str], float] = "chrf",
+) -> Selection:
+    """Text with the best expected utility against the answers of all models, where embeddings are poor.
+
+    The texts themselves are compared, by chrF or another utility of `mbr`.
+
+    Parameters
+    ----------
+    answers
+        (prompts, models) texts; ``None`` and empty texts are missing.
+    weights
+        (models,) or (prompts, models), >= 0; equal by default.
+    utility
+        As in `mbr`.
+
+    Raises
+    ------
+    ValueError, ConfigError
+        As `mbr`.
+
+    Examples
+    --------
+    >>> select_text([["the Nile rose", "the Nile rose today", "no idea"], ["", None, "yes"]]).models
+    array([1, 2])
+    """
+    n, m = len(answers), len(answers[0]) if len(answers) else 0
+    w = np.ones((n, m)) if weights is None else np.broadcast_to(np.asarray(weights, dtype=np.float64), (n, m))
+    support = np.full((n, m), -np.inf)
+    for row, texts in enumerate(answers):
+        here = [j for j, text in enumerate(texts) if text]
+        if here:
+            own = w[row, here] if w[row, here].any() else np.ones(len(here))
+            support[row, here] = mbr([str(texts[j]) for j in here], utility=utility, weights=own).scores
+    return Selection(_first_best(support, w * np.isfinite(support)), support)
 
 
 def _first_best(support: Floats, weights: Floats) -> NDArray[np.int64]:

@@ -1,0 +1,206 @@
+"""Smoothie against the triplet formula written out, and what a route costs; results/route.json.
+
+    uv run python benchmarks/route.py [--quick]
+
+The peer is the published formula in numpy as a straightforward program has it: for every model, for every pair of
+other models, the mean over prompts of three squared distances (the published class computes them anew each time, and
+so does it). Where all its triplets would take too long, a seeded sample of triplets is timed and multiplied; the
+result says so. Both run on the same float32 array in the same process, one thread; CPU time, median of the runs.
+
+Also: largest resident memory above the input while streaming from a file in batches, the share of the neighbour search
+in Local, and the time of one route.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from nilometer.decisions import AnswerTable, fit_router
+from nilometer.estimators import Smoothie
+
+RESULT = Path(__file__).parent / "results" / "route.json"
+DIM, RUNS, MOST_SECONDS = 384, 3, 20.0
+SIZES = [(1_000, 5), (1_000, 10), (1_000, 50), (10_000, 5), (10_000, 10), (10_000, 50), (100_000, 5), (100_000, 10)]
+LARGEST = (100_000, 50)
+
+
+def outputs(n: int, m: int, rng: np.random.Generator) -> np.ndarray:
+    x = rng.normal(size=(n, m, DIM)).astype(np.float32)
+    x += rng.normal(size=(n, 1, DIM)).astype(np.float32)
+    x /= np.linalg.norm(x, axis=2, keepdims=True)
+    return x
+
+
+def triplets(m: int) -> list[tuple[int, int, int]]:
+    return [(i, j, k) for i in range(m) for j, k in combinations([j for j in range(m) if j != i], 2)]
+
+
+def triplet_value(x: np.ndarray, i: int, j: int, k: int) -> float:
+    d_ij = np.mean(np.linalg.norm(x[:, i] - x[:, j], axis=1) ** 2)
+    d_ik = np.mean(np.linalg.norm(x[:, i] - x[:, k], axis=1) ** 2)
+    d_jk = np.mean(np.linalg.norm(x[:, j] - x[:, k], axis=1) ** 2)
+    return float(d_ij + d_ik - d_jk) / 2
+
+
+def triplet_errors(x: np.ndarray) -> np.ndarray:
+    m = x.shape[1]
+    values: dict[int, list[float]] = {i: [] for i in range(m)}
+    for i, j, k in triplets(m):
+        values[i].append(triplet_value(x, i, j, k))
+    return np.array([np.mean(values[i]) for i in range(m)])
+
+
+def cpu(work, runs: int = RUNS) -> float:
+    times = []
+    for _ in range(runs):
+        start = time.process_time()
+        work()
+        times.append(time.process_time() - start)
+    return statistics.median(times)
+
+
+def compare(n: int, m: int, rng: np.random.Generator) -> dict:
+    x = outputs(n, m, rng)
+    ours = cpu(lambda: Smoothie().fit(x))
+    every = triplets(m)
+    one = cpu(lambda: triplet_value(x, 0, 1, 2), 1)
+    n_timed = int(min(len(every), max(3, MOST_SECONDS / max(one, 1e-6))))
+    row = {"n": n, "m": m, "ours_s": round(ours, 5), "n_triplets": len(every), "n_triplets_timed": n_timed}
+    if n_timed == len(every):
+        theirs = cpu(lambda: triplet_errors(x), 1)
+        row["largest_difference"] = float(np.abs(triplet_errors(x) - Smoothie().fit(x).errors_).max())
+    else:
+        sample = [every[i] for i in rng.choice(len(every), n_timed, replace=False)]
+        theirs = cpu(lambda: [triplet_value(x, *t) for t in sample], 1) * len(every) / n_timed
+    row |= {"triplets_s": round(theirs, 3), "ratio": round(theirs / ours), "extrapolated": n_timed < len(every)}
+    return row
+
+
+def largest(rng: np.random.Generator) -> dict:
+    """The largest size from batches, since the array alone would be 7.7 GB; the peer's time from its batches' sum."""
+    n, m = LARGEST
+    batch = outputs(5_000, m, rng)
+    stream, ours = Smoothie(), 0.0
+    for _ in range(n // len(batch)):
+        start = time.process_time()
+        stream.partial_fit(batch)
+        ours += time.process_time() - start
+    every = triplets(m)
+    sample = [every[i] for i in rng.choice(len(every), 20, replace=False)]
+    per_batch = cpu(lambda: [triplet_value(batch, *t) for t in sample], 1) * len(every) / len(sample)
+    theirs = per_batch * n / len(batch)
+    return {
+        "n": n, "m": m, "ours_s": round(ours, 3), "n_triplets": len(every), "n_triplets_timed": len(sample),
+        "triplets_s": round(theirs), "ratio": round(theirs / ours), "extrapolated": True, "in_batches_of": len(batch),
+    }  # fmt: skip
+
+
+_STREAM = """
+import resource, sys
+import numpy as np
+from nilometer.estimators import Smoothie
+path, rows, how = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+x = np.load(path, mmap_mode="r" if how == "stream" else None)
+first = np.array(x[:rows])
+Smoothie().partial_fit(first)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+stream = Smoothie()
+if how == "stream":
+    for start in range(0, len(x), rows):
+        stream.partial_fit(np.array(x[start:start + rows]))
+else:
+    stream.fit(x)
+print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def memory(rng: np.random.Generator) -> dict:
+    """Peak resident memory beyond a small warm-up, of a fit on the whole array in memory and in batches."""
+    n, m, rows = 20_000, 10, 2_000
+    result = {"n": n, "m": m, "array_bytes": n * m * DIM * 4, "batch_rows": rows}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.npy"
+        np.save(path, outputs(n, m, rng))
+        for how in ("whole", "stream"):
+            done = subprocess.run(
+                [sys.executable, "-c", _STREAM, str(path), str(rows), how], capture_output=True, text=True, check=True
+            )
+            before, after = map(int, done.stdout.split())
+            result[how] = {"peak_bytes": after, "beyond_warm_up_bytes": after - before}
+    for how in ("whole", "stream"):
+        result[how]["over_array"] = round(result[how]["beyond_warm_up_bytes"] / result["array_bytes"], 3)
+    return result
+
+
+def local(n: int, rng: np.random.Generator) -> dict:
+    """CPU time of Local at k = 20 and of the neighbour search within it."""
+    x = outputs(n, 5, rng)[:, :, :32].copy()
+    prompts = rng.normal(size=(n, DIM)).astype(np.float32)
+    start = time.process_time()
+    fitted = Smoothie(20).fit(x, prompts=prompts)
+    whole = time.process_time() - start
+    start = time.process_time()
+    near = fitted.neighbours(fitted.prompts_)
+    search = time.process_time() - start
+    start = time.process_time()
+    fitted._local_errors(near)
+    rest = time.process_time() - start
+    return {
+        "n": n, "k": 20, "fit_s": round(whole, 2), "search_s": round(search, 2), "averages_s": round(rest, 3),
+        "search_share": round(search / whole, 3),
+    }  # fmt: skip
+
+
+def one_route(n: int, k: int | None, rng: np.random.Generator) -> dict:
+    x = rng.normal(size=(n, 5, 8)).astype(np.float32)
+    prompts = rng.normal(size=(n, DIM)).astype(np.float32)
+    table = AnswerTable(models=tuple("abcde"), embeddings=x, prompts=prompts)
+    router = fit_router(table, n_neighbors=k)
+    asked = rng.normal(size=(200, DIM))
+    for row in asked[:5]:
+        router.route(row)
+    times = []
+    for row in asked:
+        start = time.process_time()
+        router.route(row)
+        times.append(time.process_time() - start)
+    return {"n": n, "k": k, "median_ms": round(1e3 * statistics.median(times), 4)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true")
+    quick = parser.parse_args().quick
+    rng = np.random.default_rng(0)
+    result = {
+        "sizes": [compare(n, m, rng) for n, m in (SIZES[:3] if quick else SIZES)],
+        "memory": memory(rng),
+        "local": [local(n, rng) for n in ([2_000] if quick else [10_000, 30_000])],
+        "one_route": [one_route(n, k, rng) for n, k in [(1_000, None), (1_000, 20), (10_000, 20)]],
+        "dim": DIM, "runs": RUNS, "seed": 0,
+        "versions": {name: version(name) for name in ("nilometer", "numpy", "scikit-learn")},
+        "python": platform.python_version(), "n_cpus": os.cpu_count(),
+        "threads": os.environ.get("OMP_NUM_THREADS", "default"),
+    }  # fmt: skip
+    if not quick:
+        result["sizes"].append(largest(rng))
+    result["peak_rss_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if not quick:
+        RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
