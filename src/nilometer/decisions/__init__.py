@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .alerts import Alert, Scores, below_alert, change_alerts, disagreement, fall_alert, mix_p_value
     from .answer_table import AnswerTable
-    from .cascade import Cascade, CascadeRun, StopRule, calibrate_stop, cascade_for_budget, run_cascade
+    from .cascade import Cascade, CascadeRun, StopRule, calibrate_stop, cascade_for_budget, cheap_models, run_cascade
     from .cost_quality import PolicyPoint, cheapest_point, compare_with_mixing, fixed_points, oracle_point, policy_point
     from .html import render_html
     from .mbr_exact import MBRDecision, RankedText, mbr, mbr_many
@@ -62,6 +62,7 @@ __all__ = [
     "calibrate_stop",
     "cascade_for_budget",
     "change_alerts",
+    "cheap_models",
     "cheapest_point",
     "choose_families",
     "choose_keys",
@@ -106,6 +107,7 @@ _LAZY = {
     "StopRule": "cascade",
     "calibrate_stop": "cascade",
     "cascade_for_budget": "cascade",
+    "cheap_models": "cascade",
     "run_cascade": "cascade",
     "PolicyPoint": "cost_quality",
     "cheapest_point": "cost_quality",

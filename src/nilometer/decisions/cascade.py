@@ -8,7 +8,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from .selection import Selection, select_medoid
 
-__all__ = ["Cascade", "CascadeRun", "StopRule", "calibrate_stop", "cascade_for_budget", "run_cascade"]
+__all__ = [
+    "Cascade",
+    "CascadeRun",
+    "StopRule",
+    "calibrate_stop",
+    "cascade_for_budget",
+    "cheap_models",
+    "run_cascade",
+]
 
 Floats = NDArray[np.float64]
 
@@ -86,6 +94,23 @@ def run_cascade(cascade: Cascade, embeddings: ArrayLike, *, weights: ArrayLike |
     asked[:, list(first)] = True
     asked[:, cascade.last] = ~stopped
     return CascadeRun(np.where(stopped, local, last), asked, closeness, stopped)
+
+
+def cheap_models(costs: ArrayLike, quality: ArrayLike, *, last: int, most: float = 0.25) -> list[int]:
+    """Models to ask first: those that cost at most a share of the last one, best estimated quality first.
+
+    The cheapest of all are often the worst, and their agreement means little. Where fewer than two are that
+    cheap, all others count, cheapest first.
+
+    Examples
+    --------
+    >>> cheap_models([1, 2, 2, 9, 10], [-0.9, -0.2, -0.4, -0.1, 0.0], last=4)
+    [1, 2, 0]
+    """
+    price, value = np.asarray(costs, dtype=np.float64), np.asarray(quality, dtype=np.float64)
+    others = [j for j in np.argsort(price, kind="stable").tolist() if j != last]
+    cheap = [j for j in others if price[j] <= most * price[last]]
+    return sorted(cheap, key=lambda j: -value[j]) if len(cheap) > 1 else others
 
 
 def cascade_for_budget(

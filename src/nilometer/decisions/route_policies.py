@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from nilometer.errors import NotEnoughDataError
 
 from .answer_table import AnswerTable
-from .cascade import Cascade, CascadeRun, run_cascade
+from .cascade import Cascade, CascadeRun, cheap_models, run_cascade
 from .cost_quality import PolicyPoint, compare_with_mixing, fixed_points, policy_point
 from .routing import Router
 from .selection import Selection, select_medoid
@@ -25,8 +25,8 @@ def policy_points(router: Router, table: AnswerTable, *, confidence_level: float
     """Cost and quality of the single models, random choice, the router, selections, cascades and the oracle.
 
     A router that learned from these labels looks better here than on other prompts; give it others. Without
-    costs every call costs 1. Cascades ask the cheapest models first and then the one that the router holds
-    best; their stopping share is a quantile of the agreement, so no label enters.
+    costs every call costs 1. Cascades ask cheap models first and then the one that the router holds best; their
+    stopping share is a quantile of the agreement, so no label enters.
 
     Parameters
     ----------
@@ -71,8 +71,9 @@ def _policies(
     if table.confidence is not None:
         sure = np.where(table.present & ~np.isnan(table.confidence), table.confidence, -1.0)
         yield "most confident", "select", _first_max(sure, table.present), everything
-    best = int(np.argmax(router.expected(table.prompts)[0].mean(axis=0)))
-    order = [int(j) for j in np.argsort(price, kind="stable") if j != best]
+    quality = router.expected(table.prompts)[0].mean(axis=0)
+    best = int(np.argmax(quality))
+    order = cheap_models(price, quality, last=best)
     for size in range(2, min(_MOST_FIRST, len(order)) + 1):
         for share, run in _stops(Cascade(tuple(order[:size]), best, np.inf), table):
             yield f"cascade of {size}, {share:.0%} stop", "cascade", run.models, run.costs(price)
