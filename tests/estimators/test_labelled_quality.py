@@ -80,21 +80,23 @@ def test_a_shared_proxy_error_is_not_mistaken_for_a_gap():
 def test_few_labels_follow_agreement_and_many_follow_the_labels():
     agreement = (-0.1, -0.5, -0.6)  # agreement prefers the first, the truth the last
     chosen = {}
-    for b in (3, 300):
+    for b in (2, 300):
         picks = []
-        for seed in range(40):
+        for seed in range(60):
             _, proxy, scores = draw(seed, b=b, accuracy=(0.6, 0.6, 0.75), noise=5.0)
             picks.append(label_qualities(proxy, scores, candidates=NAMES, quality=agreement).best)
         chosen[b] = picks
-    assert chosen[3].count("a") > chosen[3].count("c")
-    assert chosen[300].count("c") > 35
+    assert chosen[2].count("a") > chosen[2].count("c")
+    assert chosen[300].count("c") == 60
 
 
 def test_the_combined_choice_beats_labels_alone_where_agreement_is_right():
     alone, both = [], []
-    for seed in range(150):
-        _, proxy, scores = draw(seed, b=8, accuracy=(0.75, 0.65, 0.6), noise=2.0)
-        alone.append(np.nanmean(scores, axis=0).argmax() == 0)
+    for seed in range(200):
+        _, proxy, scores = draw(seed, b=4, accuracy=(0.72, 0.66, 0.6), noise=2.0)
+        means = np.nanmean(scores, axis=0)
+        tied = means >= means.max() - 1e-12
+        alone.append(tied[0] / tied.sum())
         both.append(label_qualities(proxy, scores, candidates=NAMES, quality=(-0.2, -0.4, -0.5)).best == "a")
     assert np.mean(both) > np.mean(alone) + 0.1
 

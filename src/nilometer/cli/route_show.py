@@ -46,18 +46,18 @@ def _models(rows: Sequence[ModelRow]) -> None:
     from rich.table import Table
 
     labelled = any(row.accuracy is not None for row in rows)
-    table = Table(box=None, pad_edge=False)
-    table.add_column("model", overflow="fold")
     priced = any(row.cost is not None for row in rows)
-    names = ["answers", "quality", "interval", *(["accuracy", "interval", "labels"] if labelled else [])]
-    names += ["cost"] if priced else []
-    for name in names:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("model", overflow="fold", min_width=16)
+    names = ["quality", "accuracy", "interval", "labels"] if labelled else ["answers", "quality", "interval"]
+    for name in (*names, *(["cost"] if priced else [])):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         cells = [f"{row.n_answers:,}", f"{row.quality:.3f}", _interval(row.low, row.high)]
         if labelled:
             accuracy = "" if row.accuracy is None else f"{row.accuracy:.2f}"
-            cells += [accuracy, _interval(row.accuracy_low, row.accuracy_high, digits=2), f"{row.n_labels:,}"]
+            interval = _interval(row.accuracy_low, row.accuracy_high, digits=2)
+            cells = [f"{row.quality:.3f}", accuracy, interval, f"{row.n_labels:,}"]
         table.add_row(escape(row.model), *cells, *([f"{row.cost:.4g}"] if row.cost is not None else []))
     console().print(table)
 
