@@ -23,6 +23,9 @@ def test_agreement_stops_and_disagreement_asks_the_last_model():
     assert run.models.tolist() == [0, 3]
     assert run.asked.tolist() == [[True, True, False, False], [True, True, False, True]]
     np.testing.assert_allclose(run.costs(PRICES), [3.0, 23.0])
+    cascade = Cascade((0, 1), 3, -0.5)
+    assert run.reason(0, cascade, "abcd") == "a, b agree (-0.01 >= -0.5); the answer is that of a"
+    assert run.reason(1, cascade, "abcd") == "a, b do not agree (-16 < -0.5); d was asked, d answers"
 
 
 def test_never_and_always_stopping_are_the_ends():

@@ -49,6 +49,11 @@ def test_a_lone_answer_is_given_and_no_answer_is_no_model():
     found = select_medoid(x)
     assert found.models.tolist() == [2, -1]
     assert found.closeness()[1] == -np.inf
+    assert found.reason(0, "abc") == "c alone answered"
+    assert found.reason(1, "abc") == "no model answered"
+    assert select_medoid([[[0.0], [1.0], [3.0]]]).reason(0, "abc") == (
+        "b has support -2.5 from the other answers; next is a with -5"
+    )
 
 
 def test_votes_count_classes_by_hand():

@@ -49,6 +49,17 @@ class CascadeRun(NamedTuple):
         """(prompts,) cost of all calls, from the (models,) price of one."""
         return np.asarray(self.asked @ np.asarray(prices, dtype=np.float64))
 
+    def reason(self, row: int, cascade: Cascade, models: Sequence[str]) -> str:
+        """Why this answer was given, in one line."""
+        first = ", ".join(models[j] for j in cascade.first)
+        near, least = self.closeness[row], cascade.least_closeness
+        if self.stopped[row]:
+            return f"{first} agree ({near:.3g} >= {least:.3g}); the answer is that of {models[self.models[row]]}"
+        if self.models[row] < 0:
+            return "no model answered"
+        given = models[self.models[row]]
+        return f"{first} do not agree ({near:.3g} < {least:.3g}); {models[cascade.last]} was asked, {given} answers"
+
 
 class StopRule(NamedTuple):
     """How near the first models must agree, and what that was certified for."""

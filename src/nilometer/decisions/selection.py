@@ -33,6 +33,19 @@ class Selection(NamedTuple):
         chosen = self.support[rows, np.maximum(self.models, 0)]
         return np.where(self.models >= 0, chosen, -np.inf)
 
+    def reason(self, row: int, models: Sequence[str]) -> str:
+        """Why this answer was chosen, in one line."""
+        own = int(self.models[row])
+        if own < 0:
+            return "no model answered"
+        values = self.support[row]
+        others = [j for j in range(len(models)) if j != own and np.isfinite(values[j])]
+        if not others:
+            return f"{models[own]} alone answered"
+        rival = max(others, key=lambda j: values[j])
+        next_best = f"{models[rival]} with {values[rival]:.3g}"
+        return f"{models[own]} has support {values[own]:.3g} from the other answers; next is {next_best}"
+
 
 def select_medoid(embeddings: ArrayLike, *, weights: ArrayLike | None = None) -> Selection:
     r"""Answer with the smallest weighted mean squared distance to the other answers of its prompt.
