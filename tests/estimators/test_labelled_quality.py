@@ -38,8 +38,10 @@ def test_the_regression_estimator_by_hand():
     found = label_qualities(proxy, scores, candidates=("a", "b"))
     f = (proxy[:, 0] - 2.0) / np.sqrt(2.0)
     gap = f[:2] - f[:2].mean()
-    slope = 2 * (gap @ np.array([-0.5, 0.5])) / (2 * gap @ gap + 10.0)
-    assert found.proxy_slope == pytest.approx(slope)
+    together, below = gap @ np.array([-0.5, 0.5]), gap @ gap
+    pooled = 2 * together / (2 * below + 10.0)
+    slope = (together + 10.0 * pooled) / (below + 10.0)
+    assert found.proxy_slope == pytest.approx(pooled)
     np.testing.assert_allclose(found.accuracy, 0.5 + slope * (f.mean() - f[:2].mean()))
 
 

@@ -216,7 +216,7 @@ def _slice_choice(router: Router, own: AnswerTable, fitted: Smoothie) -> tuple[i
     """Model of a slice: the overall best unless another is surely better here, by labels where there are some."""
     overall = int(np.argmax(router.overall()[0][0]))
     known = own.scores is not None and ((~np.isnan(own.scores)).sum(axis=0) > 1).all()
-    qualities = label_answers(own, fitted).combined if known else fitted.qualities_
+    qualities = label_answers(own, fitted).chosen if known else fitted.qualities_
     here, paired = own.models.index(qualities.best), qualities.differences()
     if here == overall or paired is None:
         return overall, "best over all prompts"

@@ -157,7 +157,7 @@ class Router:
         if self.labelled is None:
             return -self.smoothie.errors_[None], self.smoothie.qualities_.standard_errors
         m = len(self.models)
-        return self.labelled.combined.quality[None, :m], self.labelled.combined.standard_errors[:m]  # type: ignore[index]
+        return self.labelled.chosen.quality[None, :m], self.labelled.chosen.standard_errors[:m]  # type: ignore[index]
 
     def _choose(self, quality: Floats) -> NDArray[np.int64]:
         value = quality if self.costs is None else quality - self.cost_weight * self.costs

@@ -17,13 +17,17 @@ __all__ = ["LabelledQualities", "label_qualities"]
 Floats = NDArray[np.float64]
 
 LEAST_LABELS = 2
+TRUSTED_LABELS = 20
+"""Labels per candidate from which agreement is no longer asked; chosen with the priors below."""
 _SLOPE_SCALE, _SPREAD_SCALE = 0.05, 0.2
 """Half-normal prior of the accuracy per standard deviation of agreement, half-Cauchy prior of what it leaves open.
 
 Chosen among nine pairs on the recorded corpus, CNN/DailyMail and the WMT sets; RouterBench was held out.
 """
 _RIDGE = 5.0
-"""Labels per candidate at which half of the proxy's measured slope is believed."""
+"""Labels per candidate at which half of the measured slope of all candidates is believed."""
+_POOLING = 10.0
+"""Labels at which a candidate's own slope weighs as much as that of all."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class LabelledQualities:
     n_labels: NDArray[np.int64]
     """(candidates,) labels used."""
     proxy_slope: float
-    """Accuracy per standard deviation of the proxy within a candidate; 0 where the proxy says nothing."""
+    """Accuracy per standard deviation of the proxy, pooled over candidates; 0 where the proxy says nothing."""
     proxy_scale: float
     """Standard deviation of the proxy within a candidate, in the proxy's unit."""
     n_effective: Floats
@@ -52,9 +56,18 @@ class LabelledQualities:
         return self.measured.quality
 
     @property
+    def chosen(self) -> ModelQualities:
+        """What the choice goes by: ``combined`` below twenty labels per candidate, ``measured`` from there on.
+
+        Agreement helps while labels are few. It misses the model that is right where the others are wrong, so
+        it gives way early.
+        """
+        return self.combined if self.n_labels.min() < TRUSTED_LABELS else self.measured
+
+    @property
     def best(self) -> str:
         """The candidate to choose."""
-        return self.combined.best
+        return self.chosen.best
 
 
 class _Measured(NamedTuple):
@@ -76,15 +89,20 @@ def label_qualities(
 ) -> LabelledQualities:
     r"""Accuracy of every candidate from b labels, sharpened by a proxy on all N prompts.
 
-    A candidate is a model or a rule that picks one answer per prompt. With the proxy :math:`f` and one slope
-    :math:`\lambda` for all candidates (the pooled regression of scores on proxies, with a ridge), the accuracy is
+    A candidate is a model or a rule that picks one answer per prompt. With the proxy :math:`f` and a slope
+    :math:`\lambda_p` (the regression of the candidate's scores on its proxies, drawn to that of all candidates
+    where labels are few), the accuracy is
 
-    .. math:: \hat\theta_p = \frac1b \sum_{i \le b} (y_{ip} - \lambda f_{ip}) + \frac{\lambda}{N} \sum_{i \le N} f_{ip}
+    .. math:: \hat\theta_p = \frac1b \sum_{i \le b} (y_{ip} - \lambda_p f_{ip})
+              + \frac{\lambda_p}{N} \sum_{i \le N} f_{ip}
 
     It stays unbiased for a worthless proxy, and its variance falls by the squared correlation of proxy and
-    score. ``combined`` is the posterior under :math:`\theta_p \sim N(a + c\,q_p, \tau^2)`, where q is the
-    label-free quality, :math:`c \ge 0`: with few labels the choice is that of agreement, with many that of
-    the labels; c and :math:`\tau` are averaged over their posterior.
+    score. The slope is the candidate's own, since a model that is right where the others are wrong gains
+    nothing from agreement.
+
+    ``combined`` is the posterior under :math:`\theta_p \sim N(a + c\,q_p, \tau^2)`, where q is the label-free
+    quality, :math:`c \ge 0`: with few labels the choice is that of agreement, with many that of the labels; c
+    and :math:`\tau` are averaged over their posterior. See ``chosen`` for when it is used.
 
     Parameters
     ----------
@@ -164,7 +182,7 @@ def _checked(
 
 
 def _prediction_powered(proxies: Floats, scores: Floats) -> _Measured:
-    """Regression estimator with one slope; its covariance from the influence of every prompt."""
+    """Regression estimator per candidate; its covariance from the influence of every prompt."""
     labelled = ~np.isnan(scores)
     y = np.where(labelled, scores, 0.0)
     f, scale = _standardised(proxies)
@@ -172,14 +190,15 @@ def _prediction_powered(proxies: Floats, scores: Floats) -> _Measured:
     means = y.sum(axis=0) / counts
     mean_f = (f * labelled).sum(axis=0) / counts
     gap_y, gap_f = (y - means) * labelled, (f - mean_f) * labelled
-    below = float((gap_f * gap_f).sum()) + _RIDGE * len(means)
-    slope = max(float((gap_y * gap_f).sum()) / below, 0.0)
+    together, below = (gap_y * gap_f).sum(axis=0), (gap_f * gap_f).sum(axis=0)
+    pooled = max(float(together.sum() / (below.sum() + _RIDGE * len(means))), 0.0)
+    slope = np.maximum((together + _POOLING * pooled) / (below + _POOLING), 0.0)
     accuracy = means + slope * (f.mean(axis=0) - mean_f)
     inflated = n / np.sqrt(counts * (counts - 1.0))
     influence = inflated * (gap_y - slope * gap_f) + slope * (f - f.mean(axis=0))
     plain = (inflated * gap_y) ** 2
     covariance = influence.T @ influence / n**2
-    return _Measured(accuracy, covariance, plain.sum(axis=0) / n**2, counts, slope, scale)
+    return _Measured(accuracy, covariance, plain.sum(axis=0) / n**2, counts, pooled, scale)
 
 
 def _standardised(proxies: Floats) -> tuple[Floats, float]:
