@@ -1,6 +1,6 @@
 """Smoothie against the triplet formula written out, and what a route costs; results/route.json.
 
-    uv run python benchmarks/route.py [--quick]
+    uv run python benchmarks/route.py [--quick | --only-memory]
 
 The peer is the published formula in numpy as a straightforward program has it: for every model, for every pair of
 other models, the mean over prompts of three squared distances (the published class computes them anew each time, and
@@ -108,34 +108,42 @@ def largest(rng: np.random.Generator) -> dict:
 
 
 _STREAM = """
-import resource, sys
+import sys
+from pathlib import Path
 import numpy as np
 from nilometer.estimators import Smoothie
-path, rows, how = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-x = np.load(path, mmap_mode="r" if how == "stream" else None)
-first = np.array(x[:rows])
-Smoothie().partial_fit(first)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-stream = Smoothie()
-if how == "stream":
-    for start in range(0, len(x), rows):
-        stream.partial_fit(np.array(x[start:start + rows]))
-else:
-    stream.fit(x)
-print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+
+def peak():
+    # ru_maxrss would keep the peak of the parent before exec
+    line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
+
+path, n, m, dim, rows, how = sys.argv[1], *map(int, sys.argv[2:6]), sys.argv[6]
+Smoothie().partial_fit(np.random.default_rng(0).standard_normal((50, m, dim), dtype=np.float32))
+before, stream = peak(), Smoothie()
+with open(path, "rb") as file:
+    if how == "whole":
+        stream.fit(np.fromfile(file, np.float32).reshape(n, m, dim))
+    else:
+        for _ in range(n // rows):
+            stream.partial_fit(np.fromfile(file, np.float32, rows * m * dim).reshape(rows, m, dim))
+print(before, peak())
 """
 
 
 def memory(rng: np.random.Generator) -> dict:
-    """Peak resident memory beyond a small warm-up, of a fit on the whole array in memory and in batches."""
+    """Peak resident memory beyond imports and a small fit: reading and fitting the whole array, and in batches."""
     n, m, rows = 20_000, 10, 2_000
     result = {"n": n, "m": m, "array_bytes": n * m * DIM * 4, "batch_rows": rows}
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "x.npy"
-        np.save(path, outputs(n, m, rng))
+        path = Path(folder) / "x.bin"
+        outputs(n, m, rng).tofile(path)
         for how in ("whole", "stream"):
             done = subprocess.run(
-                [sys.executable, "-c", _STREAM, str(path), str(rows), how], capture_output=True, text=True, check=True
+                [sys.executable, "-c", _STREAM, str(path), *map(str, (n, m, DIM, rows)), how],
+                capture_output=True,
+                text=True,
+                check=True,
             )
             before, after = map(int, done.stdout.split())
             result[how] = {"peak_bytes": after, "beyond_warm_up_bytes": after - before}
@@ -182,8 +190,14 @@ def one_route(n: int, k: int | None, rng: np.random.Generator) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
-    quick = parser.parse_args().quick
-    rng = np.random.default_rng(0)
+    parser.add_argument("--only-memory", action="store_true", help="measure that part anew in the result file")
+    options = parser.parse_args()
+    quick, rng = options.quick, np.random.default_rng(0)
+    if options.only_memory:
+        result = {**json.loads(RESULT.read_text(encoding="utf-8")), "memory": memory(rng)}
+        RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        print(json.dumps(result["memory"], indent=1))
+        return
     sizes = []
     for n, m in SIZES[:3] if quick else SIZES:
         sizes.append(compare(n, m, rng))

@@ -195,7 +195,8 @@ def _prediction_powered(proxies: Floats, scores: Floats) -> _Measured:
     slope = np.maximum((together + _POOLING * pooled) / (below + _POOLING), 0.0)
     accuracy = means + slope * (f.mean(axis=0) - mean_f)
     inflated = n / np.sqrt(counts * (counts - 1.0))
-    influence = inflated * (gap_y - slope * gap_f) + slope * (f - f.mean(axis=0))
+    leverage = np.minimum(gap_f**2 / (below + _POOLING), 0.5)  # a slope hides part of its own residuals
+    influence = inflated * (gap_y - slope * gap_f) / (1.0 - leverage) + slope * (f - f.mean(axis=0))
     plain = (inflated * gap_y) ** 2
     covariance = influence.T @ influence / n**2
     return _Measured(accuracy, covariance, plain.sum(axis=0) / n**2, counts, pooled, scale)
