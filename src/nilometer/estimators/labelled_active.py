@@ -11,14 +11,14 @@ __all__ = ["draw_sample", "inclusion_probabilities", "weighted_mean"]
 Floats = NDArray[np.float64]
 
 
-def inclusion_probabilities(p_correct: Floats, budget: int, *, uniform_share: float = 0.2) -> Floats:
+def inclusion_probabilities(p_correct: Floats, budget: int, *, uniform_share: float = 0.5) -> Floats:
     r"""Probability with which each response should be labelled, so that ``budget`` labels tell most.
 
     .. math:: \pi_i \propto (1 - \tau) \frac{\sqrt{f_i (1 - f_i)}}{\sum_j \sqrt{f_j (1 - f_j)}} + \frac{\tau}{N},
               \qquad \sum_i \pi_i = \text{budget}, \quad \pi_i \le 1
 
     The uniform share :math:`\tau` keeps every probability away from 0, so that overconfident predictions
-    cannot hide a part of the slice.
+    cannot hide a part of the slice: no label weighs more than 1 / τ of one drawn at random.
 
     References
     ----------
@@ -27,7 +27,7 @@ def inclusion_probabilities(p_correct: Floats, budget: int, *, uniform_share: fl
     Examples
     --------
     >>> inclusion_probabilities(np.array([0.5, 0.5, 0.99, 0.99]), 2).round(2).tolist()
-    [0.77, 0.77, 0.23, 0.23]
+    [0.67, 0.67, 0.33, 0.33]
     """
     if not 0 < budget <= len(p_correct):
         raise ValueError(f"`budget` must lie in 1 to {len(p_correct)}, the responses there are, got {budget}.")
