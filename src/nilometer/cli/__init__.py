@@ -14,7 +14,7 @@ from nilometer.errors import NilometerError
 
 __all__ = ["LazyVerbs", "app", "main"]
 
-VERBS = ("quickstart", "report", "doctor", "fit", "estimate", "profile", "record", "route", "watch")
+VERBS = ("quickstart", "report", "doctor", "fit", "estimate", "profile", "record", "route", "watch", "canary")
 """Every verb is a function, or a Typer of several, in the module of its name, imported when it is asked for."""
 
 # Typer 0.29 carries its own copy of Click; the class below `Exception` is the usage error's root in both.
@@ -30,7 +30,7 @@ class LazyVerbs(TyperGroup):
         return [verb for verb in VERBS if importlib.util.find_spec(f"nilometer.cli.{verb}")]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Import the verb and wrap its function."""
+        """Import the verb; wrap its function, or take its app of sub-commands as it is."""
         if cmd_name not in self.list_commands(ctx):
             return None
         verb = getattr(importlib.import_module(f"nilometer.cli.{cmd_name}"), cmd_name)

@@ -1,41 +1,31 @@
 """``nilometer record``: run a real model on a suite and keep its traces."""
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 import typer
 
 from nilometer.errors import ConfigError
-from nilometer.models import (
-    HFRunner,
-    Question,
-    Runner,
-    Sampling,
-    ServerRunner,
-    SuiteOptions,
-    make_suite,
-    smollm2_folder,
-)
+from nilometer.models import Question, Sampling, SuiteOptions, make_suite
 from nilometer.models import record as record_suite
 from nilometer.traces import read_traces, slice_names
 
 from .common import JsonOption, console, talk, write_json
+from .runners import ModelNameOption, ModelOption, open_runner
 
 __all__ = ["record"]
 
 
 def record(
-    model: Annotated[str, typer.Option(help="hf:FOLDER, smollm2, or openai:URL.")],
+    model: ModelOption,
     suite: Annotated[str, typer.Option(help="basic, rg:DATASET[,DATASET], or a JSONL file of prompts.")],
     out: Annotated[Path, typer.Option(help="Folder for the traces; a killed run goes on there.")],
-    model_name: Annotated[str | None, typer.Option(help="Name at the server, and in the traces.")] = None,
+    model_name: ModelNameOption = None,
     tasks: Annotated[str, typer.Option(help="Of the basic suite, comma-separated; all by default.")] = "",
     levels: Annotated[str, typer.Option(help="Of the basic suite, comma-separated; all by default.")] = "",
     n: Annotated[int, typer.Option(min=1, help="Prompts per slice.")] = 100,
@@ -54,7 +44,7 @@ def record(
     """
     options = SuiteOptions(n, seed, tuple(filter(None, tasks.split(","))), _numbers(levels))
     questions = make_suite(suite, options)
-    runner = _runner(model, model_name, _object(extra))
+    runner = open_runner(model, name=model_name, extra=extra)
     sampling = Sampling(temperature, samples, max_tokens, k, batch, seed)
     settings = {"model": model, "suite": suite, "extra": extra, **options._asdict()}
     total = samples * sum(map(len, questions.values()))
@@ -76,27 +66,6 @@ def _numbers(text: str) -> tuple[int, ...]:
         return tuple(int(item) for item in text.split(",") if item)
     except ValueError as exc:
         raise ConfigError(f"`levels` must be numbers, got {text!r}.") from exc
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(text, type=dict[str, Any])
-    except msgspec.DecodeError as exc:
-        raise ConfigError(f"`extra` must be a JSON object, got {text!r}.") from exc
-
-
-def _runner(model: str, name: str | None, extra: dict[str, Any]) -> Runner:
-    if model == "smollm2":
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        return HFRunner(smollm2_folder(home / "nilometer"), name=name or "smollm2")
-    kind, _, where = model.partition(":")
-    if kind == "hf" and where:
-        return HFRunner(where, name=name)
-    if kind == "openai" and where:
-        if name is None:
-            raise ConfigError("`--model-name` must name the model at the server.")
-        return ServerRunner(where, model=name, key=os.environ.get("OPENAI_API_KEY"), extra=extra)
-    raise ConfigError(f"`--model` must be hf:FOLDER, smollm2 or openai:URL, got {model!r}.")
 
 
 def _accuracies(table: pa.Table, questions: dict[str, list[Question]]) -> list[dict[str, Any]]:

@@ -5,7 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 from .accuracy import Threshold, fit_threshold, thresholded_accuracy
 from .agreement import Agreement, fit_errors, merge_agreements, pair_matrix, update_agreement
-from .drift import AccuracyChange, MeanChange, ScoreDrift, SliceChange, decompose_change, holm, mean_change, score_drift
+from .canary import CanaryResult, canary_test
+from .drift import (
+    AccuracyChange,
+    MeanChange,
+    ScoreDrift,
+    SliceChange,
+    decompose_change,
+    holm,
+    mean_change,
+    score_drift,
+)
 from .estimate import Estimate, NotEnoughData, SliceEstimates
 from .intervals import (
     LEAST_SLICES,
@@ -46,6 +56,7 @@ __all__ = [
     "AnswerScorer",
     "Arm",
     "BestTest",
+    "CanaryResult",
     "ConfidenceSequence",
     "Estimate",
     "FamilyCheck",
@@ -74,6 +85,7 @@ __all__ = [
     "Window",
     "Windows",
     "as_profiles",
+    "canary_test",
     "combine",
     "confidence_sequence",
     "conformal_interval",

@@ -1,5 +1,6 @@
 """Real input: models run in process or over HTTP, and suites of verifiable questions to record them on."""
 
+from .canary import CANARY_PROMPTS, Canary, ask_canary, read_canary, write_canary
 from .embedders import (
     Embedder,
     FunctionEmbedder,
@@ -17,8 +18,10 @@ from .suites import Question, SuiteOptions, make_suite, question_of
 from .tasks import LEVELS, TASKS, Draft, Task
 
 __all__ = [
+    "CANARY_PROMPTS",
     "LEVELS",
     "TASKS",
+    "Canary",
     "Draft",
     "EmbeddedTexts",
     "Embedder",
@@ -35,12 +38,16 @@ __all__ = [
     "SuiteOptions",
     "Task",
     "WordLlamaEmbedder",
+    "ask_canary",
     "embed_texts",
+    "final_answer",
     "make_embedder",
     "make_problems",
     "make_suite",
     "question_of",
+    "read_canary",
     "record",
     "smollm2_folder",
     "verify",
+    "write_canary",
 ]

@@ -1,0 +1,107 @@
+"""The canary: a few fixed prompts whose first token is asked again and again, kept in a small JSON file."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from nilometer.errors import MissingLogprobsError, TraceFormatError
+
+from .recording import Runner, Sampling
+
+__all__ = ["CANARY_PROMPTS", "Canary", "ask_canary", "read_canary", "write_canary"]
+
+CANARY_PROMPTS = (
+    "x",
+    "Say one word.",
+    "Name a colour.",
+    "Pick a number between 1 and 100.",
+    "Name an animal that is not a pet.",
+    "Finish the sentence: The old door",
+    "Answer yes or no.",
+    "Write a word that begins with q.",
+)
+"""Short, so that they cost little, and open, so that the first token is not certain."""
+
+_VERSION = 1
+
+
+class Canary(msgspec.Struct, frozen=True):
+    """Answers to the prompts of a canary, asked at one or more times."""
+
+    model: str
+    k: int
+    logprobs_mode: str
+    asked: list[str]
+    """When, UTC."""
+    logprobs: dict[str, list[list[float | None]]]
+    """By prompt, one list per answer: log-probabilities of the k best first tokens, best first."""
+    format_version: int = _VERSION
+
+    def arrays(self) -> dict[str, NDArray[np.float64]]:
+        """Shape (answers, k) by prompt, NaN where not given."""
+        return {name: np.array(rows, dtype=np.float64) for name, rows in self.logprobs.items()}
+
+    def merged(self, other: "Canary") -> "Canary":
+        """Put the answers of another time to these."""
+        logprobs = {name: [*rows, *other.logprobs.get(name, [])] for name, rows in self.logprobs.items()}
+        return msgspec.structs.replace(self, asked=[*self.asked, *other.asked], logprobs=logprobs)
+
+
+def ask_canary(
+    runner: Runner, *, prompts: Sequence[str] = CANARY_PROMPTS, repeats: int = 10, k: int = 20, seed: int = 0
+) -> Canary:
+    """Ask every prompt ``repeats`` times for one token, in random order.
+
+    Raises
+    ------
+    MissingLogprobsError
+        If an answer comes without log-probabilities.
+    """
+    order = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(prompts)), repeats))
+    logprobs: dict[str, list[list[float | None]]] = {prompt: [] for prompt in prompts}
+    modes: set[str] = set()
+    for start in range(0, len(order), 8):
+        asked = [prompts[i] for i in order[start : start + 8]]
+        sampling = Sampling(temperature=0.0, max_tokens=1, k=k, batch=8, seed=seed)
+        for prompt, trace in zip(asked, runner.answer(asked, sampling, seed=seed + start), strict=True):
+            if trace.top_logprobs is None or not len(trace.top_logprobs):
+                raise MissingLogprobsError(
+                    f"the answer to {prompt!r} has no log-probabilities. Ask the server for `top_logprobs`; "
+                    "`nilometer doctor` says how."
+                )
+            first = np.full(k, np.nan)
+            given = np.asarray(trace.top_logprobs[0], dtype=np.float64)[:k]
+            first[: len(given)] = given
+            logprobs[prompt].append([None if np.isnan(value) else float(value) for value in first])
+            modes.add(trace.logprobs_mode or "unknown")
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return Canary(runner.name, k, "/".join(sorted(modes)), [now], logprobs)
+
+
+def write_canary(path: Path, canary: Canary) -> None:
+    """Write a canary as JSON."""
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(canary), indent=1))
+
+
+def read_canary(path: Path) -> Canary:
+    """Read a canary.
+
+    Raises
+    ------
+    TraceFormatError
+        If the file is not one.
+    """
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=Canary)
+    except msgspec.DecodeError as exc:
+        raise TraceFormatError(f"{path}:1: not a canary ({exc}). Make one with `nilometer canary record`.") from exc
+    if found.format_version != _VERSION:
+        raise TraceFormatError(f"{path}:1: format version {found.format_version} is not {_VERSION}. Record it again.")
+    lengths = {len(row) for rows in found.logprobs.values() for row in rows}
+    if lengths != {found.k}:
+        raise TraceFormatError(f"{path}:1: every answer must have k = {found.k} values, got {sorted(lengths)}.")
+    return found

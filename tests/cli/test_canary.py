@@ -1,0 +1,93 @@
+import json
+
+import numpy as np
+import pytest
+
+from nilometer.cli import main
+from nilometer.errors import MissingLogprobsError, TraceFormatError
+from nilometer.models import CANARY_PROMPTS, ask_canary, read_canary, write_canary
+from nilometer.traces import Trace
+
+
+class NoisyRunner:
+    """Log-probabilities of a model with normal noise, as a busy server has."""
+
+    name = "m"
+
+    def __init__(self, seed, shift=0.0, top=True):
+        self._rng, self._shift, self._top = np.random.default_rng(seed), shift, top
+
+    def answer(self, prompts, sampling, *, seed):
+        def first(prompt):
+            return -np.arange(1, sampling.k + 1) - len(prompt) / 9 + self._shift + self._rng.normal(0, 0.01, sampling.k)
+
+        return [
+            Trace(trace_id="", logprobs_mode="raw", top_logprobs=first(p)[None] if self._top else None) for p in prompts
+        ]
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as caught:
+        main([str(argument) for argument in arguments])
+    out = capsys.readouterr()
+    return caught.value.code, out.out, out.err
+
+
+@pytest.fixture
+def records(tmp_path):
+    for name, runner in {"old": NoisyRunner(0), "same": NoisyRunner(1), "new": NoisyRunner(2, 0.02)}.items():
+        write_canary(tmp_path / f"{name}.json", ask_canary(runner, repeats=5, k=4))
+    return tmp_path
+
+
+def test_every_prompt_is_asked_as_often_as_said(records):
+    found = read_canary(records / "old.json")
+    assert {name: values.shape for name, values in found.arrays().items()} == dict.fromkeys(CANARY_PROMPTS, (5, 4))
+    assert found.merged(found).arrays()["x"].shape == (10, 4)
+
+
+def test_changed_model_exits_3_and_the_same_0(capsys, records):
+    code, out, _ = run(capsys, "canary", "check", records / "old.json", "--against", records / "new.json")
+    assert code == 3
+    assert out.startswith("CHANGED: p = 0.0005, mean shift 0.02")
+    code, out, _ = run(capsys, "canary", "check", records / "old.json", "--against", records / "same.json", "--json")
+    assert code == 0
+    assert json.loads(out)["changed"] is False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("check", "old.json"), "give either `--model`"),
+        (("check", "none.json", "--against", "old.json"), "none.json: No such file"),
+        (("check", "bad.json", "--against", "old.json"), "bad.json:1: not a canary"),
+        (("check", "old.json", "--model", "gpt"), "`--model` must be hf:FOLDER"),
+        (("check", "old.json", "--against", "processed.json"), "`logprobs_mode` must be raw as in the record"),
+        (("record", "new.json"), "Missing option"),
+        (("sing",), "No such command"),
+        ((), "Missing command"),
+    ],
+)
+def test_mistakes_exit_2(capsys, records, monkeypatch, arguments, text):
+    monkeypatch.chdir(records)
+    (records / "bad.json").write_text("{}")
+    (records / "processed.json").write_text((records / "old.json").read_text().replace('"raw"', '"processed"'))
+    code, _, err = run(capsys, "canary", *arguments)
+    assert code == 2
+    assert text in err
+
+
+def test_answers_without_logprobs_are_refused():
+    with pytest.raises(MissingLogprobsError, match="has no log-probabilities"):
+        ask_canary(NoisyRunner(0, top=False), repeats=1)
+
+
+def test_a_record_of_another_version_or_shape_is_refused(records):
+    path = records / "old.json"
+    text = path.read_text()
+    path.write_text(text.replace('"format_version": 1', '"format_version": 9'))
+    with pytest.raises(TraceFormatError, match="format version 9 is not 1"):
+        read_canary(path)
+    path.write_text(text.replace('"k": 4', '"k": 5'))
+    with pytest.raises(TraceFormatError, match="every answer must have k = 5"):
+        read_canary(path)
