@@ -71,7 +71,8 @@ def test_largest_shift_comes_first():
     ("before", "after", "error", "text"),
     [
         ({"a": np.ones((5, 2))}, {"b": np.ones((5, 2))}, NotEnoughDataError, "no prompt was asked both"),
-        ({"a": np.ones((1, 2))}, {"a": np.ones((1, 2))}, NotEnoughDataError, "allow no p-value below 0.5"),
+        ({"a": np.ones((1, 2))}, {"a": np.ones((1, 2))}, NotEnoughDataError, "allow no p-value below 1."),
+        ({"a": np.ones((3, 2))}, {"a": np.ones((3, 2))}, NotEnoughDataError, "allow no p-value below 0.1"),
         ({"a": np.ones((5, 2))}, {"a": np.ones((5, 3))}, ValueError, "`after` must have k = 2"),
         ({"a": np.full((5, 2), np.nan)}, {"a": np.ones((5, 2))}, ValueError, "must have log-probabilities"),
     ],

@@ -6,8 +6,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .alerts import Alert, Scores, below_alert, change_alerts, disagreement, fall_alert, mix_p_value
     from .answer_table import AnswerTable
-    from .cascade import Cascade, CascadeRun, StopRule, calibrate_stop, cascade_for_budget, cheap_models, run_cascade
-    from .cost_quality import PolicyPoint, cheapest_point, compare_with_mixing, fixed_points, oracle_point, policy_point
+    from .cascade import (
+        Cascade,
+        CascadeRun,
+        StopRule,
+        calibrate_stop,
+        cascade_for_budget,
+        cheap_models,
+        run_cascade,
+    )
+    from .cost_quality import (
+        PolicyPoint,
+        cheapest_point,
+        compare_with_mixing,
+        fixed_points,
+        oracle_point,
+        policy_point,
+    )
     from .html import render_html
     from .mbr_exact import MBRDecision, RankedText, mbr, mbr_many
     from .mbr_race import MBRRace, race_mbr
@@ -19,6 +34,10 @@ if TYPE_CHECKING:
         exact_match_utility,
         pairwise_utility,
     )
+    from .plan_acquire import AcquireOptions, SliceAcquisition, SliceCost, cover_slice, plan_acquisition
+    from .plan_files import PLAN_FORMATS, Text, read_costs, read_label_plan, write_label_plan
+    from .plan_label import LabelPlan, PlannedLabel, SlicePlan, Traffic, allocate_labels, measure_plan, plan_labels
+    from .plan_slices import choose_slices
     from .report import Curve, Example, Report, build_report, choose_families, choose_keys, short_name
     from .route_html import render_route_html
     from .route_policies import policy_points
@@ -29,7 +48,9 @@ if TYPE_CHECKING:
     from .watch import Watch, WatchOptions, WindowSlice, build_watch
 
 __all__ = [
+    "PLAN_FORMATS",
     "TEXT_UTILITIES",
+    "AcquireOptions",
     "Alert",
     "Alternative",
     "AnswerTable",
@@ -37,9 +58,11 @@ __all__ = [
     "CascadeRun",
     "Curve",
     "Example",
+    "LabelPlan",
     "MBRDecision",
     "MBRRace",
     "ModelRow",
+    "PlannedLabel",
     "PolicyPoint",
     "RankedText",
     "Report",
@@ -48,12 +71,18 @@ __all__ = [
     "Router",
     "Scores",
     "Selection",
+    "SliceAcquisition",
+    "SliceCost",
+    "SlicePlan",
     "SliceRow",
     "StopRule",
+    "Text",
     "TextUtility",
+    "Traffic",
     "Watch",
     "WatchOptions",
     "WindowSlice",
+    "allocate_labels",
     "batched_utility",
     "below_alert",
     "build_report",
@@ -66,8 +95,10 @@ __all__ = [
     "cheapest_point",
     "choose_families",
     "choose_keys",
+    "choose_slices",
     "compare_with_mixing",
     "cosine_utility",
+    "cover_slice",
     "disagreement",
     "exact_match_utility",
     "fall_alert",
@@ -77,12 +108,17 @@ __all__ = [
     "lonely_models",
     "mbr",
     "mbr_many",
+    "measure_plan",
     "mix_p_value",
     "oracle_point",
     "pairwise_utility",
+    "plan_acquisition",
+    "plan_labels",
     "policy_point",
     "policy_points",
     "race_mbr",
+    "read_costs",
+    "read_label_plan",
     "render_html",
     "render_route_html",
     "run_cascade",
@@ -91,6 +127,7 @@ __all__ = [
     "select_text",
     "select_vote",
     "short_name",
+    "write_label_plan",
 ]
 
 _LAZY = {
@@ -156,6 +193,24 @@ _LAZY = {
     "WatchOptions": "watch",
     "WindowSlice": "watch",
     "build_watch": "watch",
+    "LabelPlan": "plan_label",
+    "PlannedLabel": "plan_label",
+    "SlicePlan": "plan_label",
+    "Traffic": "plan_label",
+    "allocate_labels": "plan_label",
+    "measure_plan": "plan_label",
+    "plan_labels": "plan_label",
+    "AcquireOptions": "plan_acquire",
+    "SliceAcquisition": "plan_acquire",
+    "SliceCost": "plan_acquire",
+    "cover_slice": "plan_acquire",
+    "plan_acquisition": "plan_acquire",
+    "choose_slices": "plan_slices",
+    "PLAN_FORMATS": "plan_files",
+    "Text": "plan_files",
+    "read_costs": "plan_files",
+    "read_label_plan": "plan_files",
+    "write_label_plan": "plan_files",
 }
 """Imported on first use: they load scikit-learn and Altair."""
 

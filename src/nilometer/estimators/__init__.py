@@ -29,14 +29,16 @@ from .intervals import (
 )
 from .labelled import LabelledAccuracy, labelled_mean, score_interval
 from .labelled_active import draw_sample, inclusion_probabilities, weighted_mean
-from .labelled_posterior import combine
+from .labelled_posterior import combine, draw_accuracies
 from .labelled_ppi import ppi_mean, prediction_weight
 from .labelled_quality import LabelledQualities, label_qualities
 from .labelled_sequence import ConfidenceSequence, RiskMonitor, confidence_sequence, start_monitor, update_monitor
 from .labelled_shrinkage import ShrunkAccuracies, shrink_accuracies
+from .labelled_slices import with_labels
 from .labelled_strata import cut_strata, neyman_allocation, stratified_mean
 from .profiles import Profiles, as_profiles
 from .quality import BestTest, ModelQualities, QualityDifferences
+from .weak_slices import WeakSlice, benjamini_hochberg, cluster_embeddings, confirm_weak_slices, find_weak_slices
 from .windows import Window, Windows, cut_windows
 
 if TYPE_CHECKING:
@@ -82,18 +84,24 @@ __all__ = [
     "SourceScores",
     "TargetScores",
     "Threshold",
+    "WeakSlice",
     "Window",
     "Windows",
     "as_profiles",
+    "benjamini_hochberg",
     "canary_test",
+    "cluster_embeddings",
     "combine",
     "confidence_sequence",
+    "confirm_weak_slices",
     "conformal_interval",
     "cut_strata",
     "cut_windows",
     "decompose_change",
+    "draw_accuracies",
     "draw_sample",
     "find_families",
+    "find_weak_slices",
     "fit_answer_scorer",
     "fit_errors",
     "fit_residuals",
@@ -125,6 +133,7 @@ __all__ = [
     "update_monitor",
     "weighted_mean",
     "wilson_interval",
+    "with_labels",
 ]
 
 _LAZY = {

@@ -82,7 +82,8 @@ def canary_test(
         raise NotEnoughDataError("no prompt was asked both before and after.", "Ask the prompts of the record again.")
     pairs = [_censored(before[name], after[name], name) for name in prompts]
     sizes = [(len(before[name]), len(after[name])) for name in prompts]
-    ways = prod(min(comb(a + b, a), n_permutations) for a, b in sizes)
+    # exchanging before and after leaves the statistic as it is, so equal numbers count half
+    ways = prod(min(comb(a + b, a) // (1 + (a == b)), n_permutations) for a, b in sizes)
     if ways * least_p_value < 1:
         raise NotEnoughDataError(
             f"{sum(a for a, _ in sizes)} answers before and {sum(b for _, b in sizes)} after allow no p-value below "

@@ -3,15 +3,16 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from .estimate import Estimate
+from .estimate import Estimate, NotEnoughData
 from .intervals import logit
 from .labelled import LabelledAccuracy
 
-__all__ = ["combine"]
+__all__ = ["combine", "draw_accuracies"]
 
 Floats = NDArray[np.float64]
 _GRID = 1999
 _EDGE = 1e-3
+_DF = 4.0
 
 
 def combine(
@@ -19,8 +20,9 @@ def combine(
 ) -> LabelledAccuracy:
     r"""Accuracy of a slice from its label-free estimate and its labels together.
 
-    The prior is normal on the logit scale of ``estimators.intervals.logit``: its spread is what the interval
-    of the estimate says, its centre the middle of that interval. The likelihood is that of
+    The prior is Student's t with 4 degrees of freedom on the logit scale of ``estimators.intervals.logit``: its
+    scale is what the interval of the estimate says, its centre the middle of that interval. Its heavy tails let labels
+    win that contradict the estimate outright. The likelihood is that of
     :math:`n_{\text{eff}}` labels with the labelled accuracy. The posterior is summed on a grid of accuracies,
     exactly but for the grid. With ``finite`` the accuracy asked for is that of the N responses: n of them are
     known, the others are drawn with the unknown accuracy.
@@ -74,14 +76,19 @@ def combine(
     )  # fmt: skip
 
 
-def _log_prior(grid: Floats, estimate: Estimate) -> Floats:
-    from scipy.special import ndtri
+def _prior(estimate: Estimate) -> tuple[float, float]:
+    """Centre and scale on the logit scale, from the ends of the interval."""
+    from scipy.special import stdtrit
 
     low, high = float(logit(max(estimate.low, _EDGE))), float(logit(min(estimate.high, 1 - _EDGE)))
-    spread = max((high - low) / (2 * float(ndtri(0.5 + estimate.confidence_level / 2))), 1e-6)
-    x = logit(grid)
+    factor = float(stdtrit(_DF, 0.5 + estimate.confidence_level / 2))
+    return (low + high) / 2, max((high - low) / (2 * factor), 1e-6)
+
+
+def _log_prior(grid: Floats, estimate: Estimate) -> Floats:
+    centre, scale = _prior(estimate)
     slope = 10 / (10 * grid + 0.5) + 10 / (10 * (1 - grid) + 0.5)
-    return np.asarray(-0.5 * ((x - (low + high) / 2) / spread) ** 2 + np.log(slope))
+    return np.asarray(-0.5 * (_DF + 1) * np.log1p(((logit(grid) - centre) / scale) ** 2 / _DF) + np.log(slope))
 
 
 def _finite(grid: Floats, labelled: LabelledAccuracy) -> tuple[Floats, Floats]:
@@ -103,3 +110,21 @@ def _quantile(density: Floats, mean: Floats, spread: Floats, *, at: float) -> fl
     if below(0.0) >= 0:
         return 0.0
     return 1.0 if below(1.0) <= 0 else float(brentq(below, 0.0, 1.0, xtol=1e-6))
+
+
+def draw_accuracies(estimate: Estimate | NotEnoughData, n: int, *, rng: np.random.Generator) -> Floats:
+    """Draw accuracies that a slice may have, from the prior that ``combine`` uses; uniform if it is not known.
+
+    Examples
+    --------
+    >>> unknown = NotEnoughData(slice="a", n=10, reason="no labels.", needed="Label some.")
+    >>> draw_accuracies(unknown, 3, rng=np.random.default_rng(0)).round(2).tolist()
+    [0.64, 0.27, 0.04]
+    """
+    from scipy.special import expit
+
+    if isinstance(estimate, NotEnoughData):
+        return rng.random(n)
+    centre, scale = _prior(estimate)
+    drawn = expit(centre + scale * rng.standard_t(_DF, n)) * 11 - 0.5
+    return np.asarray(np.clip(drawn / 10, 0, 1))

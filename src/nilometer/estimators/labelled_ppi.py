@@ -13,11 +13,12 @@ Floats = NDArray[np.float64]
 
 
 def prediction_weight(correct: Floats, p_correct: Floats, *, finite: bool = True) -> float:
-    r"""Weight :math:`\lambda` of the predictions that makes the variance of :func:`ppi_mean` smallest.
+    r"""Weight :math:`\lambda` in [0, 1] of the predictions that makes the variance of :func:`ppi_mean` smallest.
 
-    .. math:: \lambda = \frac{\operatorname{Cov}(y, f)}{\operatorname{Var} f \,(1 + n/(N - n))}
+    .. math:: \lambda = \frac{\operatorname{Cov}_n(y, f)}{\operatorname{Var}_N f \,(1 + n/(N - n))}
 
-    With ``finite`` the bracket falls away, since the mean of all N predictions is then known. The weight is 0
+    With ``finite`` the bracket falls away, since the mean of all N predictions is then known. The variance is that of
+    all predictions: among a few labels it can be tiny by chance, and the weight would explode. The weight is 0
     where the correlation is below :math:`1/\sqrt{n - 2}`: there predictions cost more than they bring.
 
     References
@@ -28,7 +29,7 @@ def prediction_weight(correct: Floats, p_correct: Floats, *, finite: bool = True
     Examples
     --------
     >>> prediction_weight(np.array([0, 1, 0, 1, np.nan]), np.array([0.1, 0.9, 0.1, 0.9, 0.5])).__round__(2)
-    1.25
+    1.0
     """
     known = ~np.isnan(correct)
     y, f = correct[known], p_correct[known]
@@ -37,9 +38,8 @@ def prediction_weight(correct: Floats, p_correct: Floats, *, finite: bool = True
     covariance = float(np.cov(y, f, ddof=1)[0, 1])
     if abs(covariance) / (y.std(ddof=1) * f.std(ddof=1)) < 1 / np.sqrt(y.size - 2):
         return 0.0
-    if finite or known.all():
-        return covariance / float(f.var(ddof=1))
-    return covariance / (float(p_correct.var(ddof=1)) * (1 + y.size / int((~known).sum())))
+    apart = 1.0 if finite or known.all() else 1 + y.size / int((~known).sum())
+    return float(np.clip(covariance / (float(p_correct.var(ddof=1)) * apart), 0, 1))
 
 
 def ppi_mean(

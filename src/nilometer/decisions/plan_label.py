@@ -1,0 +1,315 @@
+"""What to label next: how many responses of each slice, which ones, with known inclusion probabilities."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nilometer.errors import ConfigError, NotEnoughDataError
+from nilometer.estimators import (
+    Estimate,
+    LabelledAccuracy,
+    NotEnoughData,
+    cut_strata,
+    neyman_allocation,
+    score_interval,
+    stratified_mean,
+)
+
+__all__ = ["LabelPlan", "PlannedLabel", "SlicePlan", "Traffic", "allocate_labels", "measure_plan", "plan_labels"]
+
+Floats = NDArray[np.float64]
+_MOST_STRATA = 5
+_UNKNOWN = 0.29
+"""Standard deviation of an accuracy of which nothing is known: that of a uniform one."""
+_LEAST_VARIANCE = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedLabel:
+    """One response to label."""
+
+    trace_id: str
+    slice: str
+    stratum: int
+    stratum_size: int
+    """Responses of the slice's stratum that had no label when the plan was made."""
+    inclusion_probability: float
+    """Chance with which this response was drawn."""
+    p_correct: float | None
+    labels_before: int
+    """Labels of the slice when the plan was made; they are not drawn again."""
+    correct_before: float
+    """Their sum."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlicePlan:
+    """What the plan does for one slice; half-widths are of its interval, in units of accuracy."""
+
+    slice: str
+    n: int
+    n_labels: int
+    n_new: int
+    half_width: float
+    expected_half_width: float
+
+
+class LabelPlan(NamedTuple):
+    """Which responses to label next."""
+
+    labels: tuple[PlannedLabel, ...]
+    slices: tuple[SlicePlan, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {"labels": [asdict(row) for row in self.labels], "slices": [asdict(row) for row in self.slices]}
+
+
+class Traffic(NamedTuple):
+    """Responses to plan for, row by row."""
+
+    trace_ids: NDArray[np.str_]
+    names: NDArray[np.str_]
+    correct: Floats
+    """Labels, NaN where there is none."""
+    p_correct: Floats
+    """NaN where nothing is known."""
+
+
+def plan_labels(
+    traffic: Traffic, estimates: Mapping[str, Estimate | NotEnoughData], budget: int, *,
+    rng: np.random.Generator, weigh: str = "traffic", confidence_level: float = 0.95,
+) -> LabelPlan:  # fmt: skip
+    """Choose which responses to label next.
+
+    Labels go to slices one by one, each to the one whose variance, weighted by its traffic, falls most
+    (``allocate_labels``). Inside a slice the unlabelled responses are cut into strata of like predicted
+    correctness, Neyman's allocation shares the labels out, and responses are drawn at random: so every response has a
+    known chance, and ``measure_plan`` gives a valid interval whatever the predictions are worth.
+
+    Parameters
+    ----------
+    traffic
+        Responses with their slices, labels and probabilities.
+    estimates
+        By slice, label-free; a slice that is not in it counts as unknown.
+    budget
+        Labels in all.
+    rng
+        Draws the responses.
+    weigh
+        ``"traffic"``: a slice counts by its share of responses; ``"equal"``: all slices count the same.
+    confidence_level
+        Of the half-widths told.
+
+    Raises
+    ------
+    ConfigError
+        If ``weigh`` is unknown, or the budget is more than the unlabelled responses.
+    NotEnoughDataError
+        If there is no response without a label.
+    """
+    from scipy.special import ndtri
+
+    if weigh not in {"traffic", "equal"}:
+        raise ConfigError(f"`weigh` must be traffic or equal, got {weigh!r}.")
+    names = np.unique(traffic.names)
+    rows = [np.flatnonzero(traffic.names == name) for name in names]
+    states = np.array([_state(traffic, own, estimates.get(str(name))) for name, own in zip(names, rows, strict=True)])
+    sizes, known = states[:, 0].astype(np.int64), states[:, 1].astype(np.int64)
+    left = int((sizes - known).sum())
+    if not left:
+        raise NotEnoughDataError("every response has a label.", "Give responses without labels.")
+    if not 0 < budget <= left:
+        raise ConfigError(f"`budget` must lie in 1 to {left:,}, the responses without a label, got {budget:,}.")
+    weights = sizes / sizes.sum() if weigh == "traffic" else np.full(len(names), 1 / len(names))
+    new = allocate_labels(sizes, known, budget, variances=states[:, 2], priors=states[:, 3] ** 2, weights=weights)
+    z = float(ndtri(0.5 + confidence_level / 2))
+    before, after = (
+        z * np.sqrt(_variance(m, sizes, states[:, 2], priors=states[:, 3] ** 2)) for m in (known, known + new)
+    )
+    planned = [
+        row
+        for name, own, count in zip(names, rows, new, strict=True)
+        for row in _drawn(str(name), traffic, own, count=int(count), rng=rng)
+    ]
+    slices = tuple(
+        SlicePlan(
+            slice=str(names[i]), n=int(sizes[i]), n_labels=int(known[i]), n_new=int(new[i]),
+            half_width=min(float(before[i]), 0.5), expected_half_width=min(float(after[i]), 0.5),
+        )
+        for i in range(len(names))
+    )  # fmt: skip
+    return LabelPlan(tuple(planned), slices)
+
+
+def allocate_labels(
+    sizes: NDArray[np.int64], known: NDArray[np.int64], budget: int, *, variances: Floats, priors: Floats,
+    weights: Floats,
+) -> NDArray[np.int64]:  # fmt: skip
+    r"""Share a budget of labels out over slices so that the weighted variance falls most.
+
+    .. math:: V_s(m) = \Big(\frac1{\tau_s^2} + \frac1{v_s (1/m - 1/N_s)}\Big)^{-1}
+
+    Each next label goes where :math:`w_s (V_s(m) - V_s(m + 1))` is largest. V is convex in m, so this is the best.
+
+    Parameters
+    ----------
+    sizes, known
+        Shape (S,), responses and labels of each slice.
+    budget
+        Labels to share out, at most the responses without one.
+    variances
+        Shape (S,), variance v of one label.
+    priors
+        Shape (S,), variance of the accuracy without labels.
+    weights
+        Shape (S,).
+
+    Examples
+    --------
+    >>> sizes, none = np.array([1000, 1000]), np.array([0, 0])
+    >>> allocate_labels(
+    ...     sizes, none, 30, variances=np.full(2, 0.2), priors=np.array([0.04, 0.0001]), weights=np.array([0.5, 0.5])
+    ... ).tolist()
+    [30, 0]
+    """
+    given = known.astype(np.int64).copy()
+    variance = _variance(given, sizes, variances, priors=priors)
+    following = _variance(np.minimum(given + 1, sizes), sizes, variances, priors=priors)
+    for _ in range(budget):
+        gain = np.where(given < sizes, weights * (variance - following), -1.0)
+        best = int(np.argmax(gain))
+        given[best] += 1
+        one = slice(best, best + 1)
+        variance[best] = following[best]
+        following[one] = _variance(
+            np.minimum(given[one] + 1, sizes[one]), sizes[one], variances[one], priors=priors[one]
+        )
+    return given - known
+
+
+def _variance(m: NDArray[np.int64], sizes: NDArray[np.int64], variances: Floats, *, priors: Floats) -> Floats:
+    """Variance of the accuracy of each slice after m labels."""
+    from_labels = variances * (1 / np.maximum(m, 1) - 1 / sizes)
+    both = priors * from_labels / np.maximum(priors + from_labels, 1e-300)
+    return np.asarray(np.where(m == 0, priors, both))
+
+
+def _state(traffic: Traffic, own: NDArray[np.int64], estimate: Estimate | NotEnoughData | None) -> list[float]:
+    """Responses, labels, variance of one label, and spread of the accuracy without labels."""
+    from scipy.special import ndtri
+
+    p = traffic.p_correct[own]
+    p = np.where(np.isnan(p), 0.5, p)
+    spread = _UNKNOWN
+    if isinstance(estimate, Estimate):
+        z = float(ndtri(0.5 + estimate.confidence_level / 2))
+        spread = float(np.clip((estimate.high - estimate.low) / (2 * z), 1e-3, _UNKNOWN))
+    variance = max(float(np.sqrt(p * (1 - p)).mean()) ** 2, _LEAST_VARIANCE)
+    return [float(len(own)), float((~np.isnan(traffic.correct[own])).sum()), variance, spread]
+
+
+def _drawn(
+    name: str, traffic: Traffic, own: NDArray[np.int64], *, count: int, rng: np.random.Generator
+) -> list[PlannedLabel]:
+    if not count:
+        return []
+    known = ~np.isnan(traffic.correct[own])
+    rows = own[~known]
+    p = np.where(np.isnan(traffic.p_correct[rows]), 0.5, traffic.p_correct[rows])
+    strata = cut_strata(p, max(1, min(_MOST_STRATA, count // 4)))
+    sizes = np.bincount(strata)
+    spreads = np.sqrt(np.bincount(strata, p * (1 - p)) / sizes)
+    given = neyman_allocation(sizes, spreads, count) if count >= 2 * len(sizes) else np.array([count])
+    labels = traffic.correct[own][known]
+    planned = []
+    for h, m in enumerate(given):
+        for row in rng.choice(rows[strata == h] if len(given) > 1 else rows, int(m), replace=False):
+            size = int(sizes[h]) if len(given) > 1 else len(rows)
+            planned.append(
+                PlannedLabel(
+                    trace_id=str(traffic.trace_ids[row]), slice=name, stratum=h, stratum_size=size,
+                    inclusion_probability=float(m) / size,
+                    p_correct=None if np.isnan(traffic.p_correct[row]) else float(traffic.p_correct[row]),
+                    labels_before=int(known.sum()), correct_before=float(labels.sum()),
+                )
+            )  # fmt: skip
+    return planned
+
+
+def measure_plan(
+    rounds: Sequence[Sequence[PlannedLabel]], correct: Mapping[str, float], *, confidence_level: float = 0.95
+) -> dict[str, LabelledAccuracy | NotEnoughDataError]:
+    r"""Accuracy of every slice of one or more plans once their labels are there.
+
+    In each round the labels that were there before count as known, and the drawn ones speak for the rest by stratum.
+    Given the rounds before, each round's estimate is unbiased for all responses of the slice, so rounds are averaged
+    with weights in proportion to their labels. Labels still missing are taken as missing at random in their stratum.
+
+    Parameters
+    ----------
+    rounds
+        Rows of one ``LabelPlan`` each, made one after the other.
+    correct
+        Label by trace id.
+    confidence_level
+        Of the intervals.
+
+    Returns
+    -------
+    By slice, the accuracy of all its responses, or why it is not known.
+    """
+    found: dict[str, LabelledAccuracy | NotEnoughDataError] = {}
+    for name in sorted({row.slice for planned in rounds for row in planned}):
+        measured, weights = [], []
+        for planned in rounds:
+            own = [row for row in planned if row.slice == name]
+            try:
+                measured.append(_measure_round(own, correct, confidence_level))
+            except NotEnoughDataError as exc:
+                found[name] = exc
+                continue
+            weights.append(sum(row.trace_id in correct for row in own))
+        if measured:
+            found[name] = _merge(measured, np.array(weights) / sum(weights), confidence_level)
+    return found
+
+
+def _measure_round(rows: list[PlannedLabel], correct: Mapping[str, float], confidence_level: float) -> LabelledAccuracy:
+    sizes = {row.stratum: row.stratum_size for row in rows}
+    strata = np.repeat(list(sizes), list(sizes.values()))
+    labels = np.full(len(strata), np.nan)
+    for stratum, start in zip(sizes, np.cumsum([0, *sizes.values()]), strict=False):
+        own = [correct[row.trace_id] for row in rows if row.stratum == stratum and row.trace_id in correct]
+        labels[start : start + len(own)] = own
+    rest = stratified_mean(labels, strata, confidence_level=confidence_level)
+    return _with_known(rest, rows[0].labels_before, rows[0].correct_before)
+
+
+def _with_known(rest: LabelledAccuracy, n_known: int, n_correct: float) -> LabelledAccuracy:
+    """Put labels that are known for certain to the estimate of the rest."""
+    size = rest.n + n_known
+    share = rest.n / size
+    accuracy, low, high = ((n_correct + rest.n * a) / size for a in (rest.accuracy, rest.low, rest.high))
+    return replace(
+        rest, accuracy=accuracy, low=low, high=high, standard_error=share * rest.standard_error, n=size,
+        n_labels=rest.n_labels + n_known, n_effective=rest.n_effective / share**2, method="stratified, by plan",
+    )  # fmt: skip
+
+
+def _merge(measured: list[LabelledAccuracy], weights: Floats, confidence_level: float) -> LabelledAccuracy:
+    """Average rounds; the last knows the most labels."""
+    if len(measured) == 1:
+        return measured[0]
+    accuracy = float(weights @ [row.accuracy for row in measured])
+    effective = 1 / float(weights**2 @ [1 / row.n_effective for row in measured])
+    low, high = score_interval(accuracy, effective, confidence_level=confidence_level)
+    error = float(np.sqrt(weights**2 @ [row.standard_error**2 for row in measured]))
+    return replace(
+        measured[-1], accuracy=accuracy, low=low, high=high, standard_error=error, n_effective=effective,
+        n_labels=max(row.n_labels for row in measured), method=f"stratified, by {len(measured)} plans",
+    )  # fmt: skip
