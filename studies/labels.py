@@ -62,7 +62,7 @@ def slices_of(model: str, profiles: pa.Table, correct: np.ndarray, names: np.nda
         own = names == estimate.slice
         if not isinstance(estimate, Estimate):
             continue
-        p = sentinel.p_correct(sentinel.reference_.rows(own), sentinel.left_out_[estimate.slice].rule)
+        p = sentinel.left_out_[estimate.slice].rule.p_correct(sentinel.labelled_.profiles.rows(own))
         found.append(Slice(model, estimate.slice, correct[own], p, estimate))
     return found
 
