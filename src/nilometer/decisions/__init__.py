@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         exact_match_utility,
         pairwise_utility,
     )
+    from .outlook import Outlook, label_outlook
     from .plan_acquire import AcquireOptions, SliceAcquisition, SliceCost, cover_slice, plan_acquisition
     from .plan_files import PLAN_FORMATS, Text, read_costs, read_label_plan, write_label_plan
     from .plan_label import LabelPlan, PlannedLabel, SlicePlan, Traffic, allocate_labels, measure_plan, plan_labels
@@ -62,6 +63,7 @@ __all__ = [
     "MBRDecision",
     "MBRRace",
     "ModelRow",
+    "Outlook",
     "PlannedLabel",
     "PolicyPoint",
     "RankedText",
@@ -104,6 +106,7 @@ __all__ = [
     "fall_alert",
     "fit_router",
     "fixed_points",
+    "label_outlook",
     "load_router",
     "lonely_models",
     "mbr",
@@ -211,6 +214,8 @@ _LAZY = {
     "read_costs": "plan_files",
     "read_label_plan": "plan_files",
     "write_label_plan": "plan_files",
+    "Outlook": "outlook",
+    "label_outlook": "outlook",
 }
 """Imported on first use: they load scikit-learn and Altair."""
 

@@ -37,6 +37,7 @@ def render_html(report: Report, *, title: str = "Accuracy per slice") -> str:
             curve_chart(report.scores, x="largest entropy, nats", y="share of answers"),
         ),
         "</div>",
+        _outlook(report),
         _examples(report.examples),
         _findings(report.diagnosis),
         "<h2>What was assumed</h2><ul>" + "".join(f"<li>{escape(note)}</li>" for note in report.notes) + "</ul>",
@@ -75,6 +76,29 @@ def _estimates(report: Report) -> str:
         rows.append(f"<tr><td>{name}</td><td>{row.n:,}</td>{cells}<td class=text>{escape(note)}</td></tr>")
     head = f"<th scope=col>{escape(', '.join(report.by))}<th scope=col>responses<th scope=col>estimated<th scope=col>interval<th scope=col>realised (labels)<th scope=col class=text>note"
     return f"<div class=wide><table class=slices><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+
+
+def _outlook(report: Report) -> str:
+    """Show the estimates with the labels counted in, and where the next labels should go."""
+    if report.outlook is None:
+        return ""
+    plans = {row.slice: row for row in report.outlook.plan}
+    rows = []
+    for row in report.outlook.estimates:
+        cells = "<td>unknown</td><td></td>"
+        if isinstance(row, Estimate):
+            cells = f"<td>{row.accuracy:.3f}</td><td>{row.low:.3f} to {row.high:.3f}</td>"
+        plan = plans[row.slice]
+        name = escape(short_name(row.slice, report.by))
+        rows.append(
+            f"<tr><td>{name}</td><td>{row.n_labels:,}</td>{cells}<td>{plan.n_new:,}</td><td>± {plan.expected_half_width:.3f}</td></tr>"
+        )
+    head = f"<th scope=col>{escape(', '.join(report.by))}<th scope=col>labels<th scope=col>accuracy<th scope=col>interval<th scope=col>of the next {report.outlook.budget}<th scope=col>expected interval"
+    return (
+        "<h2>With the labels counted in</h2><p class=soft>Holds if labels were drawn at random inside each slice. "
+        f"The next labels: <code>nilometer plan label</code>.</p><div class=wide><table><thead><tr>{head}</tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
 
 
 def _ranking(report: Report) -> str:

@@ -13,6 +13,8 @@ from nilometer.errors import MissingLogprobsError
 from nilometer.estimators import LEAST_SLICES, Sentinel, SliceEstimates, left_out_probabilities
 from nilometer.traces import attribute_keys, slice_names
 
+from .outlook import Outlook, label_outlook
+
 __all__ = ["Curve", "Example", "Report", "build_report", "choose_families", "choose_keys", "short_name"]
 
 _USUAL_KEYS = ("domain", "task", "dataset", "tenant", "route")
@@ -60,6 +62,8 @@ class Report:
     examples: tuple[Example, ...] = ()
     diagnosis: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    outlook: Outlook | None = None
+    """Labels counted in, and the next ones, where some responses have labels and some have not."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -68,6 +72,9 @@ class Report:
         plain["scores"] = [asdict(curve) for curve in self.scores]
         plain["calibration"] = asdict(self.calibration) if self.calibration else None
         plain["examples"] = [asdict(example) for example in self.examples]
+        if self.outlook is not None:
+            rows = self.outlook.estimates.to_dicts()
+            plain["outlook"] = {"estimates": rows, "plan": [asdict(row) for row in self.outlook.plan]}
         return {**plain, "estimates": self.estimates.to_dicts()}
 
 
@@ -160,16 +167,17 @@ def build_report(
             **shared, method="uncalibrated ranking", confidence_level=confidence_level,
             estimates=SliceEstimates([]), ranking=_ranking(profiles, names), notes=tuple(notes),
         )  # fmt: skip
-    fitted = sentinel
-    if fitted is None:
+    if (fitted := sentinel) is None:
         families, said = choose_families(profiles, keys, correct)
         notes += [said] if said else []
         fitted = Sentinel(confidence_level=confidence_level).fit(profiles, correct, groups=names, families=families)
+    estimates = fitted.estimate(profiles, by=names, correct=correct)
     return Report(
         **shared,
         method="constant" if fitted.falls_back_ else fitted.plan_.name,
         confidence_level=fitted.confidence_level,
-        estimates=fitted.estimate(profiles, by=names, correct=correct),
+        estimates=estimates,
+        outlook=label_outlook(fitted, profiles, names, correct=correct, estimates=estimates),
         entropy_curves=_entropy_curves(profiles, correct),
         calibration=_calibration(fitted),
         scores=_scores(profiles, correct),

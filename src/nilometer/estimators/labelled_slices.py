@@ -45,8 +45,13 @@ def with_labels(
     >>> with_labels([few], names, correct=correct, p_correct=np.full(4, np.nan))[0].method
     'ppi++'
     """
+    order = np.argsort(names, kind="stable")
+    unique, starts = np.unique(names[order], return_index=True)
+    rows = dict(zip(unique.tolist(), np.split(order, starts[1:]), strict=True)) if len(names) else {}
+    none = np.empty(0, dtype=np.int64)
     return SliceEstimates(
-        _one(row, correct[names == row.slice], p_correct[names == row.slice], finite=finite) for row in estimates
+        _one(row, correct[rows.get(row.slice, none)], p_correct[rows.get(row.slice, none)], finite=finite)
+        for row in estimates
     )
 
 
