@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import study_tables
 import typer
 
 from nilometer.cli import VERBS, app
@@ -182,6 +183,9 @@ def main() -> None:
         "docs/paper.md": ("paper", paper()),
         "docs/mbr.md": ("text decisions", text_decisions()),
         "docs/cli.md": ("help", help_pages()),
+        "docs/labels.md": ("figures", study_tables.labels()),
+        "docs/drift.md": ("figures", study_tables.drift() + "\n\n" + study_tables.canary()),
+        "docs/plan.md": ("figures", study_tables.plan()),
     }
     stale = []
     for name, (marker, body) in pages.items():

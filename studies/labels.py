@@ -54,9 +54,9 @@ class Slice(NamedTuple):
     estimate: Estimate
 
 
-def slices_of(model: str, profiles: pa.Table, correct: np.ndarray, names: np.ndarray, feature: str) -> list[Slice]:
+def slices_of(model: str, profiles: pa.Table, correct: np.ndarray, names: np.ndarray) -> list[Slice]:
     """Estimate every slice by a sentinel that never saw it."""
-    sentinel = Sentinel(feature=feature).fit(profiles, correct, groups=names)
+    sentinel = Sentinel(bootstraps=0).fit(profiles, correct, groups=names)
     found = []
     for estimate in sentinel.estimate(profiles, by=names):
         own = names == estimate.slice
@@ -70,7 +70,7 @@ def slices_of(model: str, profiles: pa.Table, correct: np.ndarray, names: np.nda
 def recorded() -> list[Slice]:
     table = profile_traces(read_traces(corpus_path("specialist")))
     names = np.asarray(slice_names(table, ["domain"]).to_pylist())
-    return slices_of("specialist", table, table["correct"].to_numpy().astype(float), names, "max")
+    return slices_of("specialist", table, table["correct"].to_numpy().astype(float), names)
 
 
 def public(folder: Path, file: str, column: str, *, by: str, most: int) -> list[Slice]:
@@ -87,7 +87,7 @@ def public(folder: Path, file: str, column: str, *, by: str, most: int) -> list[
         rows = np.concatenate([rng.permutation(np.flatnonzero(known & (names == n)))[:most] for n in np.unique(names)])
         profiles = pa.table({"nll_avg": -np.log(probability[rows])})
         correct = own["correct"].to_numpy(zero_copy_only=False).astype(float)[rows]
-        found += slices_of(model, profiles, correct, names[rows], "nll_avg")
+        found += slices_of(model, profiles, correct, names[rows])
     return found
 
 

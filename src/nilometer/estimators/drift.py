@@ -1,5 +1,6 @@
 """Change between a reference and later traffic: of scores, of the mix of slices, and of accuracy by both."""
 
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,7 +49,9 @@ def score_drift(reference: Floats, monitored: Floats) -> ScoreDrift | None:
     if min(before.size, after.size) < 2:
         return None
     method = "exact" if before.size * after.size <= 100_000 else "asymp"
-    found = ks_2samp(before, after, method=method)
+    with warnings.catch_warnings():  # scipy goes on with the asymptotic p-value where the exact one overflows
+        warnings.simplefilter("ignore", RuntimeWarning)
+        found = ks_2samp(before, after, method=method)
     return ScoreDrift(float(found.statistic), float(wasserstein_distance(before, after)), float(found.pvalue))
 
 
