@@ -66,7 +66,8 @@ def share(row: dict) -> str:
 
 def drift() -> str:
     result = load("drift.json")
-    rows = [[name, share(row), str(row["runs"])] for name, row in result["changes"].items()]
+    found = {**result["changes"], "no change, four answers to each prompt": result["correlated"]}
+    rows = [[name, share(row), str(row["runs"])] for name, row in found.items()]
     monitor = result["monitor"]
     watched = [
         [name, share(row), "" if row["median_windows_to_alert"] is None else f"{row['median_windows_to_alert']:g}"]

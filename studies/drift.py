@@ -71,25 +71,30 @@ def run(traffic: Traffic, pool: np.ndarray, sentinel: Sentinel, rng: np.random.G
     return watched(traffic, rows, sentinel, 600, 300)
 
 
-def changes(runs: int) -> dict:
-    traffic = Traffic("specialist")
-    rng = np.random.default_rng(SEED)
+def fitted(traffic: Traffic, rng: np.random.Generator) -> tuple[Sentinel, np.ndarray]:
+    """Fit a sentinel on a third of the easy responses; return it and the others."""
     easy = rng.permutation(np.flatnonzero(traffic.level <= 3))
     fit, pool = easy[: len(easy) // 3], easy[len(easy) // 3 :]
-    sentinel = Sentinel(bootstraps=0).fit(
-        traffic.table.take(pa.array(fit)), traffic.correct[fit], groups=traffic.task[fit]
-    )
+    table = traffic.table.take(pa.array(fit))
+    return Sentinel(bootstraps=0).fit(table, traffic.correct[fit], groups=traffic.task[fit]), pool
+
+
+def changes(runs: int) -> dict:
+    traffic, rng = Traffic("specialist"), np.random.default_rng(SEED)
+    sentinel, pool = fitted(traffic, rng)
     result = {"no change": share(sum(bool(run(traffic, pool, sentinel, rng)) for _ in range(runs)), runs)}
     few = max(runs // 4, 1)
     for amount in (0.1, 0.2, 0.3):
         for kind, wanted in (("within", {"accuracy changed", "scores drifted"}), ("mix", {"mix changed"})):
             hits = sum(bool(run(traffic, pool, sentinel, rng, (kind, amount)) & wanted) for _ in range(few))
             result[f"{kind}, {amount:.0%} of the responses"] = share(hits, few)
-    return {**result, "four answers to each prompt, no change": correlated(sentinel, runs, rng)}
+    return result
 
 
-def correlated(sentinel: Sentinel, runs: int, rng: np.random.Generator) -> dict:
-    """Whole prompts of four answers are drawn into the reference or the windows."""
+def correlated(runs: int) -> dict:
+    """Whole prompts of four answers are drawn into the reference or the windows, without any change."""
+    rng = np.random.default_rng([SEED, 4])
+    sentinel, _ = fitted(Traffic("specialist"), rng)
     traffic = Traffic("specialist_samples")
     prompts = np.unique(traffic.prompt[traffic.level <= 3])
     hits = 0
@@ -127,9 +132,13 @@ def monitor(runs: int) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--only", choices=("changes", "correlated", "monitor"), help="Run one part again.")
     options = parser.parse_args()
-    result = {
-        "seed": SEED, "confidence_level": 0.95, "changes": changes(options.runs), "monitor": monitor(options.runs),
+    result = json.loads(RESULT.read_text()) if options.only else {}
+    parts = {"changes": changes, "correlated": correlated, "monitor": monitor}
+    result |= {name: part(options.runs) for name, part in parts.items() if options.only in {None, name}}
+    result |= {
+        "seed": SEED, "confidence_level": 0.95,
         "versions": {name: version(name) for name in ("nilometer", "scikit-learn", "numpy", "scipy")},
     }  # fmt: skip
     RESULT.write_text(json.dumps(result, indent=1) + "\n")

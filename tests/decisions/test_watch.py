@@ -97,3 +97,16 @@ def test_one_window_leaves_nothing_to_compare(corpus):
             _with_days(table, np.zeros(len(table), dtype=int)), None, by=("domain",),
             correct=np.full(len(table), np.nan), sentinel=None, options=WatchOptions(),
         )  # fmt: skip
+
+
+def test_several_answers_to_a_prompt_count_once(corpus):
+    profiles, correct = _traffic(corpus, later=("1", "1", "2"))
+    copies = profiles.take(pa.array(np.repeat(np.arange(len(profiles)), 3)))
+    once, thrice = (
+        build_watch(
+            table, None, by=("level",), correct=np.full(len(table), np.nan), sentinel=None, options=WatchOptions()
+        )
+        for table in (profiles, copies)
+    )
+    assert len(correct) == 1800
+    assert [alert.p_value for alert in thrice.alerts] == pytest.approx([alert.p_value for alert in once.alerts])

@@ -156,7 +156,7 @@ def _compare(
         for row in _rows(part, window, sentinel, options=options)
     ]
     looks, mix = [], []
-    counts = [_counts(part.names, slices) for part in (reference, *parts)]
+    counts = [_counts(part, slices) for part in (reference, *parts)]
     for window, part, count in zip(labels, parts, counts[1:], strict=True):
         mix.append((window, mix_p_value(counts[0], count)))
         for name in slices:
@@ -224,8 +224,9 @@ def _scores(part: _Traffic, name: str) -> Scores:
     return Scores(part.p_correct[own], part.score[own], part.clusters[own])
 
 
-def _counts(names: NDArray[np.str_], slices: list[str]) -> NDArray[np.int64]:
-    return np.array([int((names == name).sum()) for name in slices], dtype=np.int64)
+def _counts(part: _Traffic, slices: list[str]) -> NDArray[np.int64]:
+    """Prompts of each slice: several answers to one prompt came together and count once."""
+    return np.array([len(set(part.clusters[part.names == name].tolist())) for name in slices], dtype=np.int64)
 
 
 def _change(rows: list[WindowSlice], window: str, slices: list[str]) -> AccuracyChange | None:
