@@ -9,7 +9,15 @@ import pyarrow as pa
 import typer
 from numpy.typing import NDArray
 
-from nilometer.decisions import Watch, WatchOptions, build_watch, choose_families, choose_keys, short_name
+from nilometer.decisions import (
+    Watch,
+    WatchOptions,
+    build_watch,
+    choose_families,
+    choose_keys,
+    render_watch_html,
+    short_name,
+)
 from nilometer.errors import ConfigError
 from nilometer.estimators import Estimate, Sentinel, load_sentinel
 from nilometer.traces import slice_names
@@ -52,6 +60,7 @@ def watch(
     sentinel: Annotated[
         Path | None, typer.Option(help="A saved sentinel; else one is fitted on the labels of the reference.")
     ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the page here.")] = None,
     below: Annotated[float | None, typer.Option(min=0, max=1, help="Alert when accuracy is below.")] = None,
     least_change: Annotated[float, typer.Option(min=0, max=1, help="Smallest change worth an alert.")] = 0.02,
     seed: Annotated[int, typer.Option(help="Of the order in which labels are taken.")] = 0,
@@ -74,6 +83,9 @@ def watch(
         write_json(found.to_dict())
     else:
         _show(found)
+    if out:
+        out.write_text(render_watch_html(found), encoding="utf-8")
+        talk(f"Wrote {out}.")
     for line in filter(None, (note, *found.notes)):
         talk(f"{line[0].upper()}{line[1:]}.")
     if found.alerts:

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from .routing import Alternative, Route, Router, fit_router
     from .selection import Selection, select_medoid, select_text, select_vote
     from .watch import Watch, WatchOptions, WindowSlice, build_watch
+    from .watch_html import render_watch_html
 
 __all__ = [
     "PLAN_FORMATS",
@@ -124,6 +125,7 @@ __all__ = [
     "read_label_plan",
     "render_html",
     "render_route_html",
+    "render_watch_html",
     "run_cascade",
     "save_router",
     "select_medoid",
@@ -216,6 +218,7 @@ _LAZY = {
     "write_label_plan": "plan_files",
     "Outlook": "outlook",
     "label_outlook": "outlook",
+    "render_watch_html": "watch_html",
 }
 """Imported on first use: they load scikit-learn and Altair."""
 
