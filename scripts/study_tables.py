@@ -101,35 +101,39 @@ def canary() -> str:
 
 
 def plan() -> str:
-    result = load("plan.json")
-    rounds, first = result["rounds"], result["first_slices"]
-    designs = [name for name in rounds if isinstance(rounds[name], dict)]
-    rows = [
-        [
-            str(n),
-            *(
-                f"{rounds[d]['error'][i]:.3f} ({rounds[d]['interval'][i][0]:.3f} to {rounds[d]['interval'][i][1]:.3f})"
-                for d in designs
-            ),
-        ]
-        for i, n in enumerate(rounds["labels"])
-    ]
-    chosen = [
-        [
-            k,
-            ", ".join(row["chosen"]),
-            *(f"{row[c]:.3f}" for c in ("error", "random_median", "worst_decile", "worst", "best")),
-            f"{row['share_of_compositions_that_are_worse']:.0%} of {row['compositions']}",
-        ]
-        for k, row in first.items()
-        if k.isdigit()
-    ]
-    return "\n\n".join([
-        f"The loop closed on the recorded corpus (`studies/plan.py`, `studies/results/plan.json`): a sentinel learned on six "
-        f"tasks, {rounds['slices']} slices of six others, {rounds['labels_per_round']} labels a round. Mean absolute error of the "
-        f"accuracies of the slices ({rounds['loops']} loops, 95 % bootstrap intervals over loops):",
-        table(["labels", *designs], rows),
+    result, parts = load("plan.json"), []
+    for name, rounds in result.items():
+        if not name.startswith("rounds_of_"):
+            continue
+        designs = [design for design in rounds if isinstance(rounds[design], dict)]
+        rows = []
+        for i, n in enumerate(rounds["labels"]):
+            cells = [(rounds[d]["error"][i], *rounds[d]["interval"][i]) for d in designs]
+            rows.append([str(n), *(f"{error:.3f} ({low:.3f} to {high:.3f})" for error, low, high in cells)])
+        parts.append(
+            f"The loop closed on the recorded corpus (`studies/plan.py`, `studies/results/plan.json`): a sentinel learned on six tasks, "
+            f"{rounds['slices']} slices of six others, {rounds['labels_per_round']} labels a round. Mean absolute error of the "
+            f"accuracies of the slices ({rounds['loops']} loops, 95 % bootstrap intervals over loops):"
+        )
+        parts.append(table(["labels", *designs], rows))
+    chosen = []
+    for k, row in result["first_slices"].items():
+        if k.isdigit():
+            numbers = [f"{row[c]:.3f}" for c in ("error", "random_median", "worst_decile", "worst", "best")]
+            worse = f"{row['share_of_compositions_that_are_worse']:.0%} of {row['compositions']}"
+            chosen.append([k, ", ".join(row["chosen"]), *numbers, worse])
+    parts.append(
         "Which tasks to label first: error on the slices of all other tasks when the estimator (ATC on the largest entropy) learns on "
-        "the chosen tasks, beside all compositions of that size:",
-        table(["k", "chosen without labels", "error", "median of all", "worst tenth", "worst", "best", "compositions that are worse"], chosen),
-    ])  # fmt: skip
+        "the chosen tasks, beside all compositions of that size:"
+    )
+    head = [
+        "k",
+        "chosen without labels",
+        "error",
+        "median of all",
+        "worst tenth",
+        "worst",
+        "best",
+        "compositions that are worse",
+    ]
+    return "\n\n".join([*parts, table(head, chosen)])

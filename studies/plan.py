@@ -1,9 +1,10 @@
 """What plans are worth on the recorded corpus `specialist` (72 slices, 7,200 responses).
 
-    python studies/plan.py [--loops 20] [--part all|rounds|slices]
+    python studies/plan.py [--loops 8] [--part all|rounds|slices] [--per-round 36 180]
 
 rounds: the loop closed. Labels of 6 of 12 tasks (drawn anew for each loop, 20 labels for each of their slices) fit a
-sentinel; the slices of the other 6 tasks have none. Six rounds of 36 labels follow, drawn by `plan_labels`, by plan
+sentinel; the slices of the other 6 tasks have none. Six rounds of 36 or of 180 labels
+(one or five for each slice) follow, drawn by `plan_labels`, by plan
 without a sentinel (`no sentinel`: nothing known of any response), or at random over all responses of those tasks. After
 each round every slice is estimated by the labels it has: by plan with `measure_plan`, at random with their mean, both
 drawn to the sentinel's estimate with `combine`; slices without a label keep that estimate. Errors are mean absolute
@@ -38,7 +39,7 @@ from nilometer.signals import profile_traces
 from nilometer.traces import corpus_path, read_traces, slice_names
 
 RESULT = Path(__file__).parent / "results" / "plan.json"
-SEED, ROUNDS, PER_ROUND, FIRST = 20261125, 6, 36, 20
+SEED, ROUNDS, FIRST = 20261125, 6, 20
 
 
 class Corpus:
@@ -60,7 +61,7 @@ def combined(estimate: Estimate | None, measured: LabelledAccuracy | None) -> fl
     return estimate.accuracy if measured is None else combine(estimate, measured).accuracy
 
 
-def one_loop(corpus: Corpus, rng: np.random.Generator) -> dict[str, list[float]]:
+def one_loop(corpus: Corpus, rng: np.random.Generator, per_round: int) -> dict[str, list[float]]:
     tasks = rng.permutation(np.unique(corpus.task))
     source = np.isin(corpus.task, tasks[:6])
     first = np.full(len(corpus.correct), np.nan)
@@ -84,10 +85,10 @@ def one_loop(corpus: Corpus, rng: np.random.Generator) -> dict[str, list[float]]
         errors = [float(np.abs(believed - realized).mean())]
         for _ in range(ROUNDS):
             if design == "at random":
-                drawn = rng.choice(np.flatnonzero(np.isnan(correct)), PER_ROUND, replace=False)
+                drawn = rng.choice(np.flatnonzero(np.isnan(correct)), per_round, replace=False)
             else:
                 traffic = Traffic(corpus.ids[own], names, correct, np.full(len(own), np.nan) if blind else p)
-                plans.append(plan_labels(traffic, {} if blind else estimates, PER_ROUND, rng=rng).labels)
+                plans.append(plan_labels(traffic, {} if blind else estimates, per_round, rng=rng).labels)
                 drawn = np.flatnonzero(np.isin(corpus.ids[own], [row.trace_id for row in plans[-1]]))
             correct[drawn] = truth[drawn]
             measured = measure_plan(plans, known) if plans else {}
@@ -106,14 +107,14 @@ def accuracy(measured: LabelledAccuracy | NotEnoughDataError | None, correct: np
     return labelled_mean(correct) if (~np.isnan(correct)).sum() >= 2 else None
 
 
-def rounds(corpus: Corpus, loops: int) -> dict:
-    found = [one_loop(corpus, np.random.default_rng([SEED, i])) for i in range(loops)]
+def rounds(corpus: Corpus, loops: int, per_round: int) -> dict:
+    found = [one_loop(corpus, np.random.default_rng([SEED, i]), per_round) for i in range(loops)]
     rng = np.random.default_rng(SEED)
     result = {
         "loops": loops,
-        "labels_per_round": PER_ROUND,
+        "labels_per_round": per_round,
         "slices": 36,
-        "labels": [PER_ROUND * i for i in range(ROUNDS + 1)],
+        "labels": [per_round * i for i in range(ROUNDS + 1)],
     }
     for design in found[0]:
         errors = np.array([loop[design] for loop in found])
@@ -156,13 +157,15 @@ def first_slices(corpus: Corpus) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--loops", type=int, default=20)
+    parser.add_argument("--loops", type=int, default=8)
     parser.add_argument("--part", choices=("all", "rounds", "slices"), default="all")
+    parser.add_argument("--per-round", type=int, nargs="+", default=(36, 180), help="Labels of each round.")
     options = parser.parse_args()
     corpus = Corpus()
     result = json.loads(RESULT.read_text()) if RESULT.exists() else {}
     if options.part != "slices":
-        result["rounds"] = rounds(corpus, options.loops)
+        for n in options.per_round:
+            result[f"rounds_of_{n}"] = rounds(corpus, options.loops, n)
     if options.part != "rounds":
         result["first_slices"] = first_slices(corpus)
     result |= {"seed": SEED, "versions": {name: version(name) for name in ("nilometer", "scikit-learn", "numpy")}}
