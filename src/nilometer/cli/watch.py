@@ -83,11 +83,7 @@ def watch(
         write_json(found.to_dict())
     else:
         _show(found)
-    if out:
-        out.write_text(render_watch_html(found), encoding="utf-8")
-        talk(f"Wrote {out}.")
-    for line in filter(None, (note, *found.notes)):
-        talk(f"{line[0].upper()}{line[1:]}.")
+    _talk(found, note, out)
     if found.alerts:
         raise typer.Exit(ALERT)
 
@@ -125,6 +121,14 @@ def _fit(
     known = correct[is_reference]
     families, _ = choose_families(own, keys, known.astype(np.float32))
     return Sentinel().fit(own, known, groups=names, families=families)
+
+
+def _talk(found: Watch, note: str, out: Path | None) -> None:
+    if out:
+        out.write_text(render_watch_html(found), encoding="utf-8")
+        talk(f"Wrote {out}.")
+    for line in filter(None, (note, *found.notes)):
+        talk(f"{line[0].upper()}{line[1:]}.")
 
 
 def _show(found: Watch) -> None:
