@@ -25,12 +25,16 @@ from .labelled_quality import LabelledQualities, label_qualities
 from .labelled_sequence import ConfidenceSequence, RiskMonitor, confidence_sequence, start_monitor, update_monitor
 from .labelled_shrinkage import ShrunkAccuracies, shrink_accuracies
 from .labelled_strata import cut_strata, neyman_allocation, stratified_mean
+from .posterior import Bounds, Posterior
+from .posterior_parse import Parser, parse_answer, parse_items, parse_label, parse_number, parse_text, parse_tokens
+from .posterior_responses import posterior_from_lm_eval, posterior_from_response, posteriors_from_traces
 from .profiles import Profiles, as_profiles
 from .quality import BestTest, ModelQualities, QualityDifferences
 from .windows import Window, Windows, cut_windows
 
 if TYPE_CHECKING:
     from .answer_scorer import AnswerScorer, fit_answer_scorer
+    from .calibrator import Calibrator
     from .label_free import LABEL_FREE, Arm, SourceScores, TargetScores
     from .left_out import Gain, LeftOut, Skill, left_out_probabilities
     from .sentinel import Sentinel
@@ -46,6 +50,8 @@ __all__ = [
     "AnswerScorer",
     "Arm",
     "BestTest",
+    "Bounds",
+    "Calibrator",
     "ConfidenceSequence",
     "Estimate",
     "FamilyCheck",
@@ -57,6 +63,8 @@ __all__ = [
     "ModelPair",
     "ModelQualities",
     "NotEnoughData",
+    "Parser",
+    "Posterior",
     "Profiles",
     "QualityDifferences",
     "Residuals",
@@ -96,7 +104,16 @@ __all__ = [
     "merge_agreements",
     "neyman_allocation",
     "pair_matrix",
+    "parse_answer",
+    "parse_items",
+    "parse_label",
+    "parse_number",
+    "parse_text",
+    "parse_tokens",
     "pool_residuals",
+    "posterior_from_lm_eval",
+    "posterior_from_response",
+    "posteriors_from_traces",
     "ppi_mean",
     "precision_weights",
     "prediction_interval",
@@ -128,6 +145,7 @@ _LAZY = {
     "FamilyCheck": "smoothie_families",
     "ModelPair": "smoothie_families",
     "find_families": "smoothie_families",
+    "Calibrator": "calibrator",
 }
 """Names from modules that load scikit-learn, imported on first use."""
 
