@@ -25,7 +25,7 @@ class Decision:
     regret: float | None
     """Risk of the runner-up less that of the answer, >= 0."""
     stability: float | NotEnoughData
-    """Probability, in [0, 1], that as many fresh samples lead to the same answer."""
+    """Probability, in [0, 1], that unlimited samples would lead to the same answer."""
     n_effective: float | None
     """Effective number of samples; None for log-probabilities."""
     missing_mass: float

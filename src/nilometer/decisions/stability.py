@@ -32,7 +32,7 @@ def answers_of(rule: Rule, values: Sequence[Any], weights: Floats, *, parameter:
 def stability(
     rule: Rule, posterior: Posterior, value: Any, *, parameter: Any, tolerance: float | None, seed: int
 ) -> float | NotEnoughData:
-    """Return the probability that as many fresh samples lead to the same decision, in [0, 1].
+    """Return the probability that unlimited samples would lead to the same decision, in [0, 1].
 
     For draws: the share of posteriors from a Dirichlet distribution over the counts, plus one sample's worth of what
     was not seen (both ends of the scale for numbers, the whole scale for labels, an empty set, or another answer),
