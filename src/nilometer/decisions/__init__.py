@@ -6,9 +6,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .alerts import Alert, Scores, below_alert, change_alerts, disagreement, fall_alert, mix_p_value
     from .answer_table import AnswerTable
+    from .best_answer import ArrayDecisions, best_answers, decide, decide_arrays, decide_many
     from .cascade import Cascade, CascadeRun, StopRule, calibrate_stop, cascade_for_budget, cheap_models, run_cascade
+    from .comparison import USUAL, Comparison, ComparisonCell, compare
     from .cost_quality import PolicyPoint, cheapest_point, compare_with_mixing, fixed_points, oracle_point, policy_point
+    from .decision import Decision, Decisions
     from .html import render_html
+    from .judge import JudgeScore, Preference, judge_score, prefer
+    from .live import LiveDecision, SamplingPlan, decide_live
     from .mbr_exact import MBRDecision, RankedText, mbr, mbr_many
     from .mbr_race import MBRRace, race_mbr
     from .mbr_utilities import (
@@ -25,27 +30,44 @@ if TYPE_CHECKING:
     from .route_report import ModelRow, RouteReport, SliceRow, build_route_report, lonely_models
     from .router_file import load_router, save_router
     from .routing import Alternative, Route, Router, fit_router
+    from .rule import Rule
+    from .rules import RULES, find_rule
+    from .rules_labels import CostMatrix, user_rule
+    from .rules_numbers import bregman_rule
     from .selection import Selection, select_medoid, select_text, select_vote
     from .watch import Watch, WatchOptions, WindowSlice, build_watch
 
 __all__ = [
+    "RULES",
     "TEXT_UTILITIES",
+    "USUAL",
     "Alert",
     "Alternative",
     "AnswerTable",
+    "ArrayDecisions",
     "Cascade",
     "CascadeRun",
+    "Comparison",
+    "ComparisonCell",
+    "CostMatrix",
     "Curve",
+    "Decision",
+    "Decisions",
     "Example",
+    "JudgeScore",
+    "LiveDecision",
     "MBRDecision",
     "MBRRace",
     "ModelRow",
     "PolicyPoint",
+    "Preference",
     "RankedText",
     "Report",
     "Route",
     "RouteReport",
     "Router",
+    "Rule",
+    "SamplingPlan",
     "Scores",
     "Selection",
     "SliceRow",
@@ -56,6 +78,8 @@ __all__ = [
     "WindowSlice",
     "batched_utility",
     "below_alert",
+    "best_answers",
+    "bregman_rule",
     "build_report",
     "build_route_report",
     "build_watch",
@@ -66,13 +90,20 @@ __all__ = [
     "cheapest_point",
     "choose_families",
     "choose_keys",
+    "compare",
     "compare_with_mixing",
     "cosine_utility",
+    "decide",
+    "decide_arrays",
+    "decide_live",
+    "decide_many",
     "disagreement",
     "exact_match_utility",
     "fall_alert",
+    "find_rule",
     "fit_router",
     "fixed_points",
+    "judge_score",
     "load_router",
     "lonely_models",
     "mbr",
@@ -82,6 +113,7 @@ __all__ = [
     "pairwise_utility",
     "policy_point",
     "policy_points",
+    "prefer",
     "race_mbr",
     "render_html",
     "render_route_html",
@@ -91,6 +123,7 @@ __all__ = [
     "select_text",
     "select_vote",
     "short_name",
+    "user_rule",
 ]
 
 _LAZY = {
@@ -156,6 +189,30 @@ _LAZY = {
     "WatchOptions": "watch",
     "WindowSlice": "watch",
     "build_watch": "watch",
+    "ArrayDecisions": "best_answer",
+    "best_answers": "best_answer",
+    "decide": "best_answer",
+    "decide_arrays": "best_answer",
+    "decide_many": "best_answer",
+    "USUAL": "comparison",
+    "Comparison": "comparison",
+    "ComparisonCell": "comparison",
+    "compare": "comparison",
+    "Decision": "decision",
+    "Decisions": "decision",
+    "JudgeScore": "judge",
+    "Preference": "judge",
+    "judge_score": "judge",
+    "prefer": "judge",
+    "LiveDecision": "live",
+    "SamplingPlan": "live",
+    "decide_live": "live",
+    "Rule": "rule",
+    "RULES": "rules",
+    "find_rule": "rules",
+    "CostMatrix": "rules_labels",
+    "user_rule": "rules_labels",
+    "bregman_rule": "rules_numbers",
 }
 """Imported on first use: they load scikit-learn and Altair."""
 
