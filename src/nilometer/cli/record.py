@@ -46,6 +46,9 @@ def record(
     batch: Annotated[int, typer.Option(min=1, help="Answers made at once.")] = 32,
     seed: Annotated[int, typer.Option(min=0, help="Of questions and samples.")] = 0,
     extra: Annotated[str, typer.Option(help="JSON object of more request fields, for openai:URL.")] = "{}",
+    attention: Annotated[
+        bool, typer.Option("--attention", help="Keep attention statistics too; for hf:FOLDER and smollm2.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run a model on a suite of questions and keep its traces, with labels where the answers are known.
@@ -54,9 +57,10 @@ def record(
     """
     options = SuiteOptions(n, seed, tuple(filter(None, tasks.split(","))), _numbers(levels))
     questions = make_suite(suite, options)
-    runner = _runner(model, model_name, _object(extra))
+    runner = _runner(model, model_name, _object(extra), attention=attention)
     sampling = Sampling(temperature, samples, max_tokens, k, batch, seed)
     settings = {"model": model, "suite": suite, "extra": extra, **options._asdict()}
+    settings |= {"attention": True} if attention else {}
     total = samples * sum(map(len, questions.values()))
     with _bar(total) as advance:
         found = record_suite(runner, questions, out, sampling=sampling, settings=settings, advance=advance)
@@ -85,14 +89,16 @@ def _object(text: str) -> dict[str, Any]:
         raise ConfigError(f"`extra` must be a JSON object, got {text!r}.") from exc
 
 
-def _runner(model: str, name: str | None, extra: dict[str, Any]) -> Runner:
+def _runner(model: str, name: str | None, extra: dict[str, Any], *, attention: bool) -> Runner:
     if model == "smollm2":
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        return HFRunner(smollm2_folder(home / "nilometer"), name=name or "smollm2")
+        return HFRunner(smollm2_folder(home / "nilometer"), name=name or "smollm2", attention=attention)
     kind, _, where = model.partition(":")
     if kind == "hf" and where:
-        return HFRunner(where, name=name)
+        return HFRunner(where, name=name, attention=attention)
     if kind == "openai" and where:
+        if attention:
+            raise ConfigError("a server returns no attention. Give --model hf:FOLDER for --attention.")
         if name is None:
             raise ConfigError("`--model-name` must name the model at the server.")
         return ServerRunner(where, model=name, key=os.environ.get("OPENAI_API_KEY"), extra=extra)

@@ -9,6 +9,7 @@ from .embedders import (
     make_embedder,
 )
 from .embedding import EmbeddedTexts, embed_texts
+from .attention import AttentionCapture
 from .hf import HFRunner, smollm2_folder
 from .problems import Problem, make_problems, verify
 from .recording import Recording, Runner, Sampling, record
@@ -19,6 +20,7 @@ from .tasks import LEVELS, TASKS, Draft, Task
 __all__ = [
     "LEVELS",
     "TASKS",
+    "AttentionCapture",
     "Draft",
     "EmbeddedTexts",
     "Embedder",

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import inspect
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ import numpy as np
 from nilometer.errors import ConfigError
 from nilometer.traces import Trace
 
+from .attention import AttentionCapture
 from .recording import Sampling
 
-__all__ = ["HFRunner", "smollm2_folder"]
+__all__ = ["HFRunner", "cache_name", "smollm2_folder"]
 
 
 class HFRunner:
@@ -31,20 +33,23 @@ class HFRunner:
         A text that ends an answer when a token holds it, for models that never end by themselves.
     dtype
         Of the weights.
+    attention
+        Whether the traces carry attention statistics: 8 numbers per layer, head and token.
     """
 
     def __init__(
         self, folder: str | Path, *, name: str | None = None, render: bool = True, stop: str | None = None,
-        dtype: str = "bfloat16",
+        dtype: str = "bfloat16", attention: bool = False,
     ) -> None:  # fmt: skip
         torch, transformers = _modules()
         self.name = name or Path(folder).name
-        self._render, self._stop = render, stop
+        self._render, self._stop, self._attention = render, stop, attention
         self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder)
         self._tokenizer.padding_side = "left"
         if self._tokenizer.pad_token_id is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token
         self._model: Any = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
+        self._cache_name = cache_name(self._model)
         self._ends = self._end_tokens()
 
     def _end_tokens(self) -> set[int]:
@@ -60,9 +65,21 @@ class HFRunner:
 
     def answer(self, prompts: Sequence[str], sampling: Sampling, *, seed: int) -> list[Trace]:
         """Answer every prompt once, greedily at temperature 0; ``seed`` fixes what is drawn."""
+        rendered = [self._rendered(prompt) for prompt in prompts]
+        if not self._attention:
+            return self._answers(rendered, sampling, seed=seed)
+        with AttentionCapture(self._model) as capture:
+            traces = self._answers(rendered, sampling, seed=seed)
+        for row, trace in enumerate(traces):
+            statistics = capture.statistics(row, n_steps=trace.n_tokens)
+            trace.attention = np.stack(statistics, axis=-1).astype(np.float32)
+            trace.attention_prompt = capture.n_prompt_of(row)
+        return traces
+
+    def _answers(self, prompts: list[str], sampling: Sampling, *, seed: int) -> list[Trace]:
         answers: list[list[tuple[int, float, Any]]] = [[] for _ in prompts]
         ended = [False] * len(prompts)
-        for chosen, logprobs, top in self._steps([self._rendered(prompt) for prompt in prompts], sampling, seed=seed):
+        for chosen, logprobs, top in self._steps(prompts, sampling, seed=seed):
             for row, token in enumerate(chosen.tolist()):
                 if not ended[row]:
                     answers[row].append((token, float(logprobs[row, token]), top[row].numpy()))
@@ -83,10 +100,10 @@ class HFRunner:
         with torch.inference_mode():
             for _ in range(sampling.max_tokens):
                 out = self._model(
-                    input_ids=tokens, attention_mask=mask, position_ids=places, past_key_values=cache,
-                    use_cache=True, logits_to_keep=1,
+                    input_ids=tokens, attention_mask=mask, position_ids=places, use_cache=True, logits_to_keep=1,
+                    **{self._cache_name: cache},
                 )  # fmt: skip
-                cache, logprobs = out.past_key_values, torch.log_softmax(out.logits[:, -1].float(), -1)
+                cache, logprobs = out[self._cache_name], torch.log_softmax(out.logits[:, -1].float(), -1)
                 top, best = logprobs.topk(min(sampling.k, logprobs.shape[1]))
                 chosen = best[:, 0]
                 if sampling.temperature:
@@ -110,6 +127,11 @@ class HFRunner:
             tokens=[self._tokenizer.decode([token]) for token in ids],
             answer=self._tokenizer.decode(ids, skip_special_tokens=True).strip(),
         )  # fmt: skip
+
+
+def cache_name(model: Any) -> str:
+    """Name of the cache in a model's arguments and output; transformers 5.24 changed it."""
+    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
 
 
 def _modules() -> tuple[Any, Any]:

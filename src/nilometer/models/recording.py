@@ -100,7 +100,8 @@ def _check_settings(path: Path, settings: dict[str, Any]) -> None:
         path.write_bytes(encoded)
         return
     before, now = msgspec.json.decode(path.read_bytes()), msgspec.json.decode(encoded)
-    changed = [f"{key} was {before.get(key)!r}, is {now.get(key)!r}" for key in now if before.get(key) != now[key]]
+    keys = dict.fromkeys((*now, *before))
+    changed = [f"{key} was {before.get(key)!r}, is {now.get(key)!r}" for key in keys if before.get(key) != now.get(key)]
     if changed:
         raise ConfigError(
             f"{path.parent}: the folder holds a recording with other settings ({'; '.join(changed)}). "

@@ -1,0 +1,94 @@
+"""One query per row against its keys: scores as the model makes them, reduced to eight numbers per head in torch."""
+
+from typing import Any
+
+__all__ = ["first_tokens", "last_query_statistics"]
+
+_HIDDEN = -1e4
+"""Scores further below the maximum than this count as hidden: their weight is 0 in every float format."""
+
+
+def last_query_statistics(
+    query: Any, key: Any, *, mask: Any, options: dict[str, Any], first: Any, n_prompt: int
+) -> Any:
+    """Statistics of one query per row, shape (batch, heads, 8), float32, in the order of ``ATTENTION_FIELDS``.
+
+    Parameters
+    ----------
+    query
+        Shape (batch, heads, width).
+    key
+        Shape (batch, key heads, keys, width); each key head serves a group of query heads.
+    mask
+        Shape (batch, 1 or heads, keys), boolean (True is visible) or additive; None if all keys are visible.
+    options
+        What the model gives its attention function: ``scaling``, ``softcap``.
+    first
+        Shape (batch,), place of the first token, negative out of the window; None if 0 in every row.
+    n_prompt
+        Keys that belong to the prompt, counted from 0; <= 0 if the window has left it behind.
+    """
+    import torch
+
+    scores = _scores(query, key, options)
+    n_keys = None
+    if mask is not None:
+        visible = mask if mask.dtype == torch.bool else mask > _HIDDEN
+        scores = scores + mask if mask.dtype != torch.bool else scores
+        n_keys = visible.sum(-1, dtype=torch.float32).expand(scores.shape[:2])
+        scores = scores.masked_fill(~visible, float("-inf"))
+    top = scores.amax(-1, keepdim=True)
+    shifted = (scores - top).clamp_(min=_HIDDEN)
+    weights = shifted.exp()
+    total = weights.sum(-1, keepdim=True)
+    weights = weights / total
+    log_weights = shifted - total.log()
+    mean = (weights * log_weights).sum(-1, keepdim=True)
+    spread = (weights * (log_weights - mean).square_()).sum(-1)
+    mixture = weights.mean(1, keepdim=True)
+    cross = (weights * mixture.clamp(min=1e-38).log_()).sum(-1)
+    lse = (top + total.log())[..., 0]
+    entropy = -mean[..., 0]
+    count = n_keys if n_keys is not None else entropy.new_full(entropy.shape, scores.shape[-1])
+    columns = (
+        lse, entropy, spread, _at_first(log_weights, first), log_weights[..., -1],
+        _on_prompt(weights, n_prompt), (-entropy - cross).clamp_(min=0), count,
+    )  # fmt: skip
+    return torch.stack(columns, -1)
+
+
+def first_tokens(mask: Any) -> Any:
+    """Place of each row's first token under left padding, from the diagonal of the prompt's mask; shape (batch,)."""
+    import torch
+
+    seen = mask[:, 0].diagonal(dim1=1, dim2=2)
+    return (seen if mask.dtype == torch.bool else seen > _HIDDEN).int().argmax(-1)
+
+
+def _scores(query: Any, key: Any, options: dict[str, Any]) -> Any:
+    batch, heads, width = query.shape
+    scaling = options.get("scaling")
+    packed = query.view(batch, key.shape[1], heads // key.shape[1], width) if query.is_contiguous() else query.reshape(
+        batch, key.shape[1], heads // key.shape[1], width
+    )  # fmt: skip
+    scores = (packed @ key.transpose(2, 3)).float().reshape(batch, heads, key.shape[2])
+    scores = scores * (width**-0.5 if scaling is None else scaling)
+    softcap = options.get("softcap")
+    return scores if softcap is None else softcap * (scores / softcap).tanh()
+
+
+def _at_first(log_weights: Any, first: Any) -> Any:
+    import torch
+
+    if first is None:
+        return log_weights[..., 0]
+    place = first.clamp(min=0)[:, None, None].expand(*log_weights.shape[:2], 1)
+    found = log_weights.gather(-1, place)[..., 0]
+    gone = (first < 0)[:, None] | (found <= _HIDDEN / 2)
+    return torch.where(gone, float("-inf"), found)
+
+
+def _on_prompt(weights: Any, n_prompt: int) -> Any:
+    if n_prompt <= 0:
+        return weights.new_full(weights.shape[:2], float("-inf"))
+    return weights[..., :n_prompt].sum(-1).clamp_(max=1.0).log()
