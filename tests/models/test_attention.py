@@ -8,7 +8,7 @@ import pytest
 
 from nilometer.errors import ConfigError, IncompatibleModelError
 from nilometer.models import AttentionCapture
-from nilometer.models.hf import cache_name
+from nilometer.models.cache import cache_name
 from nilometer.signals import AttentionStatistics, attention_statistics, sink_mass
 
 pytestmark = pytest.mark.hf

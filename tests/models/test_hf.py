@@ -35,7 +35,7 @@ def folder(tmp_path_factory):
 def test_logprobs_equal_those_of_a_forward_pass_also_when_padded(folder):
     runner = HFRunner(folder, dtype="float32")
     traces = runner.answer(PROMPTS, Sampling(max_tokens=8, k=5), seed=0)
-    model, tokenizer = runner._model, runner._tokenizer
+    model, tokenizer = runner.model, runner._tokenizer
     for prompt, trace in zip(PROMPTS, traces, strict=True):
         asked = tokenizer(prompt)["input_ids"]
         told = tokenizer.convert_tokens_to_ids(trace.tokens)
@@ -51,9 +51,7 @@ def test_greedy_equals_generate(folder):
     runner = HFRunner(folder, dtype="float32")
     for prompt in PROMPTS:
         encoded = runner._tokenizer(prompt, return_tensors="pt")
-        wanted = runner._model.generate(**encoded, max_new_tokens=8, do_sample=False)[
-            0, encoded["input_ids"].shape[1] :
-        ]
+        wanted = runner.model.generate(**encoded, max_new_tokens=8, do_sample=False)[0, encoded["input_ids"].shape[1] :]
         trace = runner.answer([prompt], Sampling(max_tokens=8, k=5), seed=0)[0]
         assert runner._tokenizer.convert_tokens_to_ids(trace.tokens) == wanted.tolist()
         assert (trace.finish_reason == "stop") == (wanted[-1] == 1)
@@ -93,7 +91,7 @@ def test_generate_output_of_a_real_model_becomes_traces(folder):
 
     runner = HFRunner(folder, dtype="float32")
     encoded = runner._tokenizer(PROMPTS, return_tensors="pt", padding=True)
-    output = runner._model.generate(
+    output = runner.model.generate(
         **encoded, max_new_tokens=8, do_sample=False, return_dict_in_generate=True, output_logits=True
     )
     rows = traces_from_generate(output, tokenizer=runner._tokenizer, k=5).to_pylist()
@@ -118,9 +116,9 @@ def test_runner_keeps_attention_of_every_token_and_the_same_answers(folder):
     assert [t.attention_prompt for t in traces] == [3, 1, 5]
     for prompt, trace in zip(PROMPTS, traces, strict=True):
         assert trace.attention.shape == (trace.n_tokens, 2, 4, 8)
-        with AttentionCapture(runner._model) as capture:
+        with AttentionCapture(runner.model) as capture:
             encoded = runner._tokenizer(prompt, return_tensors="pt")
-            runner._model.generate(**encoded, max_new_tokens=8, do_sample=False)
+            runner.model.generate(**encoded, max_new_tokens=8, do_sample=False)
         alone = np.stack(capture.statistics(0, n_steps=trace.n_tokens), -1)
         assert trace.attention == pytest.approx(alone, abs=1e-4)
 

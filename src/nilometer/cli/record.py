@@ -14,13 +14,16 @@ import typer
 
 from nilometer.errors import ConfigError
 from nilometer.models import (
+    EntropySampler,
     HFRunner,
     Question,
     Runner,
+    SamplerRunner,
     Sampling,
     ServerRunner,
     SuiteOptions,
     make_suite,
+    read_thresholds,
     smollm2_folder,
 )
 from nilometer.models import record as record_suite
@@ -49,6 +52,9 @@ def record(
     attention: Annotated[
         bool, typer.Option("--attention", help="Keep attention statistics too; for hf:FOLDER and smollm2.")
     ] = False,
+    sampler: Annotated[
+        Path | None, typer.Option(help="Thresholds of `nilometer sampler`: answer with the entropy-aware sampler.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a model on a suite of questions and keep its traces, with labels where the answers are known.
@@ -61,6 +67,9 @@ def record(
     sampling = Sampling(temperature, samples, max_tokens, k, batch, seed)
     settings = {"model": model, "suite": suite, "extra": extra, **options._asdict()}
     settings |= {"attention": True} if attention else {}
+    if sampler:
+        runner = _with_sampler(runner, sampler, attention=attention)
+        settings["sampler"] = read_thresholds(sampler)._asdict()
     total = samples * sum(map(len, questions.values()))
     with _bar(total) as advance:
         found = record_suite(runner, questions, out, sampling=sampling, settings=settings, advance=advance)
@@ -73,6 +82,14 @@ def record(
         known = "no gold answer" if row["accuracy"] is None else f"accuracy {row['accuracy']:.2f}"
         typer.echo(f"{row['slice']:40s} {row['n']:6,} responses  {known}")
     talk(f"{found.n_traces:,} responses, {found.n_tokens:,} tokens in {out}; {found.n_new_parts} parts are new.")
+
+
+def _with_sampler(runner: Runner, path: Path, *, attention: bool) -> Runner:
+    if not isinstance(runner, HFRunner):
+        raise ConfigError("a server draws its own tokens. Give --model hf:FOLDER or smollm2 for --sampler.")
+    if attention:
+        raise ConfigError("--attention cannot be kept of answers that branch. Leave out --attention or --sampler.")
+    return SamplerRunner(runner, EntropySampler(read_thresholds(path)))
 
 
 def _numbers(text: str) -> tuple[int, ...]:

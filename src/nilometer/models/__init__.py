@@ -13,36 +13,66 @@ from .attention import AttentionCapture
 from .hf import HFRunner, smollm2_folder
 from .problems import Problem, make_problems, verify
 from .recording import Recording, Runner, Sampling, record
+from .sampler import EntropyProcessor, EntropySampler, SampledAnswer, SampledToken
+from .sampler_rules import (
+    STATES,
+    Policy,
+    SamplerOptions,
+    SamplerThresholds,
+    StepSignals,
+    classify_step,
+    fit_thresholds,
+    policy_of,
+    read_thresholds,
+    write_thresholds,
+)
+from .sampler_runner import SamplerRunner
 from .server import ServerRunner
 from .suites import Question, SuiteOptions, make_suite, question_of
 from .tasks import LEVELS, TASKS, Draft, Task
 
 __all__ = [
     "LEVELS",
+    "STATES",
     "TASKS",
     "AttentionCapture",
     "Draft",
     "EmbeddedTexts",
     "Embedder",
+    "EntropyProcessor",
+    "EntropySampler",
     "FunctionEmbedder",
     "HFRunner",
     "MiniLMEmbedder",
+    "Policy",
     "Problem",
     "Question",
     "Recording",
     "Runner",
+    "SampledAnswer",
+    "SampledToken",
+    "SamplerOptions",
+    "SamplerRunner",
+    "SamplerThresholds",
     "Sampling",
     "ServerEmbedder",
     "ServerRunner",
+    "StepSignals",
     "SuiteOptions",
     "Task",
     "WordLlamaEmbedder",
+    "classify_step",
     "embed_texts",
+    "final_answer",
+    "fit_thresholds",
     "make_embedder",
     "make_problems",
     "make_suite",
+    "policy_of",
     "question_of",
+    "read_thresholds",
     "record",
     "smollm2_folder",
     "verify",
+    "write_thresholds",
 ]

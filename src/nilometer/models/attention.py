@@ -122,6 +122,23 @@ class AttentionCapture:
         self._check_finite(used[None])
         return AttentionStatistics(*(used[..., i].astype(np.float64) for i in range(len(ATTENTION_FIELDS))))
 
+    def select(self, rows: list[int]) -> None:
+        """Take these rows of the batch, in this order and perhaps repeated, as the cache of a branching run does.
+
+        Examples
+        --------
+        ::
+
+            capture.select([0, 0, 0])  # three continuations of one prompt
+            capture.select([2])  # keep the third
+        """
+        import torch
+
+        if self._buffer is not None:
+            index = torch.tensor(rows, device=self._buffer.device)
+            self._buffer = self._buffer.index_select(2, index)
+            self._first = None if self._first is None else self._first.index_select(0, index)
+
     def sink_scores(self) -> NDArray[np.float64] | None:
         """Learned sink scores, shape (layers, heads), for ``sink_mass``; None for a model without them."""
         if not self._sinks:
@@ -142,7 +159,7 @@ class AttentionCapture:
         self._check_call(layer, n_keys, total, query=query, step=step)
         offset = max(total - n_keys, 0)
         heads = last_query_statistics(
-            query[:, :, -1], key, mask=None if mask is None else mask[:, :, -1], options=options,
+            query[:, :, -1].detach(), key.detach(), mask=None if mask is None else mask[:, :, -1], options=options,
             first=None if self._first is None and not offset else self._first_of(query) - offset,
             n_prompt=self._n_prompt - offset,
         )  # fmt: skip

@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib.util
-import inspect
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,10 @@ from nilometer.errors import ConfigError
 from nilometer.traces import Trace
 
 from .attention import AttentionCapture
+from .cache import cache_name
 from .recording import Sampling
 
-__all__ = ["HFRunner", "cache_name", "smollm2_folder"]
+__all__ = ["HFRunner", "smollm2_folder"]
 
 
 class HFRunner:
@@ -48,12 +48,12 @@ class HFRunner:
         self._tokenizer.padding_side = "left"
         if self._tokenizer.pad_token_id is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token
-        self._model: Any = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
-        self._cache_name = cache_name(self._model)
+        self.model: Any = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
+        self._cache_name = cache_name(self.model)
         self._ends = self._end_tokens()
 
     def _end_tokens(self) -> set[int]:
-        config = self._model.generation_config.eos_token_id
+        config = self.model.generation_config.eos_token_id
         given = config if isinstance(config, list) else [config]
         return {int(token) for token in (*given, self._tokenizer.eos_token_id) if token is not None}
 
@@ -63,12 +63,20 @@ class HFRunner:
         turns = [{"role": "user", "content": prompt}]
         return str(self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
 
+    def encode(self, prompt: str) -> Any:
+        """Tokens of one prompt as the model sees it, shape (1, tokens)."""
+        return self._encoded([self._rendered(prompt)])["input_ids"]
+
+    def _encoded(self, prompts: list[str]) -> Any:
+        chat = self._render and self._tokenizer.chat_template
+        return self._tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=not chat)
+
     def answer(self, prompts: Sequence[str], sampling: Sampling, *, seed: int) -> list[Trace]:
         """Answer every prompt once, greedily at temperature 0; ``seed`` fixes what is drawn."""
         rendered = [self._rendered(prompt) for prompt in prompts]
         if not self._attention:
             return self._answers(rendered, sampling, seed=seed)
-        with AttentionCapture(self._model) as capture:
+        with AttentionCapture(self.model) as capture:
             traces = self._answers(rendered, sampling, seed=seed)
         for row, trace in enumerate(traces):
             statistics = capture.statistics(row, n_steps=trace.n_tokens)
@@ -83,23 +91,22 @@ class HFRunner:
             for row, token in enumerate(chosen.tolist()):
                 if not ended[row]:
                     answers[row].append((token, float(logprobs[row, token]), top[row].numpy()))
-                    ended[row] = self._is_end(token)
+                    ended[row] = self.is_end(token)
             if all(ended):
                 break
-        return [self._trace(tokens, sampling, ended=end) for tokens, end in zip(answers, ended, strict=True)]
+        return [self.trace_of(tokens, sampling, ended=end) for tokens, end in zip(answers, ended, strict=True)]
 
     def _steps(self, prompts: list[str], sampling: Sampling, *, seed: int) -> Iterator[tuple[Any, Any, Any]]:
         """Yield per step the tokens taken (batch,), all log-probabilities (batch, vocabulary) and the k best."""
         import torch
 
-        chat = self._render and self._tokenizer.chat_template
-        encoded = self._tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=not chat)
+        encoded = self._encoded(prompts)
         tokens, mask, cache = encoded["input_ids"], encoded["attention_mask"], None
         places = (mask.cumsum(1) - 1).clamp(min=0)
         generator = torch.Generator().manual_seed(seed)
         with torch.inference_mode():
             for _ in range(sampling.max_tokens):
-                out = self._model(
+                out = self.model(
                     input_ids=tokens, attention_mask=mask, position_ids=places, use_cache=True, logits_to_keep=1,
                     **{self._cache_name: cache},
                 )  # fmt: skip
@@ -114,24 +121,21 @@ class HFRunner:
                 mask = torch.cat([mask, torch.ones_like(tokens)], 1)
                 places = mask.sum(1, keepdim=True) - 1
 
-    def _is_end(self, token: int) -> bool:
+    def is_end(self, token: int) -> bool:
+        """Tell whether a token ends an answer."""
         return token in self._ends or (self._stop is not None and self._stop in self._tokenizer.decode([token]))
 
-    def _trace(self, tokens: list[tuple[int, float, Any]], sampling: Sampling, *, ended: bool) -> Trace:
+    def trace_of(self, tokens: list[tuple[int, float, Any]], sampling: Sampling, *, ended: bool) -> Trace:
+        """Make a trace of (token, log-probability, k best log-probabilities) triples."""
         ids = [token for token, _, _ in tokens]
         return Trace(
             trace_id="", provider="transformers", k=len(tokens[0][2]), logprobs_mode="raw",
             temperature=sampling.temperature, finish_reason="stop" if ended else "length", n_tokens=len(ids),
             chosen_logprobs=np.array([value for _, value, _ in tokens], dtype=np.float32),
-            top_logprobs=np.stack([top for _, _, top in tokens]).astype(np.float32),
+            top_logprobs=np.stack([np.asarray(top) for _, _, top in tokens]).astype(np.float32),
             tokens=[self._tokenizer.decode([token]) for token in ids],
             answer=self._tokenizer.decode(ids, skip_special_tokens=True).strip(),
         )  # fmt: skip
-
-
-def cache_name(model: Any) -> str:
-    """Name of the cache in a model's arguments and output; transformers 5.24 changed it."""
-    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
 
 
 def _modules() -> tuple[Any, Any]:

@@ -128,7 +128,8 @@ def _part(
 def _complete(trace: Trace, question: Question, *, trace_id: str, model: str) -> Trace:
     trace.trace_id, trace.prompt_id, trace.model, trace.prompt = trace_id, question.prompt_id, model, question.prompt
     trace.correct = question.judge(trace.answer or "") if question.judge else None
-    trace.attributes = {**question.attributes, "decoding": "sampled" if trace.temperature else "greedy"}
+    decoding = {"decoding": "sampled" if trace.temperature else "greedy"}
+    trace.attributes = {**question.attributes, **decoding, **trace.attributes}
     return trace
 
 
