@@ -67,8 +67,8 @@ def fact_questions() -> tuple[list[Question], list[str]]:
     capitals = [entry.strip().split(" ", 1) for entry in _CAPITALS.replace("\n", "").split("|")]
     symbols = [entry.strip().split(" ", 1) for entry in _SYMBOLS.replace("\n", "").split("|")]
     head = {
-        "capitals": "Q: What is the capital of Luxembourg?\nA: Luxembourg\n\nQ: What is the capital of Burundi?\nA: I don't know\n\n"
-        "Q: What is the capital of Singapore?\nA: Singapore\n\nQ: What is the capital of Togo?\nA: Lome\n\n",
+        "capitals": "Q: What is the capital of Kazakhstan?\nA: Astana\n\nQ: What is the capital of Burundi?\nA: I don't know\n\n"
+        "Q: What is the capital of Madagascar?\nA: Antananarivo\n\nQ: What is the capital of Togo?\nA: Lome\n\n",
         "symbols": "Q: What is the chemical symbol of rubidium?\nA: Rb\n\nQ: What is the chemical symbol of hafnium?\nA: I don't know\n\n"
         "Q: What is the chemical symbol of cesium?\nA: Cs\n\nQ: What is the chemical symbol of selenium?\nA: Se\n\n",
     }

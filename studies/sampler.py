@@ -32,13 +32,8 @@ from nilometer.traces import read_traces
 
 RESULT = Path(__file__).parent / "results" / "sampler.json"
 SLICES = (
-    ("running_sum", 1),
-    ("running_sum", 2),
-    ("subtraction", 1),
-    ("addition", 1),
-    ("sorting", 1),
-    ("word_reversal", 1),
-)
+    ("running_sum", 1), ("running_sum", 2), ("addition", 2), ("subtraction", 2), ("gcd", 1), ("word_reversal", 1),
+)  # fmt: skip
 SKIPPED, ASKED, LONGEST, MOST_VOTES, SEED, DRAWS = 40, 20, 32, 5, 20261125, 5000
 
 

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from .rules_labels import CostMatrix, user_rule
     from .rules_numbers import bregman_rule
     from .selection import Selection, select_medoid, select_text, select_vote
+    from .selection import Selection, select_medoid, select_vote
+    from .token_page import AnswerView, TokenView, render_tokens
     from .watch import Watch, WatchOptions, WindowSlice, build_watch
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "Alert",
     "Alternative",
     "AnswerTable",
+    "AnswerView",
     "ArrayDecisions",
     "Cascade",
     "CascadeRun",
@@ -73,6 +76,7 @@ __all__ = [
     "SliceRow",
     "StopRule",
     "TextUtility",
+    "TokenView",
     "Watch",
     "WatchOptions",
     "WindowSlice",
@@ -117,6 +121,7 @@ __all__ = [
     "race_mbr",
     "render_html",
     "render_route_html",
+    "render_tokens",
     "run_cascade",
     "save_router",
     "select_medoid",
@@ -127,6 +132,17 @@ __all__ = [
 ]
 
 _LAZY = {
+    "AnswerView": "token_page",
+    "TokenView": "token_page",
+    "render_tokens": "token_page",
+    "Curve": "report",
+    "Example": "report",
+    "Report": "report",
+    "build_report": "report",
+    "choose_families": "report",
+    "choose_keys": "report",
+    "short_name": "report",
+    "render_html": "html",
     "Alert": "alerts",
     "Scores": "alerts",
     "below_alert": "alerts",

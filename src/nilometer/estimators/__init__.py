@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .sentinel_file import load_sentinel, save_sentinel
     from .smoothie import Smoothie, precision_weights
     from .smoothie_families import FamilyCheck, ModelPair, find_families
+    from .token_confidence import TokenConfidence, load_token_confidence, save_token_confidence
 
 __all__ = [
     "LABEL_FREE",
@@ -79,6 +80,7 @@ __all__ = [
     "SourceScores",
     "TargetScores",
     "Threshold",
+    "TokenConfidence",
     "Window",
     "Windows",
     "as_profiles",
@@ -100,6 +102,7 @@ __all__ = [
     "labelled_mean",
     "left_out_probabilities",
     "load_sentinel",
+    "load_token_confidence",
     "mean_change",
     "merge_agreements",
     "neyman_allocation",
@@ -119,6 +122,7 @@ __all__ = [
     "prediction_interval",
     "prediction_weight",
     "save_sentinel",
+    "save_token_confidence",
     "score_drift",
     "score_interval",
     "shrink_accuracies",
@@ -138,6 +142,9 @@ _LAZY = {
     **dict.fromkeys(("LABEL_FREE", "Arm", "SourceScores", "TargetScores"), "label_free"),
     **dict.fromkeys(("Gain", "LeftOut", "Skill", "left_out_probabilities"), "left_out"),
     "Sentinel": "sentinel",
+    "TokenConfidence": "token_confidence",
+    "load_token_confidence": "token_confidence",
+    "save_token_confidence": "token_confidence",
     "load_sentinel": "sentinel_file",
     "save_sentinel": "sentinel_file",
     "Smoothie": "smoothie",

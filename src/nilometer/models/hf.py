@@ -4,7 +4,7 @@ import contextlib
 import importlib.util
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,19 @@ from .attention import AttentionCapture
 from .cache import cache_name
 from .recording import Sampling
 
-__all__ = ["HFRunner", "smollm2_folder"]
+__all__ = ["HFRunner", "Told", "smollm2_folder"]
+
+_NAMED = 5
+"""Alternatives whose text is kept beside attention."""
+
+
+class Told(NamedTuple):
+    """One generated token: its id, its log-probability, the k best log-probabilities, ids of the best few."""
+
+    token: int
+    logprob: float
+    top: Any
+    best: tuple[int, ...] = ()
 
 
 class HFRunner:
@@ -85,19 +97,20 @@ class HFRunner:
         return traces
 
     def _answers(self, prompts: list[str], sampling: Sampling, *, seed: int) -> list[Trace]:
-        answers: list[list[tuple[int, float, Any]]] = [[] for _ in prompts]
+        answers: list[list[Told]] = [[] for _ in prompts]
         ended = [False] * len(prompts)
-        for chosen, logprobs, top in self._steps(prompts, sampling, seed=seed):
+        for chosen, logprobs, top, best in self._steps(prompts, sampling, seed=seed):
             for row, token in enumerate(chosen.tolist()):
                 if not ended[row]:
-                    answers[row].append((token, float(logprobs[row, token]), top[row].numpy()))
+                    named = tuple(best[row, :_NAMED].tolist()) if self._attention else ()
+                    answers[row].append(Told(token, float(logprobs[row, token]), top[row].numpy(), named))
                     ended[row] = self.is_end(token)
             if all(ended):
                 break
         return [self.trace_of(tokens, sampling, ended=end) for tokens, end in zip(answers, ended, strict=True)]
 
-    def _steps(self, prompts: list[str], sampling: Sampling, *, seed: int) -> Iterator[tuple[Any, Any, Any]]:
-        """Yield per step the tokens taken (batch,), all log-probabilities (batch, vocabulary) and the k best."""
+    def _steps(self, prompts: list[str], sampling: Sampling, *, seed: int) -> Iterator[tuple[Any, Any, Any, Any]]:
+        """Yield per step the tokens taken, all log-probabilities (batch, vocabulary), the k best, and their ids."""
         import torch
 
         encoded = self._encoded(prompts)
@@ -116,7 +129,7 @@ class HFRunner:
                 if sampling.temperature:
                     weights = torch.softmax(logprobs / sampling.temperature, -1)
                     chosen = torch.multinomial(weights, 1, generator=generator)[:, 0]
-                yield chosen, logprobs, top
+                yield chosen, logprobs, top, best
                 tokens = chosen[:, None]
                 mask = torch.cat([mask, torch.ones_like(tokens)], 1)
                 places = mask.sum(1, keepdim=True) - 1
@@ -125,15 +138,16 @@ class HFRunner:
         """Tell whether a token ends an answer."""
         return token in self._ends or (self._stop is not None and self._stop in self._tokenizer.decode([token]))
 
-    def trace_of(self, tokens: list[tuple[int, float, Any]], sampling: Sampling, *, ended: bool) -> Trace:
-        """Make a trace of (token, log-probability, k best log-probabilities) triples."""
-        ids = [token for token, _, _ in tokens]
+    def trace_of(self, tokens: list[Told], sampling: Sampling, *, ended: bool) -> Trace:
+        """Make a trace of generated tokens."""
+        ids = [told.token for told in tokens]
+        named = [self._tokenizer.decode([other]) for told in tokens for other in told.best]
         return Trace(
-            trace_id="", provider="transformers", k=len(tokens[0][2]), logprobs_mode="raw",
+            trace_id="", provider="transformers", k=len(tokens[0].top), logprobs_mode="raw",
             temperature=sampling.temperature, finish_reason="stop" if ended else "length", n_tokens=len(ids),
-            chosen_logprobs=np.array([value for _, value, _ in tokens], dtype=np.float32),
-            top_logprobs=np.stack([np.asarray(top) for _, _, top in tokens]).astype(np.float32),
-            tokens=[self._tokenizer.decode([token]) for token in ids],
+            chosen_logprobs=np.array([told.logprob for told in tokens], dtype=np.float32),
+            top_logprobs=np.stack([np.asarray(told.top) for told in tokens]).astype(np.float32),
+            tokens=[self._tokenizer.decode([token]) for token in ids], top_tokens=named or None,
             answer=self._tokenizer.decode(ids, skip_special_tokens=True).strip(),
         )  # fmt: skip
 

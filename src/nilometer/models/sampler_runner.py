@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from nilometer.traces import Trace
 
-from .hf import HFRunner
+from .hf import HFRunner, Told
 from .recording import Sampling
 from .sampler import EntropySampler
 
@@ -39,8 +39,8 @@ class SamplerRunner:
                 self._runner.model, self._runner.encode(prompt), max_tokens=sampling.max_tokens, seed=seed + number,
                 is_end=self._runner.is_end,
             )  # fmt: skip
-            triples = [(token.token, token.logprob, token.top_logprobs) for token in told.tokens]
-            trace = self._runner.trace_of(triples, sampling, ended=told.ended)
+            tokens = [Told(token.token, token.logprob, token.top_logprobs) for token in told.tokens]
+            trace = self._runner.trace_of(tokens, sampling, ended=told.ended)
             followed = sum(token.state == "followed" for token in told.tokens)
             trace.attributes = {
                 "decoding": "entropy_sampler", "n_evaluated": str(told.n_evaluated), "n_followed": str(followed),

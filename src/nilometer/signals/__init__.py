@@ -55,6 +55,7 @@ from .text_utilities import (
     unit_vectors,
     word_error_rates,
 )
+from .token_features import TOKEN_ATTENTION_NAMES, TOKEN_OUTPUT_NAMES, token_features, token_truth
 from .tokens import TokenSignals, entropy_bounds, token_entropy, token_signals
 
 __all__ = [
@@ -66,6 +67,8 @@ __all__ = [
     "FEATURE_NAMES",
     "PAPER_FEATURES",
     "PROFILE_COLUMNS",
+    "TOKEN_ATTENTION_NAMES",
+    "TOKEN_OUTPUT_NAMES",
     "AttentionCurves",
     "AttentionMoments",
     "AttentionStatistics",
@@ -122,7 +125,9 @@ __all__ = [
     "sink_mass",
     "token_entropy",
     "token_f1_scores",
+    "token_features",
     "token_signals",
+    "token_truth",
     "tokenize_13a",
     "unit_vectors",
     "without_first",

@@ -40,6 +40,8 @@ class Trace:
     attention: NDArray[np.float32] | None = None
     """Shape (tokens, layers, heads, 8)."""
     attention_prompt: int | None = None
+    top_tokens: list[str] | None = None
+    """Texts of the best alternatives, row-major."""
 
     @property
     def attention_layers(self) -> int | None:

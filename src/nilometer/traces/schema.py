@@ -45,13 +45,15 @@ ATTENTION_SCHEMA = pa.schema(
         pa.field("attention_layers", pa.int32()),
         pa.field("attention_heads", pa.int32()),
         pa.field("attention_prompt", pa.int32()),
+        pa.field("top_tokens", pa.list_(pa.string())),
     ],
     metadata=TRACE_SCHEMA.metadata,
 )
 """A trace with attention statistics, which only models run in process give.
 
 ``attention`` is row-major tokens × layers × heads × 8, the eight in the order of ``ATTENTION_FIELDS``; NaN in layers
-without softmax attention. ``attention_prompt`` counts the tokens of the prompt. Half precision on disk.
+without softmax attention. ``attention_prompt`` counts the tokens of the prompt.
+``top_tokens`` holds the texts of the best alternatives, row-major tokens × at most 5. Half precision on disk.
 """
 
 LABEL_SCHEMA = pa.schema(

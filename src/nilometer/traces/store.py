@@ -23,7 +23,8 @@ _LEAST_ROWS = 1000
 _ATTENTION_ROWS = 128
 _DICTIONARY = [
     "prompt_id", "model", "model_fingerprint", "provider", "k", "logprobs_mode", "temperature",
-    "finish_reason", "tokens.list.element", "prompt", "attributes.key_value.key", "attributes.key_value.value",
+    "finish_reason", "tokens.list.element", "top_tokens.list.element",
+    "prompt", "attributes.key_value.key", "attributes.key_value.value",
 ]  # fmt: skip
 
 
