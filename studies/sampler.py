@@ -25,9 +25,9 @@ from nilometer.models import (
     SamplerOptions,
     SamplerRunner,
     Sampling,
-    final_answer,
     fit_thresholds,
 )
+from nilometer.signals import final_answer
 from nilometer.traces import read_traces
 
 RESULT = Path(__file__).parent / "results" / "sampler.json"

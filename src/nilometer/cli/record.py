@@ -78,10 +78,14 @@ def record(
     if as_json:
         write_json(result)
         return
-    for row in result["slices"]:
+    _show(result["slices"])
+    talk(f"{found.n_traces:,} responses, {found.n_tokens:,} tokens in {out}; {found.n_new_parts} parts are new.")
+
+
+def _show(slices: list[dict[str, Any]]) -> None:
+    for row in slices:
         known = "no gold answer" if row["accuracy"] is None else f"accuracy {row['accuracy']:.2f}"
         typer.echo(f"{row['slice']:40s} {row['n']:6,} responses  {known}")
-    talk(f"{found.n_traces:,} responses, {found.n_tokens:,} tokens in {out}; {found.n_new_parts} parts are new.")
 
 
 def _with_sampler(runner: Runner, path: Path, *, attention: bool) -> Runner:

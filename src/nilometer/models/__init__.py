@@ -1,5 +1,6 @@
 """Real input: models run in process or over HTTP, and suites of verifiable questions to record them on."""
 
+from .attention import AttentionCapture
 from .embedders import (
     Embedder,
     FunctionEmbedder,
@@ -9,7 +10,6 @@ from .embedders import (
     make_embedder,
 )
 from .embedding import EmbeddedTexts, embed_texts
-from .attention import AttentionCapture
 from .hf import HFRunner, smollm2_folder
 from .problems import Problem, make_problems, verify
 from .recording import Recording, Runner, Sampling, record
@@ -63,7 +63,6 @@ __all__ = [
     "WordLlamaEmbedder",
     "classify_step",
     "embed_texts",
-    "final_answer",
     "fit_thresholds",
     "make_embedder",
     "make_problems",
