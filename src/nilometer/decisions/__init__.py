@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from .rules_numbers import bregman_rule
     from .selection import Selection, select_medoid, select_text, select_vote
     from .selection import Selection, select_medoid, select_vote
-    from .token_page import AnswerView, TokenView, render_tokens
     from .watch import Watch, WatchOptions, WindowSlice, build_watch
+    from .token_page import AnswerView, TokenView, render_tokens
 
 __all__ = [
     "RULES",
@@ -135,14 +135,6 @@ _LAZY = {
     "AnswerView": "token_page",
     "TokenView": "token_page",
     "render_tokens": "token_page",
-    "Curve": "report",
-    "Example": "report",
-    "Report": "report",
-    "build_report": "report",
-    "choose_families": "report",
-    "choose_keys": "report",
-    "short_name": "report",
-    "render_html": "html",
     "Alert": "alerts",
     "Scores": "alerts",
     "below_alert": "alerts",
