@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from .rules_numbers import bregman_rule
     from .selection import Selection, select_medoid, select_text, select_vote
     from .selection import Selection, select_medoid, select_vote
-    from .watch import Watch, WatchOptions, WindowSlice, build_watch
     from .token_page import AnswerView, TokenView, render_tokens
+    from .watch import Watch, WatchOptions, WindowSlice, build_watch
 
 __all__ = [
     "RULES",
