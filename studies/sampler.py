@@ -34,7 +34,7 @@ RESULT = Path(__file__).parent / "results" / "sampler.json"
 SLICES = (
     ("running_sum", 1), ("running_sum", 2), ("addition", 2), ("subtraction", 2), ("gcd", 1), ("word_reversal", 1),
 )  # fmt: skip
-SKIPPED, ASKED, LONGEST, MOST_VOTES, SEED, DRAWS = 40, 20, 32, 5, 20261125, 5000
+SKIPPED, ASKED, LONGEST, MOST_VOTES, SEED, DRAWS = 40, 12, 32, 3, 20261125, 5000
 
 
 def prompts():
@@ -131,7 +131,6 @@ def main() -> None:
         "greedy": lambda: batched(runner, 1, asked, do_sample=False),
         "temperature 0.7": lambda: batched(runner, MOST_VOTES, asked, do_sample=True, temperature=0.7, top_k=0),
         "min-p 0.1, T 1": lambda: batched(runner, MOST_VOTES, asked, do_sample=True, top_k=0, min_p=0.1),
-        "entropy sampler, branches, T 0.7": lambda: branching(runner, thresholds, 0.7, asked),
     }  # fmt: skip
     rows = {}
     for name, run in methods.items():

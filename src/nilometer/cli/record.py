@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import msgspec
 import numpy as np
-import pyarrow as pa
 import typer
 
 from nilometer.errors import ConfigError
@@ -73,8 +72,7 @@ def record(
     total = samples * sum(map(len, questions.values()))
     with _bar(total) as advance:
         found = record_suite(runner, questions, out, sampling=sampling, settings=settings, advance=advance)
-    table = read_traces([out / f"{name}.parquet" for name in questions]).read_all()
-    result = {**found._asdict(), "out": str(out), "slices": _accuracies(table, questions)}
+    result = {**found._asdict(), "out": str(out), "slices": _accuracies(out, questions)}
     if as_json:
         write_json(result)
         return
@@ -126,7 +124,8 @@ def _runner(model: str, name: str | None, extra: dict[str, Any], *, attention: b
     raise ConfigError(f"`--model` must be hf:FOLDER, smollm2 or openai:URL, got {model!r}.")
 
 
-def _accuracies(table: pa.Table, questions: dict[str, list[Question]]) -> list[dict[str, Any]]:
+def _accuracies(out: Path, questions: dict[str, list[Question]]) -> list[dict[str, Any]]:
+    table = read_traces([out / f"{name}.parquet" for name in questions]).read_all()
     keys = ["domain", "level"] if "level" in next(iter(questions.values()))[0].attributes else ["domain"]
     names = np.asarray(slice_names(table, keys).to_pylist())
     correct = table["correct"].to_numpy().astype(float)

@@ -48,7 +48,7 @@ border-radius:6px;padding:.8rem;line-height:2;font-family:ui-monospace,monospace
 .t:hover,.t:focus,.t[aria-current=true]{outline:2px solid var(--ink);outline-offset:1px}.low{border-bottom-color:rgb(var(--hot))}
 .detail{display:grid;grid-template-columns:minmax(14rem,1fr) minmax(12rem,1fr);gap:1rem;border:1px solid var(--line);border-radius:6px;padding:.8rem;
 margin-top:.5rem;min-height:11rem}table{border-collapse:collapse;font-size:.9rem}td,th{padding:.1rem .6rem .1rem 0;text-align:left;font-variant-numeric:tabular-nums}
-canvas{image-rendering:pixelated;width:100%;max-width:22rem;height:auto;border:1px solid var(--line)}code{white-space:pre}
+canvas{image-rendering:pixelated;width:100%;max-width:28rem;height:auto;border:1px solid var(--line)}code{white-space:pre}
 @media(max-width:40rem){.detail{grid-template-columns:1fr}}@media print{.t{print-color-adjust:exact;-webkit-print-color-adjust:exact}.detail{display:none}}
 """
 
@@ -65,8 +65,8 @@ for(const [n,page] of pages.entries()){
   detail.querySelector('.numbers').textContent=`confidence ${t.confidence.toFixed(2)} · probability ${t.probability.toFixed(3)} · entropy ${t.entropy.toFixed(2)} nats · varentropy ${t.varentropy.toFixed(2)} nats²`;
   detail.querySelector('tbody').replaceChildren(...rows);
   spans.forEach((s,j)=>{s.setAttribute('aria-current',j===i);s.tabIndex=j===i?0:-1});
-  if(map){const [,L,H]=page.map.shape,c=detail.querySelector('canvas'),g=c.getContext('2d'),image=g.createImageData(H,L);let sum=0;
-   for(let l=0;l<L;l++)for(let h=0;h<H;h++){const v=map[(i*L+l)*H+h],o=4*((L-1-l)*H+h);const x=v===255?null:v/254;if(x!==null)sum+=x;
+  if(map){const [,L,H]=page.map.shape,c=detail.querySelector('canvas'),g=c.getContext('2d'),image=g.createImageData(L,H);let sum=0;
+   for(let l=0;l<L;l++)for(let h=0;h<H;h++){const v=map[(i*L+l)*H+h],o=4*(h*L+l);const x=v===255?null:v/254;if(x!==null)sum+=x;
     image.data.set(x===null?[128,128,128,255]:[Math.round(255-222*x),Math.round(245-143*x),Math.round(235-63*x),255],o)}
    g.putImageData(image,0,0);c.setAttribute('aria-label',`attention entropy by layer and head, mean ${(sum/(L*H)).toFixed(2)} of 1`)}};
  spans.forEach((s,i)=>{s.addEventListener('mouseenter',()=>show(i));s.addEventListener('focus',()=>show(i));s.addEventListener('click',()=>{show(i);s.focus()});
@@ -101,8 +101,8 @@ def _answer(answer: AnswerView, number: int) -> str:
     spans = "".join(_token(token, i == _lowest(answer)) for i, token in enumerate(answer.tokens))
     layers = None if answer.attention is None else answer.attention.shape[1:]
     figure = "" if layers is None else (
-        f'<figure style="margin:0"><canvas width={layers[1]} height={layers[0]} role=img></canvas><figcaption class=soft>'
-        f"Attention entropy, {layers[0]} layers (first at the bottom) × {layers[1]} heads; darker is more scattered"
+        f'<figure style="margin:0"><canvas width={layers[0]} height={layers[1]} role=img></canvas><figcaption class=soft>'
+        f"Attention entropy, {layers[0]} layers from left to right, {layers[1]} heads from top to bottom; darker is more scattered"
         "</figcaption></figure>"
     )  # fmt: skip
     return (
