@@ -81,7 +81,8 @@ def main() -> None:
     kept = capture.nbytes // 64 * options.context
     ratios = [b / a for a, b in zip(plain, captured, strict=True)]
     result = {
-        "model": "smollm2-135m-instruct, float32", "layers": config.num_hidden_layers, "heads": config.num_attention_heads,
+        "model": "smollm2-135m-instruct, float32",
+        "layers": config.num_hidden_layers, "heads": config.num_attention_heads,
         "context": options.context, "steps": options.steps, "repeats": options.repeats, "threads": 1,
         "torch": version("torch"), "transformers": version("transformers"),
         "cpu_seconds_sdpa": [round(x, 3) for x in plain], "cpu_seconds_captured": [round(x, 3) for x in captured],
