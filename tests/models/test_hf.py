@@ -147,3 +147,25 @@ def test_record_with_attention_then_profile(folder, tmp_path, capsys):
     assert "attention was True, is None" in said.err
     table = pq.read_table(profiles)
     assert all(np.isfinite(table[name].to_numpy()).all() for name in ATTENTION_FEATURE_NAMES)
+
+
+def test_record_with_the_sampler_says_what_it_cost(folder, tmp_path, capsys):
+    from nilometer.cli import main
+    from nilometer.models import SamplerThresholds, write_thresholds
+    from nilometer.traces import read_traces
+
+    limits = tmp_path / "limits.json"
+    write_thresholds(limits, SamplerThresholds(0.0, 1e9, 0.0, -1.0, None, None, 5, "tiny", 500))
+    (tmp_path / "mine.jsonl").write_text('{"prompt": "a b c", "domain": "x"}\n')
+    common = ["--model", f"hf:{folder}", "--suite", str(tmp_path / "mine.jsonl"), "--k", "5", "--max-tokens", "6"]
+    with pytest.raises(SystemExit) as ended:
+        main(["record", *common, "--out", str(tmp_path / "traces"), "--sampler", str(limits)])
+    assert ended.value.code == 0
+    row = read_traces(tmp_path / "traces").read_all().to_pylist()[0]
+    attributes = dict(row["attributes"])
+    assert attributes["decoding"] == "entropy_sampler"
+    assert int(attributes["n_evaluated"]) >= row["n_tokens"]
+    with pytest.raises(SystemExit) as ended:
+        main(["record", *common, "--out", str(tmp_path / "t2"), "--sampler", str(limits), "--attention"])
+    assert ended.value.code == 2
+    assert "--attention cannot be kept of answers that branch" in capsys.readouterr().err

@@ -31,28 +31,26 @@ def last_query_statistics(
     import torch
 
     scores = _scores(query, key, options)
-    n_keys = None
+    count = scores.new_full(scores.shape[:2], float(scores.shape[-1]))
     if mask is not None:
         visible = mask if mask.dtype == torch.bool else mask > _HIDDEN
-        scores = scores + mask if mask.dtype != torch.bool else scores
-        n_keys = visible.sum(-1, dtype=torch.float32).expand(scores.shape[:2])
+        scores = scores if mask.dtype == torch.bool else scores + mask
         scores = scores.masked_fill(~visible, float("-inf"))
+        count = visible.sum(-1, dtype=torch.float32).expand(scores.shape[:2])
     top = scores.amax(-1, keepdim=True)
-    shifted = (scores - top).clamp_(min=_HIDDEN)
+    shifted = scores.sub_(top).clamp_(min=_HIDDEN)
     weights = shifted.exp()
-    total = weights.sum(-1, keepdim=True)
-    weights = weights / total
-    log_weights = shifted - total.log()
-    mean = (weights * log_weights).sum(-1, keepdim=True)
-    spread = (weights * (log_weights - mean).square_()).sum(-1)
-    mixture = weights.mean(1, keepdim=True)
-    cross = (weights * mixture.clamp(min=1e-38).log_()).sum(-1)
-    lse = (top + total.log())[..., 0]
-    entropy = -mean[..., 0]
-    count = n_keys if n_keys is not None else entropy.new_full(entropy.shape, scores.shape[-1])
+    total = weights.sum(-1)
+    weighted = weights * shifted
+    mean, square = weighted.sum(-1) / total, (weighted * shifted).sum(-1) / total
+    log_total = total.log()
+    entropy = log_total - mean
+    mixture = (1 / total)[:, None] @ weights / weights.shape[1]
+    cross = (weights @ mixture.clamp_(min=1e-38).log_().transpose(1, 2))[..., 0] / total
     columns = (
-        lse, entropy, spread, _at_first(log_weights, first), log_weights[..., -1],
-        _on_prompt(weights, n_prompt), (-entropy - cross).clamp_(min=0), count,
+        top[..., 0] + log_total, entropy, (square - mean.square()).clamp_(min=0),
+        _at_first(shifted, first) - log_total, shifted[..., -1] - log_total,
+        (_on_prompt(weights, n_prompt) - log_total).clamp_(max=0), (-entropy - cross).clamp_(min=0), count,
     )  # fmt: skip
     return torch.stack(columns, -1)
 
@@ -72,23 +70,25 @@ def _scores(query: Any, key: Any, options: dict[str, Any]) -> Any:
         batch, key.shape[1], heads // key.shape[1], width
     )  # fmt: skip
     scores = (packed @ key.transpose(2, 3)).float().reshape(batch, heads, key.shape[2])
-    scores = scores * (width**-0.5 if scaling is None else scaling)
+    scores = scores.mul_(width**-0.5 if scaling is None else scaling)
     softcap = options.get("softcap")
     return scores if softcap is None else softcap * (scores / softcap).tanh()
 
 
-def _at_first(log_weights: Any, first: Any) -> Any:
+def _at_first(shifted: Any, first: Any) -> Any:
+    """Score of the first token less the maximum; minus infinity where it is hidden or out of the window."""
     import torch
 
     if first is None:
-        return log_weights[..., 0]
-    place = first.clamp(min=0)[:, None, None].expand(*log_weights.shape[:2], 1)
-    found = log_weights.gather(-1, place)[..., 0]
-    gone = (first < 0)[:, None] | (found <= _HIDDEN / 2)
+        return shifted[..., 0]
+    place = first.clamp(min=0)[:, None, None].expand(*shifted.shape[:2], 1)
+    found = shifted.gather(-1, place)[..., 0]
+    gone = (first < 0)[:, None] | (found <= _HIDDEN)
     return torch.where(gone, float("-inf"), found)
 
 
 def _on_prompt(weights: Any, n_prompt: int) -> Any:
+    """Log of the summed weights of the prompt, before division by the total."""
     if n_prompt <= 0:
         return weights.new_full(weights.shape[:2], float("-inf"))
-    return weights[..., :n_prompt].sum(-1).clamp_(max=1.0).log()
+    return weights[..., :n_prompt].sum(-1).log_()
