@@ -251,5 +251,5 @@ def test_a_sentinel_takes_an_attention_feature():
     rng = np.random.default_rng(0)
     score = rng.random(200)
     correct = rng.random(200) < 1 - score
-    sentinel = Sentinel(feature="rauq").fit(pa.table({"rauq": score}), correct, groups=np.arange(200) % 5)
+    sentinel = Sentinel(method="atc", feature="rauq").fit(pa.table({"rauq": score}), correct, groups=np.arange(200) % 5)
     assert sentinel.feature_ == "rauq"

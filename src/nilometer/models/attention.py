@@ -165,7 +165,7 @@ class AttentionCapture:
         )  # fmt: skip
         self._room(step, heads)[step, layer, :, : heads.shape[1]] = heads
         self._steps[layer] = step + 1
-        if getattr(module, "sinks", None) is not None:
+        if not step and getattr(module, "sinks", None) is not None:
             self._sinks[layer] = module.sinks
 
     def _begin(self, layer: int, n_queries: int, n_keys: int, *, mask: Any) -> None:
@@ -276,9 +276,13 @@ def _register(base: str) -> str:
 
 
 def _capturing(base: str) -> Callable[..., tuple[Any, Any]]:
+    from transformers import AttentionInterface
+
+    shared = None if base == "eager" else AttentionInterface()[base]
+
     def attend(module: Any, *tensors: Any, **options: Any) -> tuple[Any, Any]:
-        out = _own_attention(module, base)(module, *tensors, **options)
-        capture = getattr(module, _CAPTURE, None)
+        out = (shared or _eager_attention(module))(module, *tensors, **options)
+        capture = module.__dict__.get(_CAPTURE)
         if capture is not None:
             query, key, _, *rest = tensors
             mask = rest[0] if rest else options.get("attention_mask")
@@ -288,13 +292,8 @@ def _capturing(base: str) -> Callable[..., tuple[Any, Any]]:
     return attend
 
 
-def _own_attention(module: Any, base: str) -> Callable[..., Any]:
-    """The function that the model would have used: transformers' for sdpa, the one of its own file for eager."""
-    from transformers import AttentionInterface
-
-    if base != "eager":
-        found: Callable[..., Any] = AttentionInterface()[base]
-        return found
+def _eager_attention(module: Any) -> Callable[..., Any]:
+    """The eager attention that the model's own file defines."""
     for owner in type(module).__mro__:
         own = getattr(sys.modules[owner.__module__], "eager_attention_forward", None)
         if own is not None:

@@ -66,10 +66,9 @@ def first_tokens(mask: Any) -> Any:
 def _scores(query: Any, key: Any, options: dict[str, Any]) -> Any:
     batch, heads, width = query.shape
     scaling = options.get("scaling")
-    packed = query.view(batch, key.shape[1], heads // key.shape[1], width) if query.is_contiguous() else query.reshape(
-        batch, key.shape[1], heads // key.shape[1], width
-    )  # fmt: skip
-    scores = (packed @ key.transpose(2, 3)).float().reshape(batch, heads, key.shape[2])
+    groups = batch * key.shape[1]
+    packed = query.reshape(groups, heads // key.shape[1], width)
+    scores = packed.bmm(key.reshape(groups, *key.shape[2:]).transpose(1, 2)).float().view(batch, heads, key.shape[2])
     scores = scores.mul_(width**-0.5 if scaling is None else scaling)
     softcap = options.get("softcap")
     return scores if softcap is None else softcap * (scores / softcap).tanh()
