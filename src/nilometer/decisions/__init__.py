@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from .rules_labels import CostMatrix, user_rule
     from .rules_numbers import bregman_rule
     from .selection import Selection, select_medoid, select_text, select_vote
-    from .selection import Selection, select_medoid, select_vote
     from .token_page import AnswerView, TokenView, render_tokens
     from .watch import Watch, WatchOptions, WindowSlice, build_watch
 
