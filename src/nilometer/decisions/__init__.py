@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .alerts import Alert, Scores, below_alert, change_alerts, disagreement, fall_alert, mix_p_value
     from .answer_table import AnswerTable
+    from .best_answer import ArrayDecisions, best_answers, decide, decide_arrays, decide_many
     from .cascade import (
         Cascade,
         CascadeRun,
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
         cheap_models,
         run_cascade,
     )
+    from .comparison import USUAL, Comparison, ComparisonCell, compare
     from .cost_quality import (
         PolicyPoint,
         cheapest_point,
@@ -23,7 +25,10 @@ if TYPE_CHECKING:
         oracle_point,
         policy_point,
     )
+    from .decision import Decision, Decisions
     from .html import render_html
+    from .judge import JudgeScore, Preference, judge_score, prefer
+    from .live import LiveDecision, SamplingPlan, decide_live
     from .mbr_exact import MBRDecision, RankedText, mbr, mbr_many
     from .mbr_race import MBRRace, race_mbr
     from .mbr_utilities import (
@@ -45,33 +50,52 @@ if TYPE_CHECKING:
     from .route_report import ModelRow, RouteReport, SliceRow, build_route_report, lonely_models
     from .router_file import load_router, save_router
     from .routing import Alternative, Route, Router, fit_router
+    from .rule import Rule
+    from .rules import RULES, find_rule
+    from .rules_labels import CostMatrix, user_rule
+    from .rules_numbers import bregman_rule
     from .selection import Selection, select_medoid, select_text, select_vote
+    from .token_page import AnswerView, TokenView, render_tokens
     from .watch import Watch, WatchOptions, WindowSlice, build_watch
     from .watch_html import render_watch_html
 
 __all__ = [
     "PLAN_FORMATS",
+    "RULES",
     "TEXT_UTILITIES",
+    "USUAL",
     "AcquireOptions",
     "Alert",
     "Alternative",
     "AnswerTable",
+    "AnswerView",
+    "ArrayDecisions",
     "Cascade",
     "CascadeRun",
+    "Comparison",
+    "ComparisonCell",
+    "CostMatrix",
     "Curve",
+    "Decision",
+    "Decisions",
     "Example",
+    "JudgeScore",
     "LabelPlan",
+    "LiveDecision",
     "MBRDecision",
     "MBRRace",
     "ModelRow",
     "Outlook",
     "PlannedLabel",
     "PolicyPoint",
+    "Preference",
     "RankedText",
     "Report",
     "Route",
     "RouteReport",
     "Router",
+    "Rule",
+    "SamplingPlan",
     "Scores",
     "Selection",
     "SliceAcquisition",
@@ -81,6 +105,7 @@ __all__ = [
     "StopRule",
     "Text",
     "TextUtility",
+    "TokenView",
     "Traffic",
     "Watch",
     "WatchOptions",
@@ -88,6 +113,8 @@ __all__ = [
     "allocate_labels",
     "batched_utility",
     "below_alert",
+    "best_answers",
+    "bregman_rule",
     "build_report",
     "build_route_report",
     "build_watch",
@@ -99,14 +126,21 @@ __all__ = [
     "choose_families",
     "choose_keys",
     "choose_slices",
+    "compare",
     "compare_with_mixing",
     "cosine_utility",
     "cover_slice",
+    "decide",
+    "decide_arrays",
+    "decide_live",
+    "decide_many",
     "disagreement",
     "exact_match_utility",
     "fall_alert",
+    "find_rule",
     "fit_router",
     "fixed_points",
+    "judge_score",
     "label_outlook",
     "load_router",
     "lonely_models",
@@ -120,11 +154,13 @@ __all__ = [
     "plan_labels",
     "policy_point",
     "policy_points",
+    "prefer",
     "race_mbr",
     "read_costs",
     "read_label_plan",
     "render_html",
     "render_route_html",
+    "render_tokens",
     "render_watch_html",
     "run_cascade",
     "save_router",
@@ -132,10 +168,14 @@ __all__ = [
     "select_text",
     "select_vote",
     "short_name",
+    "user_rule",
     "write_label_plan",
 ]
 
 _LAZY = {
+    "AnswerView": "token_page",
+    "TokenView": "token_page",
+    "render_tokens": "token_page",
     "Alert": "alerts",
     "Scores": "alerts",
     "below_alert": "alerts",
@@ -219,6 +259,30 @@ _LAZY = {
     "Outlook": "outlook",
     "label_outlook": "outlook",
     "render_watch_html": "watch_html",
+    "ArrayDecisions": "best_answer",
+    "best_answers": "best_answer",
+    "decide": "best_answer",
+    "decide_arrays": "best_answer",
+    "decide_many": "best_answer",
+    "USUAL": "comparison",
+    "Comparison": "comparison",
+    "ComparisonCell": "comparison",
+    "compare": "comparison",
+    "Decision": "decision",
+    "Decisions": "decision",
+    "JudgeScore": "judge",
+    "Preference": "judge",
+    "judge_score": "judge",
+    "prefer": "judge",
+    "LiveDecision": "live",
+    "SamplingPlan": "live",
+    "decide_live": "live",
+    "Rule": "rule",
+    "RULES": "rules",
+    "find_rule": "rules",
+    "CostMatrix": "rules_labels",
+    "user_rule": "rules_labels",
+    "bregman_rule": "rules_numbers",
 }
 """Imported on first use: they load scikit-learn and Altair."""
 

@@ -36,6 +36,9 @@ from .labelled_sequence import ConfidenceSequence, RiskMonitor, confidence_seque
 from .labelled_shrinkage import ShrunkAccuracies, shrink_accuracies
 from .labelled_slices import with_labels
 from .labelled_strata import cut_strata, neyman_allocation, stratified_mean
+from .posterior import Bounds, Posterior
+from .posterior_parse import Parser, parse_answer, parse_items, parse_label, parse_number, parse_text, parse_tokens
+from .posterior_responses import posterior_from_lm_eval, posterior_from_response, posteriors_from_traces
 from .profiles import Profiles, as_profiles
 from .quality import BestTest, ModelQualities, QualityDifferences
 from .weak_slices import WeakSlice, benjamini_hochberg, cluster_embeddings, confirm_weak_slices, find_weak_slices
@@ -43,12 +46,14 @@ from .windows import Window, Windows, cut_windows
 
 if TYPE_CHECKING:
     from .answer_scorer import AnswerScorer, fit_answer_scorer
+    from .calibrator import Calibrator
     from .label_free import LABEL_FREE, Arm, SourceScores, TargetScores
     from .left_out import Gain, LeftOut, Skill, left_out_probabilities
     from .sentinel import Sentinel
     from .sentinel_file import load_sentinel, save_sentinel
     from .smoothie import Smoothie, precision_weights
     from .smoothie_families import FamilyCheck, ModelPair, find_families
+    from .token_confidence import TokenConfidence, load_token_confidence, save_token_confidence
 
 __all__ = [
     "LABEL_FREE",
@@ -58,6 +63,8 @@ __all__ = [
     "AnswerScorer",
     "Arm",
     "BestTest",
+    "Bounds",
+    "Calibrator",
     "CanaryResult",
     "ConfidenceSequence",
     "Estimate",
@@ -70,6 +77,8 @@ __all__ = [
     "ModelPair",
     "ModelQualities",
     "NotEnoughData",
+    "Parser",
+    "Posterior",
     "Profiles",
     "QualityDifferences",
     "Residuals",
@@ -84,6 +93,7 @@ __all__ = [
     "SourceScores",
     "TargetScores",
     "Threshold",
+    "TokenConfidence",
     "WeakSlice",
     "Window",
     "Windows",
@@ -112,16 +122,27 @@ __all__ = [
     "labelled_mean",
     "left_out_probabilities",
     "load_sentinel",
+    "load_token_confidence",
     "mean_change",
     "merge_agreements",
     "neyman_allocation",
     "pair_matrix",
+    "parse_answer",
+    "parse_items",
+    "parse_label",
+    "parse_number",
+    "parse_text",
+    "parse_tokens",
     "pool_residuals",
+    "posterior_from_lm_eval",
+    "posterior_from_response",
+    "posteriors_from_traces",
     "ppi_mean",
     "precision_weights",
     "prediction_interval",
     "prediction_weight",
     "save_sentinel",
+    "save_token_confidence",
     "score_drift",
     "score_interval",
     "shrink_accuracies",
@@ -142,6 +163,9 @@ _LAZY = {
     **dict.fromkeys(("LABEL_FREE", "Arm", "SourceScores", "TargetScores"), "label_free"),
     **dict.fromkeys(("Gain", "LeftOut", "Skill", "left_out_probabilities"), "left_out"),
     "Sentinel": "sentinel",
+    "TokenConfidence": "token_confidence",
+    "load_token_confidence": "token_confidence",
+    "save_token_confidence": "token_confidence",
     "load_sentinel": "sentinel_file",
     "save_sentinel": "sentinel_file",
     "Smoothie": "smoothie",
@@ -149,6 +173,7 @@ _LAZY = {
     "FamilyCheck": "smoothie_families",
     "ModelPair": "smoothie_families",
     "find_families": "smoothie_families",
+    "Calibrator": "calibrator",
 }
 """Names from modules that load scikit-learn, imported on first use."""
 

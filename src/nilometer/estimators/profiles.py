@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from nilometer.signals import FEATURE_NAMES
+from nilometer.signals import ATTENTION_FEATURE_NAMES, FEATURE_NAMES
 
 __all__ = ["Profiles", "as_profiles"]
 
@@ -61,7 +61,7 @@ def as_profiles(X: Any) -> Profiles:
             )
         return Profiles(X.astype(np.float64), FEATURE_NAMES, dict.fromkeys(_PROVENANCE, ()))
     table = _table(X)
-    names = tuple(name for name in FEATURE_NAMES if name in table.column_names)
+    names = tuple(name for name in (*FEATURE_NAMES, *ATTENTION_FEATURE_NAMES) if name in table.column_names)
     if not names:
         raise ValueError(f"`X` must have columns of FEATURE_NAMES, got {', '.join(table.column_names)}.")
     columns = [table[name].to_numpy().astype(np.float64) for name in names]

@@ -4,16 +4,30 @@ import contextlib
 import importlib.util
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nilometer.errors import ConfigError
 from nilometer.traces import Trace
 
+from .attention import AttentionCapture
+from .cache import cache_name
 from .recording import Sampling
 
-__all__ = ["HFRunner", "smollm2_folder"]
+__all__ = ["HFRunner", "Told", "smollm2_folder"]
+
+_NAMED = 5
+"""Alternatives whose text is kept beside attention."""
+
+
+class Told(NamedTuple):
+    """One generated token: its id, its log-probability, the k best log-probabilities, ids of the best few."""
+
+    token: int
+    logprob: float
+    top: Any
+    best: tuple[int, ...] = ()
 
 
 class HFRunner:
@@ -31,24 +45,27 @@ class HFRunner:
         A text that ends an answer when a token holds it, for models that never end by themselves.
     dtype
         Of the weights.
+    attention
+        Whether the traces carry attention statistics: 8 numbers per layer, head and token.
     """
 
     def __init__(
         self, folder: str | Path, *, name: str | None = None, render: bool = True, stop: str | None = None,
-        dtype: str = "bfloat16",
+        dtype: str = "bfloat16", attention: bool = False,
     ) -> None:  # fmt: skip
         torch, transformers = _modules()
         self.name = name or Path(folder).name
-        self._render, self._stop = render, stop
+        self._render, self._stop, self._attention = render, stop, attention
         self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder)
         self._tokenizer.padding_side = "left"
         if self._tokenizer.pad_token_id is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token
-        self._model: Any = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
+        self.model: Any = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
+        self._cache_name = cache_name(self.model)
         self._ends = self._end_tokens()
 
     def _end_tokens(self) -> set[int]:
-        config = self._model.generation_config.eos_token_id
+        config = self.model.generation_config.eos_token_id
         given = config if isinstance(config, list) else [config]
         return {int(token) for token in (*given, self._tokenizer.eos_token_id) if token is not None}
 
@@ -58,56 +75,79 @@ class HFRunner:
         turns = [{"role": "user", "content": prompt}]
         return str(self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
 
+    def encode(self, prompt: str) -> Any:
+        """Tokens of one prompt as the model sees it, shape (1, tokens)."""
+        return self._encoded([self._rendered(prompt)])["input_ids"]
+
+    def _encoded(self, prompts: list[str]) -> Any:
+        chat = self._render and self._tokenizer.chat_template
+        return self._tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=not chat)
+
     def answer(self, prompts: Sequence[str], sampling: Sampling, *, seed: int) -> list[Trace]:
         """Answer every prompt once, greedily at temperature 0; ``seed`` fixes what is drawn."""
-        answers: list[list[tuple[int, float, Any]]] = [[] for _ in prompts]
+        rendered = [self._rendered(prompt) for prompt in prompts]
+        if not self._attention:
+            return self._answers(rendered, sampling, seed=seed)
+        with AttentionCapture(self.model) as capture:
+            traces = self._answers(rendered, sampling, seed=seed)
+        for row, trace in enumerate(traces):
+            statistics = capture.statistics(row, n_steps=trace.n_tokens)
+            trace.attention = np.stack(statistics, axis=-1).astype(np.float32)
+            trace.attention_prompt = capture.n_prompt_of(row)
+        return traces
+
+    def _answers(self, prompts: list[str], sampling: Sampling, *, seed: int) -> list[Trace]:
+        answers: list[list[Told]] = [[] for _ in prompts]
         ended = [False] * len(prompts)
-        for chosen, logprobs, top in self._steps([self._rendered(prompt) for prompt in prompts], sampling, seed=seed):
+        for chosen, logprobs, top, best in self._steps(prompts, sampling, seed=seed):
             for row, token in enumerate(chosen.tolist()):
                 if not ended[row]:
-                    answers[row].append((token, float(logprobs[row, token]), top[row].numpy()))
-                    ended[row] = self._is_end(token)
+                    named = tuple(best[row, :_NAMED].tolist()) if self._attention else ()
+                    answers[row].append(Told(token, float(logprobs[row, token]), top[row].numpy(), named))
+                    ended[row] = self.is_end(token)
             if all(ended):
                 break
-        return [self._trace(tokens, sampling, ended=end) for tokens, end in zip(answers, ended, strict=True)]
+        return [self.trace_of(tokens, sampling, ended=end) for tokens, end in zip(answers, ended, strict=True)]
 
-    def _steps(self, prompts: list[str], sampling: Sampling, *, seed: int) -> Iterator[tuple[Any, Any, Any]]:
-        """Yield per step the tokens taken (batch,), all log-probabilities (batch, vocabulary) and the k best."""
+    def _steps(self, prompts: list[str], sampling: Sampling, *, seed: int) -> Iterator[tuple[Any, Any, Any, Any]]:
+        """Yield per step the tokens taken, all log-probabilities (batch, vocabulary), the k best, and their ids."""
         import torch
 
-        chat = self._render and self._tokenizer.chat_template
-        encoded = self._tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=not chat)
+        encoded = self._encoded(prompts)
         tokens, mask, cache = encoded["input_ids"], encoded["attention_mask"], None
         places = (mask.cumsum(1) - 1).clamp(min=0)
         generator = torch.Generator().manual_seed(seed)
         with torch.inference_mode():
             for _ in range(sampling.max_tokens):
-                out = self._model(
-                    input_ids=tokens, attention_mask=mask, position_ids=places, past_key_values=cache,
-                    use_cache=True, logits_to_keep=1,
+                out = self.model(
+                    input_ids=tokens, attention_mask=mask, position_ids=places, use_cache=True, logits_to_keep=1,
+                    **{self._cache_name: cache},
                 )  # fmt: skip
-                cache, logprobs = out.past_key_values, torch.log_softmax(out.logits[:, -1].float(), -1)
+                cache, logprobs = out[self._cache_name], torch.log_softmax(out.logits[:, -1].float(), -1)
                 top, best = logprobs.topk(min(sampling.k, logprobs.shape[1]))
                 chosen = best[:, 0]
                 if sampling.temperature:
                     weights = torch.softmax(logprobs / sampling.temperature, -1)
                     chosen = torch.multinomial(weights, 1, generator=generator)[:, 0]
-                yield chosen, logprobs, top
+                yield chosen, logprobs, top, best
                 tokens = chosen[:, None]
                 mask = torch.cat([mask, torch.ones_like(tokens)], 1)
                 places = mask.sum(1, keepdim=True) - 1
 
-    def _is_end(self, token: int) -> bool:
+    def is_end(self, token: int) -> bool:
+        """Tell whether a token ends an answer."""
         return token in self._ends or (self._stop is not None and self._stop in self._tokenizer.decode([token]))
 
-    def _trace(self, tokens: list[tuple[int, float, Any]], sampling: Sampling, *, ended: bool) -> Trace:
-        ids = [token for token, _, _ in tokens]
+    def trace_of(self, tokens: list[Told], sampling: Sampling, *, ended: bool) -> Trace:
+        """Make a trace of generated tokens."""
+        ids = [told.token for told in tokens]
+        named = [self._tokenizer.decode([other]) for told in tokens for other in told.best]
         return Trace(
-            trace_id="", provider="transformers", k=len(tokens[0][2]), logprobs_mode="raw",
+            trace_id="", provider="transformers", k=len(tokens[0].top), logprobs_mode="raw",
             temperature=sampling.temperature, finish_reason="stop" if ended else "length", n_tokens=len(ids),
-            chosen_logprobs=np.array([value for _, value, _ in tokens], dtype=np.float32),
-            top_logprobs=np.stack([top for _, _, top in tokens]).astype(np.float32),
-            tokens=[self._tokenizer.decode([token]) for token in ids],
+            chosen_logprobs=np.array([told.logprob for told in tokens], dtype=np.float32),
+            top_logprobs=np.stack([np.asarray(told.top) for told in tokens]).astype(np.float32),
+            tokens=[self._tokenizer.decode([token]) for token in ids], top_tokens=named or None,
             answer=self._tokenizer.decode(ids, skip_special_tokens=True).strip(),
         )  # fmt: skip
 

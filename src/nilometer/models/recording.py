@@ -100,7 +100,8 @@ def _check_settings(path: Path, settings: dict[str, Any]) -> None:
         path.write_bytes(encoded)
         return
     before, now = msgspec.json.decode(path.read_bytes()), msgspec.json.decode(encoded)
-    changed = [f"{key} was {before.get(key)!r}, is {now.get(key)!r}" for key in now if before.get(key) != now[key]]
+    keys = dict.fromkeys((*now, *before))
+    changed = [f"{key} was {before.get(key)!r}, is {now.get(key)!r}" for key in keys if before.get(key) != now.get(key)]
     if changed:
         raise ConfigError(
             f"{path.parent}: the folder holds a recording with other settings ({'; '.join(changed)}). "
@@ -127,7 +128,8 @@ def _part(
 def _complete(trace: Trace, question: Question, *, trace_id: str, model: str) -> Trace:
     trace.trace_id, trace.prompt_id, trace.model, trace.prompt = trace_id, question.prompt_id, model, question.prompt
     trace.correct = question.judge(trace.answer or "") if question.judge else None
-    trace.attributes = {**question.attributes, "decoding": "sampled" if trace.temperature else "greedy"}
+    decoding = {"decoding": "sampled" if trace.temperature else "greedy"}
+    trace.attributes = {**question.attributes, **decoding, **trace.attributes}
     return trace
 
 

@@ -182,6 +182,15 @@ def _clock(rng: np.random.Generator, level: int) -> Draft:
     return Draft(question, f"{end // 60:02d}:{end % 60:02d}")
 
 
+def _running_sum(rng: np.random.Generator, level: int) -> Draft:
+    values = [_between(rng, (1, (9, 9, 20, 50, 99, 999)[level - 1])) for _ in range((3, 4, 5, 6, 8, 10)[level - 1])]
+    steps, total = [], values[0]
+    for value in values[1:]:
+        steps.append(f"{total}+{value}={total + value}")
+        total += value
+    return Draft(f"Add one after the other: {' '.join(map(str, values))}", str(total), " ".join(steps))
+
+
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
@@ -200,5 +209,6 @@ TASKS: dict[str, Task] = {
         Task("maximum", _maximum, "largest of 2 * `level` + 1 numbers"),
         Task("roman", _roman, "a number as a Roman numeral", "word"),
         Task("clock", _clock, "a time of day some minutes later", "word"),
+        Task("running_sum", _running_sum, "three to ten numbers added one after the other, every total shown"),
     )
 }

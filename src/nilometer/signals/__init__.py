@@ -1,6 +1,31 @@
 """Numbers read off a trace: pure functions, arrays in and arrays out."""
 
 from .answers import ANSWER_KINDS, final_answer, read_answer
+from .attention import (
+    ATTENTION_FIELDS,
+    AttentionStatistics,
+    KeyRemoved,
+    attention_entropy,
+    attention_statistics,
+    attention_varentropy,
+    normalized_attention_entropy,
+    sink_mass,
+    without_first,
+    without_key,
+)
+from .attention_merge import AttentionMoments, attention_moments, merge_attention
+from .attention_scores import (
+    ATTENTION_FEATURE_NAMES,
+    ATTENTION_FEATURES,
+    AttentionCurves,
+    attention_agreement,
+    attention_curves,
+    attention_features,
+    attention_score,
+    lookback_ratio,
+    rauq,
+)
+from .attention_table import attention_from_batch, attention_profile
 from .embeddings import DistanceSums, PairDistances, answer_embeddings, distance_sums, pair_distances
 from .features import FEATURE_NAMES, FEATURES, PAPER_FEATURES, Feature
 from .generations import generation_sums
@@ -30,22 +55,42 @@ from .text_utilities import (
     unit_vectors,
     word_error_rates,
 )
+from .token_features import TOKEN_ATTENTION_NAMES, TOKEN_OUTPUT_NAMES, token_features, token_truth
 from .tokens import TokenSignals, entropy_bounds, token_entropy, token_signals
 
 __all__ = [
     "ANSWER_KINDS",
+    "ATTENTION_FEATURES",
+    "ATTENTION_FEATURE_NAMES",
+    "ATTENTION_FIELDS",
     "FEATURES",
     "FEATURE_NAMES",
     "PAPER_FEATURES",
     "PROFILE_COLUMNS",
+    "TOKEN_ATTENTION_NAMES",
+    "TOKEN_OUTPUT_NAMES",
+    "AttentionCurves",
+    "AttentionMoments",
+    "AttentionStatistics",
     "DistanceSums",
     "EncodedTexts",
     "Feature",
+    "KeyRemoved",
     "NgramMatches",
     "PairDistances",
     "Ragged",
     "TokenSignals",
     "answer_embeddings",
+    "attention_agreement",
+    "attention_curves",
+    "attention_entropy",
+    "attention_features",
+    "attention_from_batch",
+    "attention_moments",
+    "attention_profile",
+    "attention_score",
+    "attention_statistics",
+    "attention_varentropy",
     "bleu_scores",
     "character_error_rates",
     "chrf_characters",
@@ -61,22 +106,31 @@ __all__ = [
     "exact_match_scores",
     "final_answer",
     "generation_sums",
+    "lookback_ratio",
+    "merge_attention",
     "ngram_embeddings",
     "ngram_matches",
     "normalize_answer",
+    "normalized_attention_entropy",
     "pair_distances",
     "profile_batch",
     "profile_features",
     "profile_traces",
     "ragged_from_batch",
+    "rauq",
     "read_answer",
     "rouge_l_scores",
     "rouge_n_scores",
     "rouge_tokens",
+    "sink_mass",
     "token_entropy",
     "token_f1_scores",
+    "token_features",
     "token_signals",
+    "token_truth",
     "tokenize_13a",
     "unit_vectors",
+    "without_first",
+    "without_key",
     "word_error_rates",
 ]

@@ -6,6 +6,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from .attention_scores import ATTENTION_FEATURE_NAMES
+from .attention_table import attention_profile
 from .features import FEATURE_NAMES
 from .ragged import Ragged, ragged_from_batch
 from .segments import Segments
@@ -68,7 +70,8 @@ def _answer_proper(segments: Segments, answer: NDArray[np.bool_] | None) -> NDAr
 def profile_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Profile every response of a trace batch.
 
-    Columns: ``PROFILE_COLUMNS`` as they are in the trace, then the float32 columns ``FEATURE_NAMES``.
+    Columns: ``PROFILE_COLUMNS`` as they are in the trace, then the float32 columns ``FEATURE_NAMES``, and
+    ``ATTENTION_FEATURE_NAMES`` where the batch carries attention.
 
     Examples
     --------
@@ -81,8 +84,12 @@ def profile_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
     tokens = ragged_from_batch(batch)
     features = profile_features(tokens, answer=boxed_tokens(batch, tokens.offsets)) | _from_response(batch)
     arrays = [batch.column(name) for name in PROFILE_COLUMNS]
-    arrays += [pa.array(features[name].astype(np.float32)) for name in FEATURE_NAMES]
-    return pa.RecordBatch.from_arrays(arrays, names=[*PROFILE_COLUMNS, *FEATURE_NAMES])
+    names = FEATURE_NAMES
+    if "attention" in batch.schema.names:
+        features |= attention_profile(batch)
+        names += ATTENTION_FEATURE_NAMES
+    arrays += [pa.array(features[name].astype(np.float32)) for name in names]
+    return pa.RecordBatch.from_arrays(arrays, names=[*PROFILE_COLUMNS, *names])
 
 
 def profile_traces(batches: Iterable[pa.RecordBatch]) -> pa.Table:

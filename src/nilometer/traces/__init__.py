@@ -8,12 +8,14 @@ from .labels import LabelReport, join_labels, parse_correct, read_labels
 from .objects import traces_from_generate, traces_from_vllm
 from .panel import Panel, read_panel
 from .reader import FileReport, ReadReport, TraceStream, read_traces, traces_from_response
-from .schema import FORMAT_VERSION, LABEL_SCHEMA, TRACE_SCHEMA
+from .schema import ATTENTION_COLUMNS, ATTENTION_SCHEMA, FORMAT_VERSION, LABEL_SCHEMA, TRACE_SCHEMA
 from .slices import attribute_keys, slice_names
 from .sources import expand_paths
-from .store import write_traces
+from .store import has_attention, write_traces
 
 __all__ = [
+    "ATTENTION_COLUMNS",
+    "ATTENTION_SCHEMA",
     "FORMATS",
     "FORMAT_VERSION",
     "LABEL_SCHEMA",
@@ -34,6 +36,7 @@ __all__ = [
     "corpus_path",
     "diagnose",
     "expand_paths",
+    "has_attention",
     "join_labels",
     "parse_correct",
     "read_labels",

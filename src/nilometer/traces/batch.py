@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from .schema import TRACE_SCHEMA
+from .schema import ATTENTION_SCHEMA, TRACE_SCHEMA
 
 __all__ = ["Trace", "trace_batch"]
 
@@ -37,6 +37,21 @@ class Trace:
     answer: str | None = None
     correct: float | None = None
     attributes: dict[str, str] = field(default_factory=dict)
+    attention: NDArray[np.float32] | None = None
+    """Shape (tokens, layers, heads, 8)."""
+    attention_prompt: int | None = None
+    top_tokens: list[str] | None = None
+    """Texts of the best alternatives, row-major."""
+
+    @property
+    def attention_layers(self) -> int | None:
+        """Layers of the model."""
+        return None if self.attention is None else self.attention.shape[1]
+
+    @property
+    def attention_heads(self) -> int | None:
+        """Heads of a layer."""
+        return None if self.attention is None else self.attention.shape[2]
 
     @property
     def n_values(self) -> int:
@@ -45,23 +60,24 @@ class Trace:
 
 
 def trace_batch(traces: Sequence[Trace]) -> pa.RecordBatch:
-    """Lay traces out as one record batch in ``TRACE_SCHEMA``.
+    """Lay traces out as one record batch in ``TRACE_SCHEMA``, or ``ATTENTION_SCHEMA`` where one has attention.
 
     Examples
     --------
     >>> trace_batch([Trace(trace_id="a", answer="42")]).num_rows
     1
     """
+    schema = ATTENTION_SCHEMA if any(trace.attention is not None for trace in traces) else TRACE_SCHEMA
     columns: list[Any] = []
-    for column in TRACE_SCHEMA:
+    for column in schema:
         values = [getattr(trace, column.name) for trace in traces]
-        if column.name in {"chosen_logprobs", "top_logprobs"}:
+        if column.name in {"chosen_logprobs", "top_logprobs", "attention"}:
             columns.append(_float_lists(values))
         elif column.name == "attributes":
             columns.append(pa.array([list(value.items()) for value in values], type=column.type))
         else:
             columns.append(pa.array(values, type=column.type))
-    return pa.RecordBatch.from_arrays(columns, schema=TRACE_SCHEMA)
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def _float_lists(rows: Sequence[NDArray[np.float32] | None]) -> pa.ListArray:

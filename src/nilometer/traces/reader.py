@@ -12,8 +12,9 @@ from nilometer.errors import ConfigError, TraceFormatError
 from .batch import Trace, trace_batch
 from .formats import FORMATS, Format
 from .line import Line, unwrap
+from .schema import ATTENTION_SCHEMA, TRACE_SCHEMA
 from .sources import expand_paths, json_objects
-from .store import read_store
+from .store import conform_batch, read_store
 from .streams import joiners
 
 __all__ = ["FileReport", "ReadReport", "TraceStream", "read_traces", "traces_from_response"]
@@ -77,12 +78,15 @@ class ReadReport:
 class TraceStream:
     """An iterable of record batches in ``TRACE_SCHEMA``, with a report that fills while it is read."""
 
-    def __init__(self, paths: Sequence[Path], *, wire_format: str | None, strict: bool, batch_rows: int) -> None:
+    def __init__(
+        self, paths: Sequence[Path], *, wire_format: str | None, strict: bool, batch_rows: int, attention: bool = False
+    ) -> None:  # fmt: skip
         self.report = ReadReport()
         self.paths = paths
         self._format = wire_format
         self._strict = strict
         self._batch_rows = batch_rows
+        self._attention = attention
         self._seen: set[int] = set()
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
@@ -97,9 +101,8 @@ class TraceStream:
 
     def read_all(self) -> pa.Table:
         """Read everything into one table."""
-        from .schema import TRACE_SCHEMA
-
-        return pa.Table.from_batches(list(self), schema=TRACE_SCHEMA)
+        schema = ATTENTION_SCHEMA if self._attention else TRACE_SCHEMA
+        return pa.Table.from_batches(list(self), schema=schema)
 
     def _count(self, batch: pa.RecordBatch) -> None:
         self.report.files[-1].n_traces += batch.num_rows
@@ -112,9 +115,10 @@ class TraceStream:
             is_store = file.read(4) == b"PAR1"
         if is_store:
             report.format = "nilometer"
-            yield from read_store(path, batch_rows=self._batch_rows)
+            yield from read_store(path, batch_rows=self._batch_rows, attention=self._attention)
         else:
-            yield from self._batches(json_objects(path), report)
+            for batch in self._batches(json_objects(path), report):
+                yield conform_batch(batch, ATTENTION_SCHEMA) if self._attention else batch
 
     def _batches(self, lines: Iterator[tuple[int, bytes]], report: FileReport) -> Iterator[pa.RecordBatch]:
         waiting: list[Trace] = []
@@ -165,6 +169,7 @@ def read_traces(
     format: str | None = None,
     strict: bool = False,
     batch_rows: int = 2048,
+    attention: bool = False,
 ) -> TraceStream:
     """Read trace files of any known format as a stream; memory stays flat whatever the size.
 
@@ -181,6 +186,8 @@ def read_traces(
         Raise at the first bad line instead.
     batch_rows
         Most responses per batch.
+    attention
+        Read the attention statistics too, where a file has them; batches are then in ``ATTENTION_SCHEMA``.
 
     Raises
     ------
@@ -203,7 +210,9 @@ def read_traces(
     """
     if format is not None and format not in FORMATS:
         raise ConfigError(f"`format` must be one of {', '.join(FORMATS)}, got {format!r}.")
-    return TraceStream(expand_paths(paths), wire_format=format, strict=strict, batch_rows=batch_rows)
+    return TraceStream(
+        expand_paths(paths), wire_format=format, strict=strict, batch_rows=batch_rows, attention=attention
+    )
 
 
 def traces_from_response(data: bytes | str, *, trace_id: str, k: int | None = None) -> list[Trace]:

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-__all__ = ["FORMAT_VERSION", "LABEL_SCHEMA", "TRACE_SCHEMA"]
+__all__ = ["ATTENTION_COLUMNS", "ATTENTION_SCHEMA", "FORMAT_VERSION", "LABEL_SCHEMA", "TRACE_SCHEMA"]
 
 FORMAT_VERSION = 1
 
@@ -35,6 +35,25 @@ TRACE_SCHEMA = pa.schema(
 NaN where the provider gave fewer. ``chosen_logprobs`` is null where a response has no logprobs at all and
 holds NaN where a single token lacks one. ``logprobs_mode`` is ``raw`` (before temperature), ``processed`` or
 ``unknown``. ``correct`` is a label that came inside the trace, null otherwise.
+"""
+
+ATTENTION_COLUMNS = ("attention", "attention_layers", "attention_heads", "attention_prompt")
+ATTENTION_SCHEMA = pa.schema(
+    [
+        *TRACE_SCHEMA,
+        pa.field("attention", pa.list_(pa.float32())),
+        pa.field("attention_layers", pa.int32()),
+        pa.field("attention_heads", pa.int32()),
+        pa.field("attention_prompt", pa.int32()),
+        pa.field("top_tokens", pa.list_(pa.string())),
+    ],
+    metadata=TRACE_SCHEMA.metadata,
+)
+"""A trace with attention statistics, which only models run in process give.
+
+``attention`` is row-major tokens × layers × heads × 8, the eight in the order of ``ATTENTION_FIELDS``; NaN in layers
+without softmax attention. ``attention_prompt`` counts the tokens of the prompt.
+``top_tokens`` holds the texts of the best alternatives, row-major tokens × at most 5. Half precision on disk.
 """
 
 LABEL_SCHEMA = pa.schema(

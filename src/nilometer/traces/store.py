@@ -1,6 +1,7 @@
 """The Parquet form of traces: half-precision log-probabilities, compact and quick to read."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -9,23 +10,21 @@ import pyarrow.parquet as pq
 
 from nilometer.errors import TraceFormatError
 
-from .schema import FORMAT_VERSION, TRACE_SCHEMA
+from .schema import ATTENTION_COLUMNS, ATTENTION_SCHEMA, FORMAT_VERSION, TRACE_SCHEMA
 
-__all__ = ["VERSION_KEY", "conform_batch", "read_store", "write_traces"]
+__all__ = ["VERSION_KEY", "conform_batch", "has_attention", "read_store", "write_traces"]
 
 VERSION_KEY = b"nilometer.format_version"
 
-_LISTS = ("chosen_logprobs", "top_logprobs")
+_LISTS = ("chosen_logprobs", "top_logprobs", "attention")
 _ROW_GROUP_ROWS = 4096
 _ROW_GROUP_VALUES = 16_000_000
 _LEAST_ROWS = 1000
-_DISK_SCHEMA = pa.schema(
-    [pa.field(column.name, pa.list_(pa.float16())) if column.name in _LISTS else column for column in TRACE_SCHEMA],
-    metadata=TRACE_SCHEMA.metadata,
-)
+_ATTENTION_ROWS = 128
 _DICTIONARY = [
     "prompt_id", "model", "model_fingerprint", "provider", "k", "logprobs_mode", "temperature",
-    "finish_reason", "tokens.list.element", "prompt", "attributes.key_value.key", "attributes.key_value.value",
+    "finish_reason", "tokens.list.element", "top_tokens.list.element",
+    "prompt", "attributes.key_value.key", "attributes.key_value.value",
 ]  # fmt: skip
 
 
@@ -41,7 +40,8 @@ def write_traces(path: str | Path, batches: Iterable[pa.RecordBatch] | pa.Table)
     path
         File to write; an existing one is replaced.
     batches
-        Record batches or a table with the columns of ``TRACE_SCHEMA``; missing columns are written as null.
+        Record batches or a table with the columns of ``TRACE_SCHEMA``; missing columns are written as null. If the
+        first batch has the columns of ``ATTENTION_SCHEMA``, they are written too.
 
     Examples
     --------
@@ -58,11 +58,13 @@ def write_traces(path: str | Path, batches: Iterable[pa.RecordBatch] | pa.Table)
     """
     target = Path(path)
     unfinished = target.with_name(target.name + ".part")
-    source = batches.to_batches() if isinstance(batches, pa.Table) else batches
+    source = iter(batches.to_batches() if isinstance(batches, pa.Table) else batches)
+    first = next(source, None)
+    schema = _disk_schema(with_attention=first is not None and "attention" in first.schema.names)
     n_rows = 0
     try:
-        with _writer(unfinished) as writer:
-            for group in _row_groups(source):
+        with _writer(unfinished, schema) as writer:
+            for group in _row_groups(chain([] if first is None else [first], source), schema):
                 writer.write_table(group, row_group_size=group.num_rows)
                 n_rows += group.num_rows
         unfinished.replace(target)
@@ -71,8 +73,28 @@ def write_traces(path: str | Path, batches: Iterable[pa.RecordBatch] | pa.Table)
     return n_rows
 
 
-def read_store(path: str | Path, *, batch_rows: int = 2048) -> Iterator[pa.RecordBatch]:
+def has_attention(paths: Sequence[Path]) -> bool:
+    """Tell whether every file is a Parquet file with attention statistics.
+
+    Examples
+    --------
+    >>> from nilometer.traces import corpus_path
+    >>> has_attention([corpus_path("specialist")])
+    False
+    """
+    for path in paths:
+        with path.open("rb") as file:
+            if file.read(4) != b"PAR1":
+                return False
+        if not set(ATTENTION_COLUMNS) <= set(pq.read_schema(path).names):
+            return False
+    return bool(paths)
+
+
+def read_store(path: str | Path, *, batch_rows: int = 2048, attention: bool = False) -> Iterator[pa.RecordBatch]:
     """Yield the batches of a file written by :func:`write_traces`, in ``TRACE_SCHEMA``.
+
+    With ``attention``, in ``ATTENTION_SCHEMA``; these columns are heavy and not read otherwise.
 
     Columns that this version does not know are left out, missing ones are null.
 
@@ -84,9 +106,10 @@ def read_store(path: str | Path, *, batch_rows: int = 2048) -> Iterator[pa.Recor
     try:
         with pq.ParquetFile(path) as file:
             _check_version(path, file.schema_arrow.metadata or {})
-            known = [name for name in file.schema_arrow.names if name in TRACE_SCHEMA.names]
-            for batch in file.iter_batches(batch_size=batch_rows, columns=known):
-                yield conform_batch(batch)
+            schema = ATTENTION_SCHEMA if attention else TRACE_SCHEMA
+            known = [name for name in file.schema_arrow.names if name in schema.names]
+            for batch in file.iter_batches(batch_size=_ATTENTION_ROWS if attention else batch_rows, columns=known):
+                yield conform_batch(batch, schema)
     except pa.ArrowInvalid as exc:
         raise TraceFormatError(f"{path}: not a readable Parquet file ({exc}).") from exc
 
@@ -129,11 +152,17 @@ def _check_version(path: str | Path, metadata: dict[bytes, bytes]) -> None:
         )
 
 
-def _writer(path: Path) -> pq.ParquetWriter:
-    encodings = {f"{name}.list.element": "BYTE_STREAM_SPLIT" for name in _LISTS}
+def _disk_schema(*, with_attention: bool) -> pa.Schema:
+    columns = ATTENTION_SCHEMA if with_attention else TRACE_SCHEMA
+    halved = [pa.field(column.name, pa.list_(pa.float16())) if column.name in _LISTS else column for column in columns]
+    return pa.schema(halved, metadata=TRACE_SCHEMA.metadata)
+
+
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    encodings = {f"{name}.list.element": "BYTE_STREAM_SPLIT" for name in _LISTS if name in schema.names}
     return pq.ParquetWriter(
         path,
-        _DISK_SCHEMA,
+        schema,
         compression="zstd",
         compression_level=9,
         use_dictionary=_DICTIONARY,
@@ -142,13 +171,13 @@ def _writer(path: Path) -> pq.ParquetWriter:
     )
 
 
-def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+def _row_groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
     """Gather batches into groups of at most 4,096 rows, fewer (but 1,000) when the responses are long."""
     waiting: list[pa.RecordBatch] = []
     n_rows = n_values = 0
     for batch in batches:
         for start in range(0, batch.num_rows, _LEAST_ROWS):
-            part = conform_batch(batch.slice(start, _LEAST_ROWS), _DISK_SCHEMA)
+            part = conform_batch(batch.slice(start, _LEAST_ROWS), schema)
             waiting.append(part)
             n_rows += part.num_rows
             n_values += len(part.column("top_logprobs").flatten())

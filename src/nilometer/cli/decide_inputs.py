@@ -1,0 +1,308 @@
+"""What ``nilometer decide`` reads: posteriors and truths from files of samples, responses and logs."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from nilometer.errors import ConfigError, MissingLogprobsError, NotEnoughDataError, TraceFormatError
+from nilometer.estimators import (
+    Parser,
+    Posterior,
+    parse_answer,
+    parse_items,
+    parse_label,
+    parse_number,
+    parse_text,
+    parse_tokens,
+    posterior_from_lm_eval,
+    posterior_from_response,
+    posteriors_from_traces,
+)
+from nilometer.traces import read_traces
+
+from .common import check_bad_lines, expand_files
+
+__all__ = ["PARSERS", "Asked", "Reading", "parse_scale", "parser_for", "read_posteriors", "read_truths"]
+
+PARSERS = ("answer", "number", "label", "items", "tokens", "text")
+_RESPONSES = ("choices", "outputs", "completion_probabilities")
+_ENVELOPES = ("response", "response_body", "body", "completion", "output")
+_IDS = ("prompt_id", "custom_id", "trace_id", "id", "doc_id")
+_TRUTHS = ("truth", "gold", "target", "answer", "label")
+_SHOWN = 100
+
+
+class Reading(NamedTuple):
+    """How answers are read."""
+
+    parse: Parser
+    labels: tuple[Any, ...] | None = None
+    field: str | None = None
+    pattern: str | None = None
+    fallback: str = "error"
+
+
+@dataclass
+class Asked:
+    """The posteriors of a file, in its order, and what could not be made one."""
+
+    ids: list[str] = field(default_factory=list)
+    posteriors: list[Posterior | NotEnoughDataError] = field(default_factory=list)
+    greedy: list[Any] = field(default_factory=list)
+    """The greedy answer where the file holds one, else None."""
+    truths: dict[str, Any] = field(default_factory=dict)
+    bad_lines: list[str] = field(default_factory=list)
+    n_bad: int = 0
+    n_skipped: int = 0
+
+    @property
+    def n_traces(self) -> int:
+        """Prompts read."""
+        return len(self.ids)
+
+    def add(self, identity: str, posterior: Posterior | NotEnoughDataError, greedy: Any = None) -> None:
+        """Keep one prompt."""
+        self.ids.append(identity)
+        self.posteriors.append(posterior)
+        self.greedy.append(greedy)
+
+
+def parse_scale(text: str | None) -> tuple[Any, ...] | None:
+    """Read ``--labels``: ``1-5`` is the whole numbers, ``a,b,c`` the texts; numbers stay numbers.
+
+    Examples
+    --------
+    >>> parse_scale("1-5"), parse_scale("low, high"), parse_scale("0,0.5,1")
+    ((1, 2, 3, 4, 5), ('low', 'high'), (0, 0.5, 1))
+    """
+    if text is None:
+        return None
+    low, dash, high = text.partition("-")
+    if dash and low.strip().isdigit() and high.strip().isdigit():
+        scale: tuple[Any, ...] = tuple(range(int(low), int(high) + 1))
+    else:
+        scale = tuple(_number_or_text(part.strip()) for part in text.split(",") if part.strip())
+    if len(set(scale)) < 2:
+        raise ConfigError(f"`--labels` must name at least two labels (1-5 or a,b,c), got {text!r}.")
+    return scale
+
+
+def _number_or_text(text: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def parser_for(name: str | None, labels: tuple[Any, ...] | None, kind: str) -> Parser:
+    """Return the parser asked for, or the one that fits the metric and the scale."""
+    if name is None:
+        name = {"set": "items", "number": "number"}.get(kind, "answer") if labels is None else "label"
+    if name == "label":
+        if labels is None:
+            raise ConfigError("`--parse label` needs the scale (`--labels`).")
+        return parse_label(labels)
+    made: dict[str, Callable[[], Parser]] = {
+        "number": parse_number, "items": lambda: parse_items, "tokens": lambda: parse_tokens,
+        "text": lambda: parse_text, "answer": lambda: parse_answer,
+    }  # fmt: skip
+    if name not in made:
+        raise ConfigError(f"`--parse` must be one of {', '.join(PARSERS)}, got {name!r}.")
+    return made[name]()
+
+
+def read_posteriors(files: list[str], reading: Reading) -> Asked:
+    """Read one posterior per line, or per prompt of traces.
+
+    A line holds ``samples`` (with ``logprobs`` and ``sampling_logprobs`` where known), ``label_logprobs``, a response
+    of a server with log-probabilities at the score (with a scale), or a sample of lm-evaluation-harness. Every other
+    format of traces is read as such and grouped by ``prompt_id``.
+
+    Raises
+    ------
+    TraceFormatError
+        If nothing can be read, or more than one line in a hundred is bad.
+    """
+    asked = Asked()
+    for path in expand_files(files):
+        if _holds_posteriors(path, reading):
+            _read_lines(path, reading, asked)
+        else:
+            _read_traces(path, reading, asked)
+    for identity, truth in asked.truths.items():
+        asked.truths[identity] = _as_value(truth, reading)
+    check_bad_lines(asked)
+    if not asked.ids:
+        raise TraceFormatError(f"{', '.join(files)}: no prompt could be read.")
+    return asked
+
+
+def _holds_posteriors(path: Path, reading: Reading) -> bool:
+    with path.open("rb") as file:
+        head = file.read(4)
+        if head == b"PAR1":
+            return False
+    first = next((row for _, row in _objects(path, Asked())), None)
+    if first is None:
+        raise TraceFormatError(f"{path}: the file is empty or holds no JSON object.")
+    if {"samples", "label_logprobs", "resps"} & first.keys():
+        return True
+    response = _response(first)
+    return response is not None and (reading.labels is not None or len(response.get("choices") or ()) > 1)
+
+
+def _objects(path: Path, asked: Asked) -> Any:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line.decode("utf-8-sig"))
+            except (ValueError, RecursionError) as exc:
+                _bad(asked, f"{path}:{number}: not a JSON object ({exc}).")
+                continue
+            if isinstance(row, dict):
+                yield number, row
+            else:
+                _bad(asked, f"{path}:{number}: not a JSON object.")
+
+
+def _bad(asked: Asked, reason: str) -> None:
+    asked.n_bad += 1
+    if len(asked.bad_lines) < _SHOWN:
+        asked.bad_lines.append(reason)
+
+
+def _read_lines(path: Path, reading: Reading, asked: Asked) -> None:
+    for number, row in _objects(path, asked):
+        identity = next((str(row[key]) for key in _IDS if row.get(key) is not None), f"{path.stem}:{number}")
+        truth = next((row[key] for key in _TRUTHS[:3] if row.get(key) is not None), None)
+        try:
+            posterior: Posterior | NotEnoughDataError = _posterior(row, reading)
+        except NotEnoughDataError as exc:
+            posterior = exc
+        except MissingLogprobsError as exc:
+            raise ConfigError(f"{path}:{number}: {exc} (`--fallback samples`)") from exc
+        except (ValueError, TypeError, AttributeError, KeyError) as exc:
+            _bad(asked, f"{path}:{number}: {exc}")
+            continue
+        asked.add(identity, posterior, _as_value(row.get("greedy"), reading))
+        if truth is not None:
+            asked.truths[identity] = truth
+
+
+def _posterior(row: dict[str, Any], reading: Reading) -> Posterior:
+    temperature = row.get("temperature")
+    if "samples" in row:
+        return Posterior.from_samples(
+            row["samples"] or (), reading.parse, labels=reading.labels, logprobs=row.get("logprobs"),
+            sampling_logprobs=row.get("sampling_logprobs"), temperature=temperature,
+        )  # fmt: skip
+    if "label_logprobs" in row:
+        parse = parse_label(reading.labels) if reading.labels else reading.parse
+        listed = {key: -1e9 if value is None else value for key, value in row["label_logprobs"].items()}
+        return Posterior.from_label_logprobs(listed, labels=reading.labels, parse=parse, temperature=temperature)
+    if "resps" in row:
+        return posterior_from_lm_eval(row, reading.parse)
+    response = _response(row)
+    if response is None:
+        raise TraceFormatError("no samples, no label_logprobs, no response.")
+    if reading.labels is None:
+        texts = [_text(choice) for choice in response.get("choices") or ()]
+        return Posterior.from_samples(texts, reading.parse, temperature=temperature)
+    return posterior_from_response(
+        response, reading.labels, field=reading.field, pattern=reading.pattern, fallback=reading.fallback,
+        temperature=temperature,
+    )  # fmt: skip
+
+
+def _response(row: dict[str, Any]) -> dict[str, Any] | None:
+    """Find the response in a line: itself, or in an envelope or two."""
+    for _ in range(3):
+        if any(key in row for key in _RESPONSES):
+            return row
+        inner = next((row[key] for key in _ENVELOPES if isinstance(row.get(key), dict)), None)
+        if inner is None:
+            return None
+        row = inner
+    return None
+
+
+def _text(choice: dict[str, Any]) -> str:
+    message = choice.get("message") or {}
+    return str(message.get("content") or choice.get("text") or "")
+
+
+def _read_traces(path: Path, reading: Reading, asked: Asked) -> None:
+    stream = read_traces(path)
+    table = stream.read_all()
+    for name in ("prompt_id", "trace_id"):
+        if table[name].null_count < table.num_rows:
+            table = table.set_column(table.schema.get_field_index("prompt_id"), "prompt_id", table[name])
+            break
+    found = posteriors_from_traces(table, reading.parse, labels=reading.labels)
+    asked.bad_lines += stream.report.bad_lines
+    asked.n_bad += stream.report.n_bad
+    asked.n_skipped += stream.report.n_skipped
+    golds = _golds(table)
+    for identity, posterior in found.items():
+        asked.add(identity, posterior)
+        if identity in golds:
+            asked.truths[identity] = golds[identity]
+
+
+def _golds(table: pa.Table) -> dict[str, str]:
+    """The right answer that ``nilometer record`` keeps in the attributes."""
+    pairs = zip(table["prompt_id"].to_pylist(), table["attributes"].to_pylist(), strict=True)
+    return {str(prompt): dict(own)["gold"] for prompt, own in pairs if own and "gold" in dict(own)}
+
+
+def _as_value(value: Any, reading: Reading) -> Any:
+    """Read a truth or a greedy answer as the samples are read; lists are sets."""
+    if isinstance(value, list):
+        value = json.dumps(value, ensure_ascii=False)
+    return reading.parse(value) if isinstance(value, str) else value
+
+
+def read_truths(files: Sequence[str], reading: Reading) -> dict[str, Any]:
+    """Read right answers by id from JSONL, or from CSV with a header.
+
+    Raises
+    ------
+    TraceFormatError
+        If a line has no id or no truth, or the truth cannot be read.
+    """
+    truths: dict[str, Any] = {}
+    for path in expand_files(list(files)):
+        for number, row in _truth_rows(path):
+            identity = next((row[key] for key in _IDS if row.get(key) not in (None, "")), None)
+            truth = next((row[key] for key in _TRUTHS if row.get(key) not in (None, "")), None)
+            value = _as_value(truth, reading)
+            if identity is None or value is None:
+                raise TraceFormatError(
+                    f"{path}:{number}: a line needs an id ({', '.join(_IDS)}) and a readable truth "
+                    f"({', '.join(_TRUTHS)}), got {str(row)[:120]}."
+                )
+            truths[str(identity)] = value
+    return truths
+
+
+def _truth_rows(path: Path) -> Any:
+    text = path.read_bytes().decode("utf-8-sig", errors="replace")
+    if text.lstrip()[:1] == "{":
+        counts = Asked()
+        yield from _objects(path, counts)
+        if counts.bad_lines:
+            raise TraceFormatError(counts.bad_lines[0])
+        return
+    reader = csv.DictReader(io.StringIO(text))
+    for row in reader:
+        yield reader.line_num, row

@@ -1,0 +1,71 @@
+"""``nilometer sampler``: place the thresholds of the entropy-aware sampler on a model's own traces."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pyarrow as pa
+import typer
+
+from nilometer.errors import ConfigError
+from nilometer.models import STATES, StepSignals, classify_step, fit_thresholds, write_thresholds
+from nilometer.models import SamplerThresholds as Thresholds
+from nilometer.signals import ragged_from_batch, token_signals
+from nilometer.traces import has_attention, read_traces
+
+from .common import FilesArgument, FormatOption, JsonOption, check_bad_lines, expand_files, talk, write_json
+
+__all__ = ["sampler"]
+
+
+def sampler(
+    files: FilesArgument,
+    out: Annotated[Path, typer.Option(help="JSON file to write.")],
+    low: Annotated[float, typer.Option(min=0, max=1, help="Quantile below which a signal is low.")] = 0.5,
+    high: Annotated[float, typer.Option(min=0, max=1, help="Quantile above which a signal is high.")] = 0.9,
+    wire_format: FormatOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Place the sampler's thresholds on a model's own traces, for `record --sampler`.
+
+    Thresholds do not carry over from one model to another. Traces recorded with --attention give attention limits
+    too.
+    """
+    if low > high:
+        raise ConfigError(f"`low` must satisfy low <= high, got {low:g} and {high:g}.")
+    paths = expand_files(files)
+    stream = read_traces(paths, format=wire_format, attention=has_attention(paths))
+    counts: Counter[str] = Counter()
+    thresholds = fit_thresholds(stream, low=low, high=high)
+    check_bad_lines(stream.report)
+    for signals in _steps(read_traces(paths, format=wire_format)):
+        counts[classify_step(signals, thresholds)] += 1
+    write_thresholds(out, thresholds)
+    total = counts.total()
+    shares: dict[str, float] = {state: counts[state] / total for state in STATES}
+    if as_json:
+        write_json({"out": str(out), **thresholds._asdict(), "shares": shares})
+        return
+    _show(thresholds, shares)
+    talk(f"Placed on {thresholds.n_tokens:,} tokens of {thresholds.model}. Wrote {out}.")
+
+
+def _steps(batches: Iterable[pa.RecordBatch]) -> Iterator[StepSignals]:
+    for batch in batches:
+        tokens = ragged_from_batch(batch)
+        found = token_signals(tokens.chosen, tokens.top)
+        known = ~np.isnan(found.entropy)
+        pairs = zip(found.renormalized_entropy[known].tolist(), found.varentropy[known].tolist(), strict=True)
+        yield from (StepSignals(*pair) for pair in pairs)
+
+
+def _show(thresholds: Thresholds, shares: Mapping[str, float]) -> None:
+    for name in ("entropy", "varentropy"):
+        low, high = (getattr(thresholds, f"{name}_{end}") for end in ("low", "high"))
+        typer.echo(f"{name:12s} low below {low:.3g}, high from {high:.3g}")
+    if thresholds.scatter_high is not None:
+        typer.echo(f"{'attention':12s} scattered above {thresholds.scatter_high:.3f}, heads disagree below "
+                   f"{thresholds.agreement_low:.3f}")  # fmt: skip
+    typer.echo("tokens       " + ", ".join(f"{state} {share:.1%}" for state, share in shares.items()))

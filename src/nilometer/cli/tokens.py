@@ -1,0 +1,160 @@
+"""``nilometer tokens``: answers token by token, shaded by confidence."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pyarrow as pa
+import typer
+
+from nilometer.decisions import AnswerView, TokenView, render_tokens
+from nilometer.errors import ConfigError, MissingLogprobsError, NotEnoughDataError
+from nilometer.estimators import TokenConfidence, load_token_confidence, save_token_confidence
+from nilometer.signals import (
+    TOKEN_ATTENTION_NAMES,
+    TOKEN_OUTPUT_NAMES,
+    attention_from_batch,
+    normalized_attention_entropy,
+    ragged_from_batch,
+    token_features,
+    token_signals,
+    token_truth,
+)
+from nilometer.traces import has_attention, read_traces
+
+from .common import FilesArgument, FormatOption, JsonOption, check_bad_lines, console, expand_files, talk, write_json
+
+__all__ = ["tokens"]
+
+_ALTERNATIVES = 5
+
+
+def tokens(
+    files: FilesArgument,
+    ids: Annotated[list[str] | None, typer.Option("--id", help="Only this trace_id; may be repeated.")] = None,
+    n: Annotated[int, typer.Option(min=1, help="At most so many answers.")] = 5,
+    confidence: Annotated[Path | None, typer.Option(help="A confidence learned before; else the probability.")] = None,
+    learn: Annotated[
+        Path | None, typer.Option(help="Learn a confidence from answers whose only right text is known, and write it.")
+    ] = None,
+    wanted: Annotated[str, typer.Option(help="Attribute with the right text, for --learn.")] = "worked",
+    out: Annotated[Path | None, typer.Option(help="Write an HTML page here.")] = None,
+    wire_format: FormatOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show answers token by token, shaded by how likely each token is right.
+
+    With --learn FILE, fit that confidence on traces whose right text is in an attribute (the recordings of the
+    studies have one), domains counting equally.
+    """
+    paths = expand_files(files)
+    attention = has_attention(paths)
+    stream = read_traces(paths, format=wire_format, attention=attention)
+    if learn:
+        _learn(stream, learn, wanted, attention=attention, as_json=as_json)
+        check_bad_lines(stream.report)
+        return
+    model = load_token_confidence(confidence) if confidence else None
+    views = [view for batch in stream for view in _views(batch, model, ids)]
+    check_bad_lines(stream.report)
+    if not views:
+        raise MissingLogprobsError("no answer with tokens and log-probabilities" + (" has that id." if ids else "."))
+    views = views if ids else views[:n]
+    if out:
+        out.write_text(render_tokens(views, calibrated=model is not None), encoding="utf-8")
+        talk(f"Wrote {len(views):,} answers to {out}.")
+    if as_json:
+        write_json([_plain(view) for view in views])
+    elif not out:
+        _show(views, calibrated=model is not None)
+
+
+def _features(batch: pa.RecordBatch) -> Iterator[tuple[int, Any, Any, Any]]:
+    """Yield row, features, top log-probabilities and attention of every response with tokens and alternatives."""
+    attention = attention_from_batch(batch) if "attention" in batch.schema.names else [None] * batch.num_rows
+    texts = batch.column("tokens")
+    for row in range(batch.num_rows):
+        ragged = ragged_from_batch(batch.slice(row, 1))
+        said = texts[row].as_py()
+        if said and len(said) == len(ragged.chosen) and ragged.top.shape[1]:
+            own = attention[row]
+            yield row, token_features(ragged.chosen, ragged.top, attention=own), ragged, own
+
+
+def _learn(stream: Any, path: Path, wanted: str, *, attention: bool, as_json: bool) -> None:
+    names = TOKEN_OUTPUT_NAMES + (TOKEN_ATTENTION_NAMES if attention else ())
+    features, truth, domains = [], [], []
+    for batch in stream:
+        rows = batch.column("attributes").to_pylist()
+        for row, own, _, _ in _features(batch):
+            known = dict(rows[row] or {})
+            if wanted in known and own.shape[1] == len(names):
+                features.append(own)
+                truth.append(token_truth(batch.column("tokens")[row].as_py(), known[wanted]))
+                domains += [known.get("domain", "")] * len(own)
+    if not features:
+        raise NotEnoughDataError(f"no response has the attribute {wanted!r}.", "Name it with --wanted.")
+    fitted = TokenConfidence(names=names).fit(np.concatenate(features), np.concatenate(truth), domains)
+    save_token_confidence(path, fitted)
+    if as_json:
+        write_json({"out": str(path), "n_tokens": fitted.n_tokens_, "n_domains": len(set(domains))})
+    talk(f"Learned on {fitted.n_tokens_:,} tokens of {len(set(domains))} domains. Wrote {path}.")
+
+
+def _views(batch: pa.RecordBatch, model: TokenConfidence | None, ids: list[str] | None) -> Iterator[AnswerView]:
+    named = batch.column("top_tokens").to_pylist() if "top_tokens" in batch.schema.names else [None] * batch.num_rows
+    for row, features, ragged, attention in _features(batch):
+        trace_id = batch.column("trace_id")[row].as_py()
+        if ids and trace_id not in ids:
+            continue
+        p = np.exp(ragged.chosen)
+        shade = p if model is None else model.predict_proba(_fitting(features, model))[:, 1]
+        signals = token_signals(ragged.chosen, ragged.top)
+        told = [
+            TokenView(text, float(shade[i]), float(p[i]), float(signals.entropy[i]), float(signals.varentropy[i]),
+                      _alternatives(np.exp(ragged.top[i]), named[row], i, len(p)))
+            for i, text in enumerate(batch.column("tokens")[row].as_py())
+        ]  # fmt: skip
+        scattered = None if attention is None else normalized_attention_entropy(attention.entropy, attention.n_keys)
+        yield AnswerView(
+            trace_id, batch.column("prompt")[row].as_py(), tuple(told), batch.column("correct")[row].as_py(), scattered
+        )
+
+
+def _fitting(features: Any, model: TokenConfidence) -> Any:
+    n = len(model.names)
+    if features.shape[1] < n:
+        raise ConfigError("the confidence needs attention statistics. Record the traces with --attention.")
+    return features[:, :n]
+
+
+def _alternatives(p: Any, named: list[str] | None, place: int, n_tokens: int) -> tuple[tuple[str | None, float], ...]:
+    width = len(named) // n_tokens if named else 0
+    texts = named[place * width : (place + 1) * width] if named else []
+    best = [float(value) for value in p[:_ALTERNATIVES] if np.isfinite(value)]
+    return tuple((texts[i] if i < len(texts) else None, value) for i, value in enumerate(best))
+
+
+def _plain(view: AnswerView) -> dict[str, Any]:
+    return {"trace_id": view.trace_id, "correct": view.correct, "tokens": [token._asdict() for token in view.tokens]}
+
+
+def _show(views: list[AnswerView], *, calibrated: bool) -> None:
+    from rich.text import Text
+
+    screen = console()
+    for view in views:
+        screen.print(Text(f"{view.trace_id}  {(view.prompt or '')[:200]}", style="dim"))
+        line = Text()
+        for token in view.tokens:
+            low = 1 - min(max(token.confidence, 0.0), 1.0)
+            plain = "underline " if token.confidence < 0.5 else ""
+            line.append(token.text, style=f"{plain}on rgb({int(60 + 150 * low)},60,50)" if low > 0.1 else plain or None)
+        screen.print(line)
+        unsure = sorted(view.tokens, key=lambda token: token.confidence)[:3]
+        said = ", ".join(f"{token.text!r} {token.confidence:.2f} ({token.entropy:.2f} nats)" for token in unsure)
+        screen.print(Text(f"least sure: {said}\n", style="dim"))
+    talk(
+        "Shaded by calibrated confidence." if calibrated else "Shaded by probability, not calibrated; see --confidence."
+    )
