@@ -67,6 +67,12 @@ def test_certified_stopping_keeps_its_promise():
     assert np.mean(broken) < 0.157
 
 
+@pytest.mark.parametrize(("n", "stopped"), [(58, 0.0), (59, 1.0)])
+def test_without_harm_59_labels_certify_five_percent(n, stopped):
+    """0.95 ** 59 < 0.05 < 0.95 ** 58, the rule of three."""
+    assert calibrate_stop(np.ones(n), np.zeros(n), max_harm=0.05).stopped == stopped
+
+
 def test_more_labels_allow_more_stopping_and_few_allow_none():
     closeness = np.linspace(0, 1, 1000)
     harm = (closeness < 0.3).astype(float)

@@ -79,6 +79,15 @@ def test_labels_and_neighbours_shift_the_accuracy_by_agreement():
     assert 0 <= here.interval[0] <= here.interval[1] <= 1
 
 
+def test_with_labels_and_neighbours_both_uncertainties_count():
+    router = fit_router(table(local=True, labels=300), n_neighbors=40)
+    near = router.smoothie.neighbours([[0.0, 0.0]])
+    own = router.smoothie.own_errors(near.rows[0])
+    gain = router.labelled.proxy_slope / router.labelled.proxy_scale
+    expected = np.hypot(router.overall()[1], gain * own.std(axis=0, ddof=1) / np.sqrt(40))
+    np.testing.assert_allclose(router.expected([[0.0, 0.0]])[1], expected)
+
+
 def test_a_budget_is_kept_with_the_best_that_it_buys():
     costs = np.array([10.0, 2.0, 1.0, 1.0])
     router = fit_router(table(costs=costs), budget=5.0)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import multivariate_normal
 
 from nilometer.errors import NotEnoughDataError
 from nilometer.estimators import label_qualities
@@ -30,6 +31,33 @@ def test_a_worthless_proxy_leaves_the_mean_of_the_labels():
 def test_all_labels_leave_the_mean_of_all_whatever_the_proxy():
     truth, proxy, _ = draw(1)
     np.testing.assert_allclose(label_qualities(proxy, truth, candidates=NAMES).accuracy, truth.mean(axis=0))
+
+
+def test_with_all_labels_a_good_proxy_leaves_the_standard_error_of_a_mean():
+    truth, proxy, _ = draw(6, n=2000, noise=0.1)
+    found = label_qualities(proxy, truth, candidates=NAMES)
+    np.testing.assert_allclose(found.measured.standard_errors, truth.std(axis=0, ddof=1) / np.sqrt(2000), rtol=0.02)
+
+
+def test_the_combination_equals_a_plain_integral_over_slope_and_spread():
+    """Two-dimensional trapezoid rule on a finer grid; the priors as documented."""
+    _, proxy, scores = draw(7, b=6, accuracy=(0.8, 0.5, 0.7))
+    quality = np.array([-0.3, -0.1, -0.4])
+    found = label_qualities(proxy, scores, candidates=NAMES, quality=quality)
+    y, b, m = found.accuracy, 6, 3
+    q = (quality - quality.mean()) / quality.std()
+    p = (np.clip(y, 0, 1).mean() * b + 1) / (b + 2)
+    noise = (found.measured.covariance * (b - 1) + 2 * p * (1 - p) * (0.5 * np.eye(m) + 0.5) / b) / (b + 1)
+    total, mean = 0.0, np.zeros(m)
+    for tau in np.geomspace(0.01, 0.6, 200):
+        prior = tau**2 * np.eye(m) + 1.0
+        for slope in np.linspace(0, 0.15, 60):
+            weight = tau / (1 + (tau / 0.2) ** 2) * np.exp(-0.5 * (slope / 0.05) ** 2)
+            weight *= multivariate_normal.pdf(y, 0.5 + slope * q, prior + noise)
+            gain = prior @ np.linalg.inv(prior + noise)
+            total += weight
+            mean += weight * (0.5 + slope * q + gain @ (y - 0.5 - slope * q))
+    np.testing.assert_allclose(found.combined.quality, mean / total, atol=2e-3)
 
 
 def test_the_regression_estimator_by_hand():

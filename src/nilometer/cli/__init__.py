@@ -15,9 +15,21 @@ from nilometer.errors import NilometerError
 __all__ = ["LazyVerbs", "app", "main"]
 
 VERBS = (
-    "quickstart", "report", "doctor", "fit", "estimate", "profile", "record",
-    "route", "watch", "canary", "plan", "decide", "sampler", "tokens",
-)  # fmt: skip
+    "quickstart",
+    "report",
+    "doctor",
+    "fit",
+    "estimate",
+    "profile",
+    "record",
+    "route",
+    "watch",
+    "canary",
+    "plan",
+    "decide",
+    "sampler",
+    "tokens",
+)
 """Every verb is a function, or a Typer of several, in the module of its name, imported when it is asked for."""
 
 # Typer 0.29 carries its own copy of Click; the class below `Exception` is the usage error's root in both.

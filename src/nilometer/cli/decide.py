@@ -39,7 +39,7 @@ def decide(
     metric: Annotated[str, typer.Option(help="A rule of docs/rules.md: mae, f1, accuracy, qwk, ...")],
     parameter: Annotated[float | None, typer.Option(help="Of the metric: a level, delta, beta.")] = None,
     labels: Annotated[str | None, typer.Option(help="The scale: 1-5, or a,b,c.")] = None,
-    parse: Annotated[str | None, typer.Option(help="answer, number, label, items, tokens, text.")] = None,
+    parse: Annotated[str | None, typer.Option(help="answer, number, label, items, tokens, text, raw.")] = None,
     field: Annotated[str | None, typer.Option(help="JSON key that holds the score.")] = None,
     pattern: Annotated[str | None, typer.Option(help="Regular expression before or around the score.")] = None,
     fallback: Annotated[str, typer.Option(help="Without log-probabilities: error or samples.")] = "error",

@@ -30,7 +30,7 @@ from .common import check_bad_lines, expand_files
 
 __all__ = ["PARSERS", "Asked", "Reading", "parse_scale", "parser_for", "read_posteriors", "read_truths"]
 
-PARSERS = ("answer", "number", "label", "items", "tokens", "text")
+PARSERS = ("answer", "number", "label", "items", "tokens", "text", "raw")
 _RESPONSES = ("choices", "outputs", "completion_probabilities")
 _ENVELOPES = ("response", "response_body", "body", "completion", "output")
 _IDS = ("prompt_id", "custom_id", "trace_id", "id", "doc_id")
@@ -105,7 +105,7 @@ def _number_or_text(text: str) -> Any:
 def parser_for(name: str | None, labels: tuple[Any, ...] | None, kind: str) -> Parser:
     """Return the parser asked for, or the one that fits the metric and the scale."""
     if name is None:
-        name = {"set": "items", "number": "number"}.get(kind, "answer") if labels is None else "label"
+        name = {"set": "items", "number": "number", "text": "raw"}.get(kind, "answer") if labels is None else "label"
     if name == "label":
         if labels is None:
             raise ConfigError("`--parse label` needs the scale (`--labels`).")
@@ -113,6 +113,7 @@ def parser_for(name: str | None, labels: tuple[Any, ...] | None, kind: str) -> P
     made: dict[str, Callable[[], Parser]] = {
         "number": parse_number, "items": lambda: parse_items, "tokens": lambda: parse_tokens,
         "text": lambda: parse_text, "answer": lambda: parse_answer,
+        "raw": lambda: str,
     }  # fmt: skip
     if name not in made:
         raise ConfigError(f"`--parse` must be one of {', '.join(PARSERS)}, got {name!r}.")

@@ -238,6 +238,8 @@ def _check_fits(rule: Rule, posterior: Posterior, parameter: Any) -> None:
                 "Read them with `parse_number`."
             )
         _check_domain(rule, posterior.numbers[None, :], parameter)
+    if rule.kind == "text" and not all(isinstance(value, str) for value in posterior.values):
+        raise ConfigError(f"{rule.name} needs texts, got answers such as {str(posterior.values[0])[:80]!r}.")
     if rule.kind == "set" and kind != "set":
         raise ConfigError(
             f"{rule.name} needs sets or bags, got answers such as {str(posterior.values[0])[:80]!r}. "
@@ -262,6 +264,8 @@ def _losses(rule: Rule, answers: Floats, values: Floats, *, parameter: Any) -> F
 def _risks(rule: Rule, answers: Sequence[Any], posterior: Posterior, *, parameter: Any) -> list[float]:
     if rule.kind == "number":
         losses = _losses(rule, np.asarray(answers, dtype=np.float64), posterior.numbers[None, :], parameter=parameter)
+    elif rule.losses is not None:
+        losses = rule.losses(answers, posterior.values, parameter)
     else:
         assert rule.loss is not None, "rules of single answers have a loss"
         losses = np.array([[rule.loss(answer, truth, parameter) for truth in posterior.values] for answer in answers])

@@ -1,5 +1,6 @@
 """The charts of the routing report as Altair specifications."""
 
+from itertools import pairwise
 from typing import Any
 
 import altair as alt
@@ -57,7 +58,7 @@ def cost_quality_chart(points: tuple[PolicyPoint, ...], *, unit: str) -> Any:
         "kind:N", scale=alt.Scale(domain=kinds, range=[_KINDS[kind] for kind in kinds]),
         legend=alt.Legend(orient="top", title=None),
     )  # fmt: skip
-    x = alt.X("cost:Q", title=f"{unit} per prompt", scale=alt.Scale(zero=False, nice=True))
+    x = alt.X("cost:Q", title=f"{unit} per prompt", scale=_cost_scale([p.cost for p in points]))
     base = alt.Chart(alt.Data(values=rows)).encode(x=x, color=colour)
     bars = base.mark_rule(opacity=0.35).encode(
         y=alt.Y("low:Q", title="score", scale=alt.Scale(zero=False)), y2="high:Q"
@@ -65,17 +66,38 @@ def cost_quality_chart(points: tuple[PolicyPoint, ...], *, unit: str) -> Any:
     dots = base.mark_point(filled=True, size=60).encode(
         y=alt.Y("quality:Q", scale=alt.Scale(zero=False)), tooltip=["name:N", "cost:Q", "quality:Q"]
     )
-    named = [row for row in rows if row["kind"] in ("model", "route", "oracle")]
+    named = [row for row in rows if row["kind"] in ("model", "oracle")]
     text = (
         alt.Chart(alt.Data(values=named)).mark_text(align="left", dx=7, fontSize=10)
         .encode(x=x, y=alt.Y("quality:Q", scale=alt.Scale(zero=False)), text="name:N")
     )  # fmt: skip
-    hull = [{"cost": cost, "quality": quality} for cost, quality in _hull(points)]
+    hull = [{"cost": cost, "quality": quality} for cost, quality in _mixes(_hull(points))]
     line = (
         alt.Chart(alt.Data(values=hull)).mark_line(color=_GREY, strokeDash=[4, 4])
         .encode(x=x, y=alt.Y("quality:Q", scale=alt.Scale(zero=False)))
     )  # fmt: skip
-    return (line + bars + dots + text).properties(width=480, height=300)
+    return (line + _cascade_bands(points, x) + bars + dots + text).properties(width=480, height=320)
+
+
+def _cost_scale(costs: list[float]) -> Any:
+    """Logarithmic where prices differ by more than ten times, so that cheap models do not lie on each other."""
+    if min(costs) > 0 and max(costs) > 10 * min(costs):
+        return alt.Scale(type="log", nice=False, domain=[0.8 * min(costs), 2.0 * max(costs)])
+    return alt.Scale(zero=False, nice=True)
+
+
+def _cascade_bands(points: tuple[PolicyPoint, ...], x: Any) -> Any:
+    """Draw the curve of each cascade over its stopping share, with the band of its intervals."""
+    rows = [
+        {"cascade": p.name.split(",")[0], "cost": p.cost, "quality": p.quality, "low": p.low, "high": p.high}
+        for p in points
+        if p.kind == "cascade"
+    ]
+    base = alt.Chart(alt.Data(values=rows)).encode(x=x, detail="cascade:N")
+    y = alt.Y("low:Q", scale=alt.Scale(zero=False))
+    band = base.mark_area(color=_ORANGE, opacity=0.1).encode(y=y, y2="high:Q")
+    curve = base.mark_line(color=_ORANGE, strokeWidth=1.2).encode(y=alt.Y("quality:Q", scale=alt.Scale(zero=False)))
+    return band + curve
 
 
 def slice_quality_chart(report: RouteReport) -> Any:
@@ -113,6 +135,17 @@ def _hull(points: tuple[PolicyPoint, ...]) -> list[tuple[float, float]]:
             hull.pop()
         hull.append((cost, quality))
     return hull
+
+
+def _mixes(hull: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Points between the corners, since a mix is straight in the cost and not in its logarithm."""
+    shares = [i / 20 for i in range(20)]
+    between = [
+        ((1 - share) * a[0] + share * b[0], (1 - share) * a[1] + share * b[1])
+        for a, b in pairwise(hull)
+        for share in shares
+    ]
+    return [*between, *hull[-1:]]
 
 
 def _turns_up(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]) -> bool:

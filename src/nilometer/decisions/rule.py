@@ -53,7 +53,7 @@ class Rule:
 
     name: str
     kind: str
-    """``number``, ``label``, ``set`` or ``any``."""
+    """``number``, ``label``, ``set``, ``text`` or ``any``."""
     metric: str
     """Formula of the loss (smaller is better) or of the batch metric; ``a`` answer, ``y`` truth."""
     answer: str
@@ -63,6 +63,8 @@ class Rule:
     solve: Callable[..., Any]
     loss: Callable[..., Any] | None = None
     """``loss(answers, truths, parameter)``; broadcasts for numbers, takes single values otherwise."""
+    losses: Callable[..., Floats] | None = None
+    """``losses(answers, truths, parameter)`` as a table, where that is quicker than one by one."""
     solve_rows: Callable[..., Floats] | None = None
     """The rule for numbers in an array, where ``solve`` takes any kind of answer."""
     summary: Callable[[Floats, Floats, Any], Floats] | None = None

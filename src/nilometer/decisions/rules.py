@@ -7,11 +7,13 @@ from typing import Any
 
 from nilometer.errors import ConfigError
 
+from .mbr_utilities import TEXT_UTILITIES
 from .rule import Rule
 from .rules_batch import BATCH_RULES
 from .rules_labels import LABEL_RULES, CostMatrix, user_rule
 from .rules_numbers import NUMBER_RULES
 from .rules_sets import SET_RULES
+from .rules_texts import text_rule
 
 __all__ = ["RULES", "checked_parameter", "find_rule"]
 
@@ -22,7 +24,7 @@ _ALIASES = {alias: rule.name for rule in RULES.values() for alias in rule.aliase
 
 
 def find_rule(metric: str | Rule | Callable[[Any, Any], float]) -> Rule:
-    """Return the rule of a metric, given by name or other name, as a rule, or as a loss ``function(answer, truth)``.
+    """Return the rule of a metric: a name, a text utility's name, a rule, or a loss ``function(answer, truth)``.
 
     Raises
     ------
@@ -42,9 +44,12 @@ def find_rule(metric: str | Rule | Callable[[Any, Any], float]) -> Rule:
     name = _ALIASES.get(name, name)
     if name in RULES:
         return RULES[name]
-    near = difflib.get_close_matches(name, [*RULES, *_ALIASES], n=1)
+    texts = {key.lower(): utility for key, utility in TEXT_UTILITIES.items() if utility.matrix is not None}
+    if name in texts:
+        return text_rule(texts[name])
+    near = difflib.get_close_matches(name, [*RULES, *_ALIASES, *texts], n=1)
     hint = f" Did you mean {near[0]}?" if near else ""
-    raise ConfigError(f"`metric` must be one of {', '.join(sorted(RULES))}, got {metric!r}.{hint}")
+    raise ConfigError(f"`metric` must be one of {', '.join(sorted([*RULES, *texts]))}, got {metric!r}.{hint}")
 
 
 def checked_parameter(rule: Rule, parameter: Any) -> Any:
