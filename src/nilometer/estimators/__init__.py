@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from .accuracy import Threshold, fit_threshold, thresholded_accuracy
 from .agreement import Agreement, fit_errors, merge_agreements, pair_matrix, update_agreement
+from .cross_model import CrossModel, cross_model_accuracy
 from .drift import AccuracyChange, MeanChange, ScoreDrift, SliceChange, decompose_change, holm, mean_change, score_drift
 from .estimate import Estimate, NotEnoughData, SliceEstimates
 from .intervals import (
@@ -54,6 +55,7 @@ __all__ = [
     "Bounds",
     "Calibrator",
     "ConfidenceSequence",
+    "CrossModel",
     "Estimate",
     "FamilyCheck",
     "Gain",
@@ -87,6 +89,7 @@ __all__ = [
     "combine",
     "confidence_sequence",
     "conformal_interval",
+    "cross_model_accuracy",
     "cut_strata",
     "cut_windows",
     "decompose_change",
