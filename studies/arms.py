@@ -1,13 +1,14 @@
 """The label-free estimators of slice accuracy beside each other, on the corpus and on public sets.
 
-    python studies/arms.py [--data DIR] [--only specialist qa] [--paper 4] [--per-size 12]
+    python studies/arms.py [--data DIR] [--only specialist qa] [--paper 2] [--per-size 6]
 
-Compositions: every set of 1 to 4 labelled families (a seeded sample of `--per-size` of each size for the public sets
-and for the slow arms). Errors are mean absolute errors of out-of-domain slices, families weighted equally, then the
-mean and the worst decile over compositions. Every second family in alphabetical order served for choices (features,
-transforms, penalty, mixture, interval scale); the figures are errors on the slices of the other families, which no
-choice has seen. Intervals are bootstraps over families and models. The paper's forest with its grid search and
-calibration runs on `--paper` compositions of each size, and its cost on all compositions is extrapolated from there.
+Compositions: every set of 1 to 4 labelled families on the main corpus, a seeded sample of `--per-size` of each size
+elsewhere and for the slow arms. Errors are mean absolute errors of out-of-domain slices, families weighted equally,
+then the mean and the worst decile over compositions. Every second family in alphabetical order served for choices
+(features, transforms, penalty, mixture, interval scale); the figures are errors on slices of the other families,
+which no choice has seen. Intervals are bootstraps over families and models. The paper's forest with its grid search and
+calibration runs on `--paper` compositions of each size, and its cost on all compositions is extrapolated from there;
+it needs entropies, which the public sets do not have.
 Results: studies/results/arms.json.
 """
 
@@ -22,17 +23,17 @@ import numpy as np
 from evidence import CONTROLS, CORPUS, PUBLIC, Collection, halves, load
 from scipy.stats import rankdata
 
-from nilometer.estimators import LABEL_FREE, cross_model_accuracy
+from nilometer.estimators import LABEL_FREE, cross_model_accuracy, fit_threshold, thresholded_accuracy
 from nilometer.estimators.classifier import FEATURE_SETS, Recipe
 from nilometer.estimators.left_out import as_columns, fit_left_out, fit_skill
 from nilometer.estimators.rule import Labelled, Plan, fit_rule, target_scores
 from nilometer.estimators.sentinel import MONOTONE_FEATURES
 
 RESULT = Path(__file__).parent / "results" / "arms.json"
-SIZES, SEED, BOOTSTRAPS = (1, 2, 3, 4), 20261125, 1000
+SIZES, SEED, BOOTSTRAPS = (1, 2, 3, 4), 20261125, 300
 SINGLE = ("max", "se_sum", "nll_sum", "nll_avg", "mean", "q10", "q25", "q75", "std", "margin_min", "tail_mass_max",
           "log_length")  # fmt: skip
-SLOW = ("weighted", "profile", "doc", "anchored")
+SLOW = ("weighted", "profile", "doc", "anchored", "sld", "halfway")
 
 
 class Bench:
@@ -69,11 +70,14 @@ class Bench:
 
 def thresholds(bench: Bench, composition: tuple[int, ...]) -> dict[str, np.ndarray]:
     """ATC on single statistics."""
-    found, source = {}, bench.labelled.rows(bench.own(composition))
+    found, own, profiles = {}, bench.own(composition), bench.labelled.profiles
     for feature in SINGLE:
-        if feature in source.profiles.names and np.nanstd(source.profiles.column(feature)) > 0:
-            rule = fit_rule(source, Plan("atc", feature, (), Recipe("monotone")))
-            found[f"atc[{feature}]"] = np.array([rule.estimate(p) for p in bench.profiles])
+        if feature not in profiles.names or np.nanstd(profiles.column(feature)) == 0:
+            continue
+        score = profiles.column(feature)
+        rule = fit_threshold(score[own & ~np.isnan(score)], bench.labelled.correct[own & ~np.isnan(score)])
+        shares = [thresholded_accuracy(score[rows], rule) for rows in bench.parts]
+        found[f"atc[{feature}]"] = np.array(shares)
     return found
 
 
@@ -110,14 +114,10 @@ def slow(bench: Bench, composition: tuple[int, ...]) -> dict[str, np.ndarray]:
     source = bench.labelled.rows(bench.own(composition))
     rule = fit_rule(source, bench.plan("anchored", Recipe("monotone"), bench.features))
     found = arms(bench, rule, list(SLOW))
-    for label, size, recipe in (
-        ("pcc: paper's logistic, 17", 17, Recipe("logistic", False, True)),
-        ("pcc: monotone, 17", 17, Recipe("monotone")),
-    ):
-        useful = given(bench, source, size)
-        if useful:
-            one = fit_rule(source, bench.plan("pcc", recipe, useful))
-            found[label] = np.array([one.estimate(p) for p in bench.profiles])
+    useful = given(bench, source, 17)
+    if len(useful) > len(bench.features):
+        one = fit_rule(source, bench.plan("pcc", Recipe("monotone"), useful))
+        found["pcc, the paper's 17 features"] = np.array([one.estimate(p) for p in bench.profiles])
     return found
 
 
@@ -197,7 +197,7 @@ def describe(runs: list[Errors], name: str, which: str) -> dict | None:
     if not per_model or not all(v.size for v in per_model):
         return None
     rng, drawn = np.random.default_rng(SEED), []
-    for _ in range(BOOTSTRAPS):
+    for _ in range(BOOTSTRAPS if which == "held out" else 0):
         families = rng.integers(0, tables[0].shape[1], tables[0].shape[1])
         models = rng.integers(0, len(tables), len(tables))
         means = [mean_rows(tables[m][:, families]) for m in models]
@@ -206,7 +206,7 @@ def describe(runs: list[Errors], name: str, which: str) -> dict | None:
     ranks = [r for r in ranks if not np.isnan(r)]
     return {
         "mean": round(float(np.mean([v.mean() for v in per_model])), 4),
-        "interval": [round(float(q), 4) for q in np.quantile(drawn, [0.025, 0.975])],
+        "interval": [round(float(q), 4) for q in np.quantile(drawn, [0.025, 0.975])] if drawn else None,
         "median": round(float(np.median(np.concatenate(per_model))), 4),
         "worst_decile": round(float(np.mean([np.quantile(v, 0.9) for v in per_model])), 4),
         "rank_correlation_within_clusters": round(float(np.mean(ranks)), 3) if ranks else None,
@@ -227,18 +227,18 @@ def cross_model(runs: list[Errors]) -> None:
 
 
 def study(name: str, options: argparse.Namespace) -> dict:
-    runs, sample_only = [], name in PUBLIC
+    runs: list[Errors] = []
     for collection in load(name, options.data) if options.data else load(name):
         bench = Bench(collection)
-        chosen = compositions(bench, options.per_size if sample_only else None)
+        chosen = compositions(bench, None if name in options.every else options.per_size)
         run = Errors(bench, chosen)
         every = list(range(len(chosen)))
-        few = [chosen.index(c) for c in compositions(bench, options.per_size) if c in chosen]
-        forests = [chosen.index(c) for c in compositions(bench, options.paper) if c in chosen]
+        few = [chosen.index(c) for c in compositions(bench, options.per_size) if c in chosen and name in CORPUS]
+        forests = [chosen.index(c) for c in compositions(bench, options.paper) if c in chosen and name in CORPUS]
         run.run("quick arms, all compositions", quick, every)
         run.run("thresholds, all compositions", thresholds, every)
         run.run("slow arms, sampled compositions", slow, few)
-        if len(runs) < options.forest_models:
+        if forests:
             run.run("paper, sampled compositions", paper, forests)
             run.seconds["paper, all compositions (extrapolated)"] = (
                 run.seconds["paper, sampled compositions"] / max(len(forests), 1) * len(every)
@@ -305,9 +305,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--only", nargs="*", default=[*CORPUS, *PUBLIC])
-    parser.add_argument("--paper", type=int, default=4, help="compositions of each size for the paper's forest")
-    parser.add_argument("--forest-models", type=int, default=3, help="models of each collection for the same")
-    parser.add_argument("--per-size", type=int, default=12)
+    parser.add_argument("--paper", type=int, default=2, help="compositions of each size for the paper's forest")
+    parser.add_argument("--every", nargs="*", default=["specialist"], help="collections on which all compositions run")
+    parser.add_argument("--per-size", type=int, default=6, help="compositions of each size elsewhere")
     options = parser.parse_args()
     result = json.loads(RESULT.read_text()) if RESULT.exists() else {"collections": {}}
     for name in options.only:

@@ -39,7 +39,7 @@ class Residuals(NamedTuple):
     noise: float
     """Mean sampling variance of the realised accuracies, in squared units."""
     degrees: float
-    """Degrees of freedom of ``spread``: families - 1, more after pooling."""
+    """Degrees of freedom of ``spread``: families - 1, more with several slices per family and after pooling."""
     scores: tuple[tuple[float, float], ...] = ()
     """Absolute residual in units, and weight, of every slice, smallest first; the weights of a family add to one."""
 
@@ -95,6 +95,7 @@ def fit_residuals(estimated: Floats, realized: Floats, n: Floats, *, families: N
     .. math:: s^2 = \bar r^2 + S_b^2 + S_w^2 \Big(1 - \tfrac1F \sum_f \tfrac1{m_f}\Big)
 
     The bias counts as spread and is not subtracted: with a handful of families it is known no better than that.
+    Its degrees of freedom are those of the two variances together (Satterthwaite), F - 1 with one slice per family.
 
     Parameters
     ----------
@@ -110,6 +111,7 @@ def fit_residuals(estimated: Floats, realized: Floats, n: Floats, *, families: N
     References
     ----------
     Searle, Casella and McCulloch (1992), "Variance Components", sec. 3.6 (analysis of variance, unbalanced).
+    Satterthwaite (1946), "An approximate distribution of estimates of variance components".
 
     Examples
     --------
@@ -123,12 +125,16 @@ def fit_residuals(estimated: Floats, realized: Floats, n: Floats, *, families: N
     )
     means = np.bincount(place, residual) / sizes
     between = float(means.var(ddof=1)) if names.size > 1 else float("inf")
-    inside = float(((residual - means[place]) ** 2).sum()) / max(residual.size - names.size, 1)
-    spread = float(np.sqrt(float(means.mean()) ** 2 + between + inside * (1 - float((1 / sizes).mean()))))
+    more = residual.size - names.size
+    inside = float(((residual - means[place]) ** 2).sum()) / max(more, 1) * (1 - float((1 / sizes).mean()))
+    spread = float(np.sqrt(float(means.mean()) ** 2 + between + inside))
+    degrees = max(names.size - 1, 1)
+    if more and 0 < between < np.inf:
+        degrees = max((between + inside) ** 2 / (between**2 / degrees + inside**2 / more), degrees)
     order = np.argsort(np.abs(residual), kind="stable")
     scores = zip(np.abs(residual)[order].tolist(), (1 / sizes[place])[order].tolist(), strict=True)
     noise = float((_noise(realized, n) / unit**2).mean())
-    return Residuals(int(names.size), float(means.mean()), spread, noise, float(names.size - 1), tuple(scores))
+    return Residuals(int(names.size), float(means.mean()), spread, noise, float(degrees), tuple(scores))
 
 
 def pool_residuals(own: Residuals, others: Sequence[Residuals]) -> Residuals:
@@ -189,8 +195,8 @@ def prediction_interval(
 
     .. math:: \hat a \pm t_{d}\, u(\hat a) \sqrt{\max(s^2 - e_0, 0) + e}, \quad u(a) = \sqrt{a (1 - a) + 1/10}
 
-    d = families - 1; ``s`` is that of :func:`fit_residuals`, :math:`e_0` the sampling noise of the labelled
-    slices in it and :math:`e` that of this slice. Cut to [0, 1].
+    d are the degrees of freedom of ``s``, both from :func:`fit_residuals`; :math:`e_0` is the sampling noise of the
+    labelled slices in it and :math:`e` that of this slice. Cut to [0, 1].
 
     Parameters
     ----------
