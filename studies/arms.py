@@ -1,13 +1,14 @@
 """The label-free estimators of slice accuracy beside each other, on the corpus and on public sets.
 
-    python studies/arms.py [--data DIR] [--only specialist qa] [--paper 2] [--per-size 6]
+    python studies/arms.py [--data DIR] [--only specialist qa] [--paper 1] [--per-size 6]
 
 Compositions: every set of 1 to 4 labelled families on the main corpus, a seeded sample of `--per-size` of each size
 elsewhere and for the slow arms. Errors are mean absolute errors of out-of-domain slices, families weighted equally,
 then the mean and the worst decile over compositions. Every second family in alphabetical order served for choices
 (features, transforms, penalty, mixture, interval scale); the figures are errors on slices of the other families,
 which no choice has seen. Intervals are bootstraps over families and models. The paper's forest with its grid search and
-calibration runs on `--paper` compositions of each size, and its cost on all compositions is extrapolated from there;
+calibration runs on `--paper` compositions of each size of the main corpus, and its cost on all compositions is
+extrapolated from there;
 it needs entropies, which the public sets do not have.
 Results: studies/results/arms.json.
 """
@@ -233,8 +234,8 @@ def study(name: str, options: argparse.Namespace) -> dict:
         chosen = compositions(bench, None if name in options.every else options.per_size)
         run = Errors(bench, chosen)
         every = list(range(len(chosen)))
-        few = [chosen.index(c) for c in compositions(bench, options.per_size) if c in chosen and name in CORPUS]
-        forests = [chosen.index(c) for c in compositions(bench, options.paper) if c in chosen and name in CORPUS]
+        few = [chosen.index(c) for c in compositions(bench, min(options.per_size, 4)) if c in chosen and name in CORPUS]
+        forests = [chosen.index(c) for c in compositions(bench, options.paper) if c in chosen and name in options.every]
         run.run("quick arms, all compositions", quick, every)
         run.run("thresholds, all compositions", thresholds, every)
         run.run("slow arms, sampled compositions", slow, few)
@@ -305,7 +306,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--only", nargs="*", default=[*CORPUS, *PUBLIC])
-    parser.add_argument("--paper", type=int, default=2, help="compositions of each size for the paper's forest")
+    parser.add_argument("--paper", type=int, default=1, help="compositions of each size for the paper's forest")
     parser.add_argument("--every", nargs="*", default=["specialist"], help="collections on which all compositions run")
     parser.add_argument("--per-size", type=int, default=6, help="compositions of each size elsewhere")
     options = parser.parse_args()

@@ -1,6 +1,6 @@
-"""Measured coverage and width of the intervals on families that were left out, beside NannyML's CBPE.
+"""Measured coverage and width of the intervals on families that were left out, by number of labels and of families.
 
-    python studies/coverage.py [--draws 40] [--nannyml results/coverage_nannyml.json]
+    python studies/coverage.py [--draws 40]
 
 Cells: labels in all (50, 100, 300, 1,000), labelled families (4, 6, 8), kind of traffic. In every draw, families and
 labels are drawn at random; the slices of the families that were not drawn are the monitored traffic (an unseen
@@ -8,9 +8,7 @@ task), and their realised accuracies are what the intervals must hold. `easier` 
 slice the half with the smaller or larger negative log-likelihood of the answer (covariate shift); `fewer right` drops
 half of the right answers (label shift); `simulated` draws families from the model of the intervals itself.
 Coverage counts slices; its Clopper-Pearson bounds count draws times families as independent, which is optimistic
-where slices of a family err together. Rows for NannyML (constant slices, same labels) are written with
-`--export DIR`, estimated by studies/coverage_nannyml.py in an environment of its own, and joined with `--nannyml`.
-Results: studies/results/coverage.json.
+where slices of a family err together. Results: studies/results/coverage.json.
 """
 
 import argparse
@@ -91,10 +89,9 @@ def one_draw(rng: np.random.Generator, collection: Collection, cells: dict, *, n
     seen = np.flatnonzero(np.isin(labelled.families, names[:n_families]))
     rows = seen[draw_labels(rng, labelled.families[seen], n_labels)]
     own = labelled.rows(rows)
-    slices = own.families if n_labels < 300 else own.slices
     try:
         sentinel = Sentinel(confidence_level=LEVEL, bootstraps=10).fit(
-            own.profiles, own.correct, groups=slices, families=own.families
+            own.profiles, own.correct, groups=own.slices, families=own.families
         )
     except NotEnoughDataError:
         return
@@ -148,13 +145,12 @@ def false_refusals(collection: Collection) -> dict:
                     estimate, sentinel.residuals_, n=len(target.correct), confidence_level=LEVEL
                 )
                 counts["refused_in_error"] += low <= target.correct.mean() <= high
-    return counts
+    return {name: int(value) for name, value in counts.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--draws", type=int, default=40)
-    parser.add_argument("--nannyml", type=Path)
     options = parser.parse_args()
     result: dict = {"seed": SEED, "confidence_level": LEVEL, "draws": options.draws, "cells": {}}
     result["simulated"] = simulated(np.random.default_rng(SEED), 2000)

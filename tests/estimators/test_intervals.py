@@ -32,7 +32,7 @@ def test_simultaneous_quantile_lies_between_one_and_bonferroni(n, degrees, level
 def test_interval_by_hand():
     residuals = Residuals(5, 0.0, 0.25, 0.02, 4.0)
     low, high = prediction_interval(0.5, residuals, n=10**9)
-    half = t.ppf(0.975, 4) * np.sqrt(0.35) * np.sqrt(0.25**2 - 0.02)
+    half = t.ppf(0.975, 6) * np.sqrt(0.35) * np.sqrt((2 * 0.2**2 + 4 * (0.25**2 - 0.02)) / 6)
     assert (low, high) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-4)
 
 
@@ -41,6 +41,16 @@ def test_noise_of_few_labels_is_taken_off_and_that_of_a_small_slice_put_on():
     many = fit_residuals(np.full(8, 0.5), np.tile([0.4, 0.6], 4), np.full(8, 1e6))
     width = [np.ptp(prediction_interval(0.5, r, n=n)) for r, n in ((few, 10**6), (many, 10**6), (many, 10))]
     assert width[0] < width[1] < width[2]
+
+
+def test_noise_of_the_labels_adds_in_squares():
+    residuals = Residuals(5, 0.0, 0.25, 0.02, 4.0)
+    without, of_it, both = (
+        np.ptp(prediction_interval(0.5, r, n=10**9, label_noise=v))
+        for r, v in ((residuals, 0.0), (residuals._replace(spread=0.0), 0.1), (residuals, 0.1))
+    )
+    prior = np.ptp(prediction_interval(0.5, residuals._replace(spread=0.0), n=10**9))
+    assert both**2 == pytest.approx(without**2 + of_it**2 - prior**2)
 
 
 def test_error_is_smaller_near_the_ends():

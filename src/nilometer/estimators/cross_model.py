@@ -106,4 +106,4 @@ def _from_logit(value: Floats) -> Floats:
     """Undo ``logit``, cut to [0, 1]."""
     from scipy.special import expit
 
-    return np.clip((expit(value) * 11 - 0.5) / 10, 0.0, 1.0)
+    return np.asarray(np.clip((expit(value) * 11 - 0.5) / 10, 0.0, 1.0))
