@@ -82,3 +82,17 @@ def coverage_table() -> str:
     for name, c in result["guard"].items():
         rows.append(f"| {name} | {c['n_slices']} | {c['widened']} | {c['refused']} | {c['refused_in_error']} |")
     return "\n".join(rows)
+
+
+def nannyml_table() -> str:
+    result = _read("coverage_nannyml")
+    rows = [
+        f"| labels | CBPE of NannyML {result['nannyml']} | its mean half-width | its mean error | sentinel | half-width |",
+        "|---" * 6 + "|",
+    ]
+    for n, cell in result["cells"].items():
+        rows.append(
+            f"| {n} | {cell['cbpe_coverage']:.2f} | {cell['cbpe_half_width']:.2f} | {cell['cbpe_error']:.3f} "
+            f"| {cell['sentinel_coverage']:.2f} | {cell['sentinel_half_width']:.2f} |"
+        )
+    return "\n".join(rows)

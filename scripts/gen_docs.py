@@ -12,7 +12,7 @@ from pathlib import Path
 
 import decide_docs
 import typer
-from estimation_tables import arms_table, coverage_table, headline, slope_table
+from estimation_tables import arms_table, coverage_table, headline, nannyml_table, slope_table
 
 from nilometer.cli import VERBS, app
 from nilometer.decisions import TEXT_UTILITIES
@@ -30,7 +30,13 @@ def run(*arguments: str) -> str:
     return "\n".join(line.rstrip() for line in done.stdout.splitlines()).strip()
 
 
-ESTIMATION = {"slope": slope_table, "targets": headline, "arms": arms_table, "coverage": coverage_table}
+ESTIMATION = {
+    "slope": slope_table,
+    "targets": headline,
+    "arms": arms_table,
+    "coverage": coverage_table,
+    "nannyml": nannyml_table,
+}
 
 
 def between(text: str, name: str, body: str) -> str:

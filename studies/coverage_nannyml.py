@@ -9,6 +9,7 @@ sampling errors; 1.645 of them are the nominal 90 % compared here. Results: stud
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -50,6 +51,7 @@ def export(folder: Path) -> None:
 
 def cbpe(data) -> tuple[np.ndarray, np.ndarray]:
     """Estimates and sampling errors, one per slice in alphabetical order."""
+    os.environ["NML_DISABLE_USAGE_LOGGING"] = "1"  # it reports every call to a server otherwise
     import nannyml
     import pandas as pd
 
