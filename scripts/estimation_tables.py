@@ -87,7 +87,7 @@ def coverage_table() -> str:
 def nannyml_table() -> str:
     result = _read("coverage_nannyml")
     rows = [
-        f"| labels | CBPE of NannyML {result['nannyml']} | its mean half-width | its mean error | sentinel | half-width |",
+        f"| labels | CBPE of NannyML {result['nannyml']} | its half-width | its error | sentinel | half-width |",
         "|---" * 6 + "|",
     ]
     for n, cell in result["cells"].items():
