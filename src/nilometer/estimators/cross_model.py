@@ -58,7 +58,7 @@ def cross_model_accuracy(own: Floats, others: Floats, *, confidence_level: float
     --------
     >>> others = np.array([[0.9, 0.5, 0.2], [0.8, 0.4, 0.1]])
     >>> cross_model_accuracy(np.array([0.7, np.nan, np.nan]), others).accuracy.round(2).tolist()
-    [0.7, 0.23, 0.01]
+    [0.7, 0.26, 0.05]
     """
     known = ~np.isnan(own)
     if not known.any():
