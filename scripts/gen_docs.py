@@ -13,6 +13,7 @@ from pathlib import Path
 import decide_docs
 import study_tables
 import typer
+from estimation_tables import arms_table, coverage_table, headline, nannyml_table, slope_table
 
 from nilometer.cli import VERBS, app
 from nilometer.decisions import TEXT_UTILITIES
@@ -28,6 +29,15 @@ def run(*arguments: str) -> str:
         command = [sys.executable, "-c", "from nilometer.cli import main; main()", *arguments]
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
     return "\n".join(line.rstrip() for line in done.stdout.splitlines()).strip()
+
+
+ESTIMATION = {
+    "slope": slope_table,
+    "targets": headline,
+    "arms": arms_table,
+    "coverage": coverage_table,
+    "nannyml": nannyml_table,
+}
 
 
 def between(text: str, name: str, body: str) -> str:
@@ -152,16 +162,10 @@ def paper() -> str:
             cells = [str(sizes["all"]["n_compositions"]), *cells, whole, f"{sizes['all']['in_domain']:.3f}"]
             rows.append(f"| {name} | {' | '.join(cells)} |")
         parts.append("\n".join(rows))
-    rows = ["| estimator | task left out | slice left out | mean half-width, task left out |", "|---|---|---|---|"]
-    for name, c in result["coverage"].items():
-        half = c["mean_half_width_task_left_out"]
-        rows.append(f"| {name} | {c['task left out']:.2f} | {c['slice left out']:.2f} | {half:.2f} |")
     slope = result["slope_of_averaged_confidence"]
     low, high = slope["interval"]
     said = f"The slope is {slope['slope']:.2f} with a 95 % interval of [{low:.2f}, {high:.2f}] (bootstrap over tasks)."
-    return "\n\n".join(
-        [*parts, "**Coverage of nominal 90 % intervals from six labelled tasks**", "\n".join(rows), said]
-    )
+    return "\n\n".join([*parts, said])
 
 
 def help_pages() -> str:
@@ -188,6 +192,7 @@ def main() -> None:
             "stsb": decide_docs.stsb(), "draws": decide_docs.draws(), "reasoning": decide_docs.reasoning(),
             "speed": decide_docs.speed(),
         },
+        "docs/estimation.md": {marker: table() for marker, table in ESTIMATION.items()},
         "docs/cli.md": ("help", help_pages()),
         "docs/labels.md": ("figures", study_tables.labels()),
         "docs/drift.md": ("figures", study_tables.drift() + "\n\n" + study_tables.canary()),

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nilometer.estimators import LEAST_SLICES, fit_residuals, fit_threshold, prediction_interval, thresholded_accuracy
+from nilometer.estimators import fit_threshold, thresholded_accuracy
 from nilometer.estimators.classifier import FEATURE_SETS, Recipe, fit_classifier
 from nilometer.estimators.intervals import logit
 from nilometer.signals import FEATURE_NAMES, profile_traces
@@ -151,39 +151,6 @@ def bootstrap(corpus: Corpus, outside: np.ndarray) -> list[float]:
     return [round(float(q), 4) for q in np.quantile(medians, [0.025, 0.975])]
 
 
-def coverage(corpus: Corpus, rule, n_splits: int = 40, confidence_level: float = 0.9) -> dict:
-    """Coverage on the other six tasks of intervals made from six labelled tasks, by task and by slice left out."""
-    rng = np.random.default_rng(SEED)
-    hits: dict[str, list[float]] = {"task left out": [], "slice left out": []}
-    widths: list[float] = []
-    for _ in range(n_splits):
-        tasks = rng.permutation(corpus.tasks)[: len(corpus.tasks) // 2]
-        own, seen = np.isin(corpus.task, tasks), np.isin(corpus.slice_task, tasks)
-        if min(corpus.correct[own & (corpus.task != task)].std() for task in tasks) == 0 or len(tasks) < LEAST_SLICES:
-            continue
-        estimate = rule(corpus, own)
-        for kind in hits:
-            left, families = [], []
-            for i in np.flatnonzero(seen):
-                without = corpus.task != corpus.slice_task[i] if kind == "task left out" else corpus.place != i
-                left.append(rule(corpus, own & without)[i])
-                families.append(corpus.slice_task[i] if kind == "task left out" else i)
-            residuals = fit_residuals(
-                np.array(left), corpus.realized[seen], corpus.n[seen].astype(float), families=np.array(families)
-            )
-            for i in np.flatnonzero(~seen):
-                low, high = prediction_interval(
-                    estimate[i], residuals, n=int(corpus.n[i]), confidence_level=confidence_level
-                )
-                hits[kind].append(low <= corpus.realized[i] <= high)
-                widths += [(high - low) / 2] if kind == "task left out" else []
-    return {
-        "nominal": confidence_level, "n_splits": n_splits,
-        **{kind: round(float(np.mean(values)), 3) for kind, values in hits.items()},
-        "mean_half_width_task_left_out": round(float(np.mean(widths)), 3),
-    }  # fmt: skip
-
-
 def slope(corpus: Corpus) -> dict:
     """Slope of logit realised on logit estimated, of averaged confidence with whole tasks left out."""
     rule = SLOW["paper: logistic, 17 features"]
@@ -220,7 +187,6 @@ def main() -> None:
         "all_compositions": {name: summary(corpus, values, every) for name, values in all_rules.items()},
         "sampled_compositions": {name: summary(corpus, values, sample) for name, values in sampled.items()},
         "hyper_parameters": {name: rule.chosen for name, rule in fixed.items()},
-        "coverage": {name: coverage(corpus, rule) for name, rule in QUICK.items()},
         "slope_of_averaged_confidence": slope(corpus),
         "versions": {name: version(name) for name in ("nilometer", "scikit-learn", "numpy")},
     }  # fmt: skip

@@ -55,8 +55,8 @@ def test_prediction_interval_covers_a_new_slice():
         residuals = fit_residuals(estimated[:k], realized[:k], np.full(k, n))
         low, high = prediction_interval(estimated[k], residuals, n=n, confidence_level=0.9)
         hits += low <= realized[k] <= high
-    # binomial standard error of .9 in 600 trials is .012
-    assert 0.86 <= hits / trials <= 0.94
+    # binomial standard error of .9 in 600 trials is .012; a bias counted as spread errs on the safe side
+    assert 0.86 <= hits / trials <= 0.96
 
 
 def test_interval_holds_its_estimate_and_grows_with_the_level():
@@ -196,7 +196,8 @@ def test_mean_square_of_a_new_family_by_hand():
     unit = np.sqrt(0.35)
     realized = 0.5 + unit * np.array([-0.3, 0.3, 0.3, 0.5])
     got = fit_residuals(np.full(4, 0.5), realized, np.full(4, 100), families=np.array(["a", "a", "b", "b"]))
-    assert (got.n_families, got.degrees) == (2, 1.0)
+    assert got.n_families == 2
+    assert got.degrees == pytest.approx((0.08 + 0.05) ** 2 / (0.08**2 / 1 + 0.05**2 / 2))
     assert got.bias == pytest.approx(0.2)
     between, inside = 0.08, (0.18 + 0.02) / 2
     assert got.spread**2 == pytest.approx(0.2**2 + between + inside * (1 - 0.5))

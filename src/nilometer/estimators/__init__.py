@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from .accuracy import Threshold, fit_threshold, thresholded_accuracy
 from .agreement import Agreement, fit_errors, merge_agreements, pair_matrix, update_agreement
 from .canary import CanaryResult, canary_test
+from .cross_model import CrossModel, cross_model_accuracy
 from .drift import (
     AccuracyChange,
     MeanChange,
@@ -67,6 +68,7 @@ __all__ = [
     "Calibrator",
     "CanaryResult",
     "ConfidenceSequence",
+    "CrossModel",
     "Estimate",
     "FamilyCheck",
     "Gain",
@@ -105,6 +107,7 @@ __all__ = [
     "confidence_sequence",
     "confirm_weak_slices",
     "conformal_interval",
+    "cross_model_accuracy",
     "cut_strata",
     "cut_windows",
     "decompose_change",

@@ -88,11 +88,11 @@ class Fitted:
             return NotEnoughData(**seen, **refusal)  # type: ignore[arg-type]
         rule = own.rule if own else self.rule
         accuracy = rule.accuracy if constant else rule.estimate(profiles)
-        spread = float(np.hypot(residuals.spread, self._label_noise(profiles, accuracy, constant=constant)))
-        residuals = residuals._replace(spread=spread * (_OUTSIDE_WIDENING if outside else 1.0))
+        residuals = residuals._replace(spread=residuals.spread * (_OUTSIDE_WIDENING if outside else 1.0))
         low, high = prediction_interval(
-            accuracy, residuals, n=len(profiles), confidence_level=self.confidence_level, simultaneous=simultaneous
-        )
+            accuracy, residuals, n=len(profiles), confidence_level=self.confidence_level, simultaneous=simultaneous,
+            label_noise=self._label_noise(profiles, constant=constant),
+        )  # fmt: skip
         beside = conformal_interval(accuracy, residuals, confidence_level=self.confidence_level)
         notes = (f"{outside.note}; interval widened" if outside else "",
                  foreign_models(profiles, self.labelled.profiles))  # fmt: skip
@@ -121,14 +121,11 @@ class Fitted:
             return {"reason": reason, "needed": outside.needed}
         return {}
 
-    def _label_noise(self, profiles: Profiles, accuracy: float, *, constant: bool) -> float:
-        """Standard deviation of the estimate over labels drawn again, in units of the error."""
-        from .intervals import error_unit
-
+    def _label_noise(self, profiles: Profiles, *, constant: bool) -> float:
+        """Standard deviation of the estimate over labels drawn again."""
         if not self.again:
             return 0.0
-        drawn = [rule.accuracy if constant else rule.estimate(profiles) for rule in self.again]
-        return float(np.std(drawn, ddof=1)) / float(error_unit(accuracy))
+        return float(np.std([rule.accuracy if constant else rule.estimate(profiles) for rule in self.again], ddof=1))
 
 
 def fit_sentinel(

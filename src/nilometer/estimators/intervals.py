@@ -25,6 +25,7 @@ LEAST_SLICES = 4
 Floats = NDArray[np.float64]
 
 _FLOOR = 0.1
+_PRIOR_SPREAD, _PRIOR_DEGREES = 0.2, 2.0
 _DRAWN = 10.0
 
 
@@ -37,9 +38,9 @@ class Residuals(NamedTuple):
     spread: float
     """Root mean square of a new slice of a new family, sampling noise of its realised accuracy included."""
     noise: float
-    """Mean sampling variance of the realised accuracies, in squared units."""
+    """Mean sampling variance of the realised accuracies, in squared units; without bias from two labels on."""
     degrees: float
-    """Degrees of freedom of ``spread``: families - 1, more after pooling."""
+    """Degrees of freedom of ``spread``: families - 1, more with several slices per family and after pooling."""
     scores: tuple[tuple[float, float], ...] = ()
     """Absolute residual in units, and weight, of every slice, smallest first; the weights of a family add to one."""
 
@@ -95,6 +96,7 @@ def fit_residuals(estimated: Floats, realized: Floats, n: Floats, *, families: N
     .. math:: s^2 = \bar r^2 + S_b^2 + S_w^2 \Big(1 - \tfrac1F \sum_f \tfrac1{m_f}\Big)
 
     The bias counts as spread and is not subtracted: with a handful of families it is known no better than that.
+    Its degrees of freedom are those of the two variances together (Satterthwaite), F - 1 with one slice per family.
 
     Parameters
     ----------
@@ -110,6 +112,7 @@ def fit_residuals(estimated: Floats, realized: Floats, n: Floats, *, families: N
     References
     ----------
     Searle, Casella and McCulloch (1992), "Variance Components", sec. 3.6 (analysis of variance, unbalanced).
+    Satterthwaite (1946), "An approximate distribution of estimates of variance components".
 
     Examples
     --------
@@ -123,12 +126,17 @@ def fit_residuals(estimated: Floats, realized: Floats, n: Floats, *, families: N
     )
     means = np.bincount(place, residual) / sizes
     between = float(means.var(ddof=1)) if names.size > 1 else float("inf")
-    inside = float(((residual - means[place]) ** 2).sum()) / max(residual.size - names.size, 1)
-    spread = float(np.sqrt(float(means.mean()) ** 2 + between + inside * (1 - float((1 / sizes).mean()))))
+    more = residual.size - names.size
+    inside = float(((residual - means[place]) ** 2).sum()) / max(more, 1) * (1 - float((1 / sizes).mean()))
+    spread = float(np.sqrt(float(means.mean()) ** 2 + between + inside))
+    degrees = float(max(names.size - 1, 1))
+    if more and 0 < between < np.inf:
+        degrees = max((between + inside) ** 2 / (between**2 / degrees + inside**2 / more), degrees)
     order = np.argsort(np.abs(residual), kind="stable")
     scores = zip(np.abs(residual)[order].tolist(), (1 / sizes[place])[order].tolist(), strict=True)
-    noise = float((_noise(realized, n) / unit**2).mean())
-    return Residuals(int(names.size), float(means.mean()), spread, noise, float(names.size - 1), tuple(scores))
+    sampling = np.where(n > 1, realized * (1 - realized) / np.maximum(n - 1, 1), 0.0)
+    noise = float((sampling / unit**2).mean())
+    return Residuals(int(names.size), float(means.mean()), spread, noise, float(degrees), tuple(scores))
 
 
 def pool_residuals(own: Residuals, others: Sequence[Residuals]) -> Residuals:
@@ -182,15 +190,18 @@ def prediction_interval(
     *,
     n: int,
     confidence_level: float = 0.95,
-    widen: float = 1.0,
     simultaneous: int = 1,
+    label_noise: float = 0.0,
 ) -> tuple[float, float]:
     r"""Interval for the accuracy of one new slice of n responses.
 
-    .. math:: \hat a \pm t_{d}\, u(\hat a) \sqrt{\max(s^2 - e_0, 0) + e}, \quad u(a) = \sqrt{a (1 - a) + 1/10}
+    .. math:: \hat a \pm t_{d_0 + d}\, u(\hat a) \sqrt{\tilde s^2 + e + v}, \quad
+        \tilde s^2 = \frac{d_0 s_0^2 + d \max(s^2 - e_0, 0)}{d_0 + d}, \quad u(a) = \sqrt{a (1 - a) + 1/10}
 
-    d = families - 1; ``s`` is that of :func:`fit_residuals`, :math:`e_0` the sampling noise of the labelled
-    slices in it and :math:`e` that of this slice. Cut to [0, 1].
+    d are the degrees of freedom of ``s``, both from :func:`fit_residuals`; :math:`e_0` is the sampling noise of the
+    labelled slices in it, :math:`e` that of this slice and :math:`v` that of the estimate by the labels.
+    :math:`s_0 = 0.2` on :math:`d_0 = 2` degrees is what left-out families of the choice halves of the corpora
+    had: it keeps the interval honest where noise hides the spread. Cut to [0, 1].
 
     Parameters
     ----------
@@ -202,10 +213,10 @@ def prediction_interval(
         Responses in the slice.
     confidence_level
         In (0, 1).
-    widen
-        Factor on the half-width, above 1 outside the support of the labelled slices.
     simultaneous
         Number of slices whose intervals shall all hold together; 1 is this one alone.
+    label_noise
+        Standard deviation of the estimate over labels drawn again.
 
     Raises
     ------
@@ -221,14 +232,17 @@ def prediction_interval(
     >>> residuals = Residuals(n_families=5, bias=0.0, spread=0.25, noise=0.02, degrees=4.0)
     >>> low, high = prediction_interval(0.5, residuals, n=100)
     >>> round(low, 2), round(high, 2)
-    (0.13, 0.87)
+    (0.18, 0.82)
     """
     if residuals.n_families < LEAST_SLICES:
         raise ValueError(f"`residuals` must come from >= {LEAST_SLICES} families, got {residuals.n_families}.")
     unit = float(error_unit(estimate))
-    variance = max(residuals.spread**2 - residuals.noise, 0.0) + float(_noise(estimate, n)) / unit**2
-    quantile = simultaneous_quantile(simultaneous, residuals.degrees, confidence_level=confidence_level)
-    half = quantile * unit * float(np.sqrt(variance)) * widen
+    degrees = residuals.degrees + _PRIOR_DEGREES
+    own = residuals.degrees * max(residuals.spread**2 - residuals.noise, 0.0)
+    variance = (_PRIOR_DEGREES * _PRIOR_SPREAD**2 + own) / degrees * unit**2
+    variance += float(_noise(estimate, n)) + label_noise**2
+    quantile = simultaneous_quantile(simultaneous, degrees, confidence_level=confidence_level)
+    half = quantile * float(np.sqrt(variance))
     return max(estimate - half, 0.0), min(estimate + half, 1.0)
 
 

@@ -15,7 +15,7 @@ from .monotone import fit_monotone, log_scale, predict_monotone
 from .profiles import Profiles
 from .reference import LEAST_LABELS
 
-__all__ = ["Labelled", "Plan", "Rule", "fit_rule"]
+__all__ = ["Labelled", "Plan", "Rule", "fit_rule", "target_scores"]
 
 Floats = NDArray[np.float64]
 
@@ -105,7 +105,7 @@ class Rule:
         known = self.plan.known(profiles)
         if not known.any():
             return self.accuracy_without_logprobs
-        inside = self.plan.arm.estimate(self.source, _target(self, profiles.rows(known)))
+        inside = self.plan.arm.estimate(self.source, target_scores(self, profiles.rows(known)))
         share = float(known.mean())
         return float(share * inside + (1 - share) * self.accuracy_without_logprobs)
 
@@ -123,7 +123,7 @@ def fit_rule(labelled: Labelled, plan: Plan) -> Rule:
     plain = ~np.logical_or.reduce([np.zeros(len(own.correct), dtype=bool), *(_flag(own.profiles, s) for s in strata)])
     rule = Rule(plan, accuracy, missing, _fit_classifier(own.rows(plain), plan), strata)
     left_out = _left_out_pairs(own, plan) if plan.arm.needs_left_out else np.empty((0, 2))
-    scores = _target(rule, own.profiles)
+    scores = target_scores(rule, own.profiles)
     numbers = np.unique(own.slices, return_inverse=True)[1]
     source = SourceScores(
         scores.p, scores.score, own.correct, own.weights, accuracy, numbers, scores.X, left_out
@@ -131,7 +131,8 @@ def fit_rule(labelled: Labelled, plan: Plan) -> Rule:
     return Rule(plan, accuracy, missing, rule.classifier, strata, source)
 
 
-def _target(rule: Rule, profiles: Profiles) -> TargetScores:
+def target_scores(rule: Rule, profiles: Profiles) -> TargetScores:
+    """Return what the arms of the table see of responses that have every number the rule needs."""
     names = profiles.names
     score = profiles.column(rule.plan.feature) if rule.plan.feature in names else np.zeros(len(profiles))
     return TargetScores(rule.p_correct(profiles), score, _inputs(profiles, rule.plan))

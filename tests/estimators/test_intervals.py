@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import t
+
+from nilometer.estimators import (
+    Residuals,
+    conformal_interval,
+    fit_residuals,
+    pool_residuals,
+    prediction_interval,
+    simultaneous_quantile,
+)
+from nilometer.estimators.intervals import error_unit
+
+
+def test_simultaneous_quantile_is_the_published_table_and_t_for_one():
+    """Stoline and Ury (1979), table of the studentised maximum modulus, level .95."""
+    assert simultaneous_quantile(1, 7.0) == pytest.approx(t.ppf(0.975, 7))
+    for n, degrees, table in ((3, 5, 3.399), (6, 10, 3.206), (10, 20, 3.114)):
+        assert simultaneous_quantile(n, degrees) == pytest.approx(table, abs=0.01)
+
+
+@given(st.integers(2, 50), st.floats(3, 60), st.floats(0.5, 0.99))
+def test_simultaneous_quantile_lies_between_one_and_bonferroni(n, degrees, level):
+    value = simultaneous_quantile(n, degrees, confidence_level=level)
+    assert t.ppf(0.5 + level / 2, degrees) <= value * 1.001
+    assert value <= t.ppf(1 - (1 - level) / (2 * n), degrees) * 1.001
+
+
+def test_interval_by_hand():
+    residuals = Residuals(5, 0.0, 0.25, 0.02, 4.0)
+    low, high = prediction_interval(0.5, residuals, n=10**9)
+    half = t.ppf(0.975, 6) * np.sqrt(0.35) * np.sqrt((2 * 0.2**2 + 4 * (0.25**2 - 0.02)) / 6)
+    assert (low, high) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-4)
+
+
+def test_noise_of_few_labels_is_taken_off_and_that_of_a_small_slice_put_on():
+    few = fit_residuals(np.full(8, 0.5), np.tile([0.4, 0.6], 4), np.full(8, 10.0))
+    many = fit_residuals(np.full(8, 0.5), np.tile([0.4, 0.6], 4), np.full(8, 1e6))
+    width = [np.ptp(prediction_interval(0.5, r, n=n)) for r, n in ((few, 10**6), (many, 10**6), (many, 10))]
+    assert width[0] < width[1] < width[2]
+
+
+def test_noise_of_the_labels_adds_in_squares():
+    residuals = Residuals(5, 0.0, 0.25, 0.02, 4.0)
+    without, of_it, both = (
+        np.ptp(prediction_interval(0.5, r, n=10**9, label_noise=v))
+        for r, v in ((residuals, 0.0), (residuals._replace(spread=0.0), 0.1), (residuals, 0.1))
+    )
+    prior = np.ptp(prediction_interval(0.5, residuals._replace(spread=0.0), n=10**9))
+    assert both**2 == pytest.approx(without**2 + of_it**2 - prior**2)
+
+
+def test_error_is_smaller_near_the_ends():
+    assert error_unit(0.0) == error_unit(1.0) < error_unit(0.2) < error_unit(0.5)
+
+
+def test_pooling_agreeing_models_adds_degrees_and_draws_the_spread_together():
+    own = Residuals(4, 0.0, 0.8, 0.01, 3.0)
+    others = [own._replace(spread=s) for s in (0.4, 0.42, 0.38, 0.41)]
+    pooled = pool_residuals(own, others)
+    assert 0.4 < pooled.spread < 0.8
+    assert pooled.degrees > 3
+
+
+def test_pooling_models_that_differ_much_changes_little():
+    own = Residuals(30, 0.0, 0.3, 0.01, 29.0)
+    pooled = pool_residuals(own, [own._replace(spread=s) for s in (0.02, 1.5, 0.05, 0.9)])
+    assert pooled.spread == pytest.approx(0.3, rel=0.1)
+
+
+def test_pooling_needs_two_other_models():
+    own = Residuals(4, 0.0, 0.8, 0.01, 3.0)
+    assert pool_residuals(own, [own]) == own
+
+
+@pytest.mark.parametrize(("n_families", "known"), [(8, False), (9, True)])
+def test_conformal_needs_nine_families_at_90_percent(n_families, known):
+    residuals = fit_residuals(np.full(n_families, 0.5), np.linspace(0.4, 0.7, n_families), np.full(n_families, 100.0))
+    assert (conformal_interval(0.5, residuals, confidence_level=0.9) is not None) == known
+
+
+def test_conformal_with_the_fewest_families_is_the_largest_residual():
+    residuals = fit_residuals(np.full(9, 0.5), np.linspace(0.4, 0.7, 9), np.full(9, 100.0))
+    assert conformal_interval(0.5, residuals, confidence_level=0.9) == pytest.approx((0.3, 0.7))
+
+
+def test_conformal_covers_a_new_family():
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(1000):
+        estimated = rng.uniform(0.2, 0.8, 20)
+        realized = np.clip(estimated + rng.standard_t(3, 20) * 0.05, 0, 1)
+        residuals = fit_residuals(estimated[:19], realized[:19], np.full(19, 500.0))
+        low, high = conformal_interval(estimated[19], residuals, confidence_level=0.9)
+        hits += low <= realized[19] <= high
+    # at least .9, at most .9 + 1/20; binomial standard error .009
+    assert 0.87 <= hits / 1000 <= 0.98
