@@ -39,11 +39,12 @@ def arms_table() -> str:
         ]
         held = {arm: v["held out"] for arm, v in found["arms"].items() if v["held out"]}
         for arm, v in sorted(held.items(), key=lambda row: row[1]["mean"]):
-            low, high = v["interval"]
+            low, high = v["interval"] or (None, None)
+            interval = "" if low is None else f" [{low:.3f}, {high:.3f}]"
             rank = v["rank_correlation_within_clusters"]
             rows.append(
-                f"| {'**default**' if arm == 'default' else arm} | {v['n_compositions']} | {v['mean']:.3f} [{low:.3f}, "
-                f"{high:.3f}] | {v['median']:.3f} | {v['worst_decile']:.3f} | {'' if rank is None else f'{rank:.2f}'} |"
+                f"| {'**default**' if arm == 'default' else arm} | {v['n_compositions']} | {v['mean']:.3f}"
+                f"{interval} | {v['median']:.3f} | {v['worst_decile']:.3f} | {'' if rank is None else f'{rank:.2f}'} |"
             )
         parts.append("\n".join(rows))
     return "\n\n".join(parts)

@@ -197,7 +197,7 @@ def describe(runs: list[Errors], name: str, which: str) -> dict | None:
     per_model = [v[~np.isnan(v)] for v in per_model]
     if not per_model or not all(v.size for v in per_model):
         return None
-    rng, drawn = np.random.default_rng(SEED), []
+    rng, drawn = np.random.default_rng(SEED), [] if which == "held out" else [np.nan]
     for _ in range(BOOTSTRAPS if which == "held out" else 0):
         families = rng.integers(0, tables[0].shape[1], tables[0].shape[1])
         models = rng.integers(0, len(tables), len(tables))
@@ -207,12 +207,19 @@ def describe(runs: list[Errors], name: str, which: str) -> dict | None:
     ranks = [r for r in ranks if not np.isnan(r)]
     return {
         "mean": round(float(np.mean([v.mean() for v in per_model])), 4),
-        "interval": [round(float(q), 4) for q in np.quantile(drawn, [0.025, 0.975])] if drawn else None,
+        "interval": _quantiles(drawn),
         "median": round(float(np.median(np.concatenate(per_model))), 4),
         "worst_decile": round(float(np.mean([np.quantile(v, 0.9) for v in per_model])), 4),
         "rank_correlation_within_clusters": round(float(np.mean(ranks)), 3) if ranks else None,
         "n_models": len(tables), "n_compositions": int(np.mean([v.size for v in per_model])),
     }  # fmt: skip
+
+
+def _quantiles(drawn: list[float]) -> list[float] | None:
+    """None where some draw left no slice to estimate, as happens with two or three held-out families."""
+    if not np.isfinite(drawn).all():
+        return None
+    return [round(float(q), 4) for q in np.quantile(drawn, [0.025, 0.975])]
 
 
 def cross_model(runs: list[Errors]) -> None:

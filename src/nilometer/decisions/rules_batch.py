@@ -191,10 +191,11 @@ def discounted_gain(answers: Sequence[Any], truths: Sequence[Any], _: object = N
 
 def balanced(answers: Sequence[Any], truths: Sequence[Any], _: object = None) -> float:
     """Mean over true labels of the share answered rightly."""
-    groups: dict[Any, list[bool]] = {}
-    for answer, truth in zip(answers, truths, strict=True):
-        groups.setdefault(truth, []).append(answer == truth)
-    return float(np.mean([np.mean(group) for group in groups.values()]))
+    places: dict[Any, int] = {}
+    a, y = (np.array([places.setdefault(label, len(places)) for label in row]) for row in (answers, truths))
+    counts = np.bincount(y, minlength=len(places))
+    hits = np.bincount(y, a == y, len(places))
+    return float(np.mean(hits[counts > 0] / counts[counts > 0]))
 
 
 def positive_f1(answers: Sequence[Any], truths: Sequence[Any], _: object = None) -> float:
