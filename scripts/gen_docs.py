@@ -3,6 +3,8 @@
 python scripts/gen_docs.py [--check]
 """
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -16,18 +18,27 @@ import typer
 from estimation_tables import arms_table, coverage_table, headline, nannyml_table, slope_table
 
 from nilometer.cli import VERBS, app
+from nilometer.cli import main as main_of_cli
 from nilometer.decisions import TEXT_UTILITIES
 from nilometer.signals import FEATURES
 from nilometer.traces import FORMATS
 
 ROOT = Path(__file__).parents[1]
+os.environ |= {"NO_COLOR": "1", "COLUMNS": "80", "TERM": "dumb"}
+
+
+def help_of(*verb: str) -> str:
+    """Return the help page of a verb, asked for in this process, since a new one would import everything again."""
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
+        main_of_cli([*verb, "--help"])
+    return "\n".join(line.rstrip() for line in shown.getvalue().splitlines()).strip()
 
 
 def run(*arguments: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "80", "TERM": "dumb"}
         command = [sys.executable, "-c", "from nilometer.cli import main; main()", *arguments]
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     return "\n".join(line.rstrip() for line in done.stdout.splitlines()).strip()
 
 
@@ -171,12 +182,9 @@ def paper() -> str:
 def help_pages() -> str:
     parts = []
     for verb in VERBS:
-        try:
-            parts.append(f"## {verb}\n\n```text\n{run(verb, '--help')}\n```")
-        except subprocess.CalledProcessError:
-            continue
+        parts.append(f"## {verb}\n\n```text\n{help_of(verb)}\n```")
         for name in getattr(typer.main.get_command(app).get_command(None, verb), "commands", ()):
-            parts.append(f"### {verb} {name}\n\n```text\n{run(verb, name, '--help')}\n```")
+            parts.append(f"### {verb} {name}\n\n```text\n{help_of(verb, name)}\n```")
     return "\n\n".join(parts)
 
 

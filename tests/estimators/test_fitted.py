@@ -127,6 +127,7 @@ def test_truncated_answers_are_a_stratum_of_their_own():
     assert p[~cut].mean() == pytest.approx(y[~cut].mean(), abs=0.02)
 
 
+@pytest.mark.slow
 def test_paper_is_the_mean_probability_of_its_forest_exactly():
     rng = np.random.default_rng(0)
     values = rng.gamma(2.0, 1.0, (240, len(FEATURE_NAMES)))
