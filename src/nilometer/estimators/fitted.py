@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from .estimate import Estimate, NotEnoughData
 from .intervals import LEAST_SLICES, Residuals, conformal_interval, pool_residuals, prediction_interval
 from .left_out import LeftOut, LeftOutColumns, Skill, as_columns, fit_left_out, fit_skill, left_out_residuals
-from .profiles import Profiles
+from .profiles import Profiles, distinct
 from .reference import MOST_WITHOUT_LOGPROBS, foreign_models
-from .rule import Labelled, Plan, Rule, fit_rule
+from .rule import STRATA, Labelled, Plan, Rule, fit_rule
 from .support import Outside, Support, fit_support, outside_every_support
 
-__all__ = ["Fitted", "Verdict", "fit_sentinel"]
+__all__ = ["Fitted", "Verdict", "fit_sentinel", "needed_features"]
 
 Floats = NDArray[np.float64]
 
@@ -128,13 +128,19 @@ class Fitted:
         return float(np.std([rule.accuracy if constant else rule.estimate(profiles) for rule in self.again], ddof=1))
 
 
+def needed_features(plan: Plan) -> set[str]:
+    """Name all that a fitted sentinel looks at."""
+    return {*plan.features, plan.feature, *STRATA, *_GUARDED}
+
+
 def fit_sentinel(
     labelled: Labelled, plan: Plan, *, confidence_level: float, pool: Sequence[Residuals], bootstraps: int, seed: int
 ) -> Fitted:
     """Fit the rule, the rules without each family, and the rules on labels drawn again."""
+    labelled = labelled._replace(profiles=labelled.profiles.only(needed_features(plan)))
     rule = fit_rule(labelled, plan)
     fixed = replace(plan, hyperparameters=getattr(rule.classifier, "chosen_", None))
-    parts = [_guarded(labelled.profiles.rows(labelled.slices == name)) for name in np.unique(labelled.slices)]
+    parts = [_guarded(labelled.profiles.rows(labelled.slices == name)) for name in distinct(labelled.slices)[0]]
     return Fitted(
         labelled, rule, fit_left_out(labelled, fixed), _fit_again(labelled, fixed, bootstraps=bootstraps, seed=seed),
         {name: fit_support([part[name] for part in parts]) for name in _GUARDED},
@@ -148,7 +154,7 @@ def _fit_again(labelled: Labelled, plan: Plan, *, bootstraps: int, seed: int) ->
     if bootstraps < 2 or n >= _MANY_LABELS or plan.arm.needs_left_out or plan.recipe.classifier != "monotone":
         return ()
     rng = np.random.default_rng(seed)
-    parts = [np.flatnonzero(labelled.slices == name) for name in np.unique(labelled.slices)]
+    parts = [np.flatnonzero(labelled.slices == name) for name in distinct(labelled.slices)[0]]
     rules = []
     for _ in range(bootstraps):
         rows = np.concatenate([rng.choice(part, size=part.size) for part in parts])

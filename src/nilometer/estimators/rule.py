@@ -12,7 +12,7 @@ from nilometer.signals import FEATURES
 from .classifier import Recipe, fit_classifier
 from .label_free import LABEL_FREE, Arm, SourceScores, TargetScores
 from .monotone import fit_monotone, log_scale, predict_monotone
-from .profiles import Profiles
+from .profiles import Profiles, distinct
 from .reference import LEAST_LABELS
 
 __all__ = ["Labelled", "Plan", "Rule", "fit_rule", "target_scores"]
@@ -70,8 +70,8 @@ class Labelled(NamedTuple):
     @property
     def weights(self) -> Floats:
         """Shape (n,), equal sums for all families, n in total."""
-        names, place, sizes = np.unique(self.families, return_inverse=True, return_counts=True)
-        return np.asarray((len(place) / len(names) / sizes)[place])
+        names, place = distinct(self.families)
+        return np.asarray((len(place) / len(names) / np.bincount(place))[place])
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ def fit_rule(labelled: Labelled, plan: Plan) -> Rule:
     rule = Rule(plan, accuracy, missing, _fit_classifier(own.rows(plain), plan), strata)
     left_out = _left_out_pairs(own, plan) if plan.arm.needs_left_out else np.empty((0, 2))
     scores = target_scores(rule, own.profiles)
-    numbers = np.unique(own.slices, return_inverse=True)[1]
+    numbers = distinct(own.slices)[1]
     source = SourceScores(
         scores.p, scores.score, own.correct, own.weights, accuracy, numbers, scores.X, left_out
     )  # fmt: skip

@@ -12,11 +12,11 @@ from nilometer.errors import NotEnoughDataError
 
 from .classifier import FEATURE_SETS, Recipe
 from .estimate import SliceEstimates
-from .fitted import fit_sentinel
+from .fitted import fit_sentinel, needed_features
 from .intervals import Residuals
 from .label_free import LABEL_FREE
 from .left_out import Skill
-from .profiles import Profiles, as_profiles
+from .profiles import Profiles, as_profiles, distinct
 from .reference import check_compatible, check_labels, mixed_provenance, varies
 from .rule import Labelled, Plan
 
@@ -197,12 +197,11 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
             If k, logprobs mode or features differ from those of ``fit``.
         """
         check_is_fitted(self, "fitted_")
-        profiles = self._compatible(X)
+        profiles = self._compatible(X).only(needed_features(self.plan_))
         names = np.full(len(profiles), "all") if by is None else np.asarray(by).astype(str)
         labels = np.full(len(profiles), np.nan) if correct is None else np.asarray(correct, dtype=np.float64)
-        order = np.argsort(names, kind="stable")
-        unique, starts = np.unique(names[order], return_index=True)
-        parts = np.split(order, starts[1:]) if len(unique) else []
+        unique, place = distinct(names)
+        parts = np.split(np.argsort(place, kind="stable"), np.cumsum(np.bincount(place))[:-1]) if len(unique) else []
         together = len(unique) if simultaneous else 1
         return SliceEstimates(
             self.fitted_.estimate(str(name), profiles.rows(rows), labels[rows], simultaneous=together)
