@@ -116,3 +116,9 @@ def test_mistakes_exit_2(capsys, folder, monkeypatch, arguments, text):
     code, _, err = run(capsys, "plan", *arguments)
     assert code == 2
     assert text in err
+
+
+def test_plan_slices_by_columns_that_profiles_do_not_keep(capsys):
+    code, out, err = run(capsys, "plan", "slices", corpus_path("smollm2"), "--k", "2", "--by", "length(answer) > 40")
+    assert code == 0, err
+    assert "true" in out

@@ -58,3 +58,20 @@ def test_what_cannot_be_watched_exits_2(capsys, parts, arguments, text):
     assert code == 2
     assert text in err
     assert pq.read_metadata(parts / "same.parquet").num_rows > 0
+
+
+def test_watch_slices_by_columns_that_profiles_do_not_keep(capsys, parts):
+    arguments = (
+        "watch",
+        parts / "same.parquet",
+        "--reference",
+        parts / "reference.parquet",
+        "--every",
+        "1800",
+        "--by",
+        "length(answer) > 40",
+        "--json",
+    )
+    code, out, err = run(capsys, *arguments)
+    assert code in {0, 3}, err
+    assert {row["slice"] for row in json.loads(out)["rows"]} == {"false", "true"}

@@ -215,7 +215,7 @@ def slices(
     as_json: JsonOption = False,
 ) -> None:
     """Choose which slices to label first from unlabelled traffic: the two ends of its difficulty, then the gaps."""
-    profiles = read_inputs(files, wire_format=wire_format).profiles
+    profiles = read_inputs(files, by=split_keys(by), wire_format=wire_format).profiles
     keys, note = choose_keys(profiles, split_keys(by))
     names = np.asarray(slice_names(profiles, keys).to_pylist())
     scores = _mean_scores(profiles, names)
@@ -286,7 +286,7 @@ def _read(
     files: list[str], labels: list[str] | None, *, label_key: str, by: list[str] | None, sentinel: Path | None,
     wire_format: str | None,
 ) -> _Known:  # fmt: skip
-    profiles = read_inputs(files, wire_format=wire_format).profiles
+    profiles = read_inputs(files, by=split_keys(by), wire_format=wire_format).profiles
     correct = read_correct(profiles, labels, key=label_key).astype(np.float64)
     keys, note = choose_keys(profiles, split_keys(by))
     if note:

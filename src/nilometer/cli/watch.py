@@ -1,6 +1,8 @@
 """``nilometer watch``: accuracy over time, what changed since a reference, and alerts."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,7 +37,7 @@ from .common import (
     talk,
     write_json,
 )
-from .inputs import read_correct, read_inputs
+from .inputs import Inputs, read_correct, read_inputs
 
 __all__ = ["watch"]
 
@@ -72,7 +74,8 @@ def watch(
 
     The chance that a run without any change alerts is at most 1 - confidence level, over all slices and windows.
     """
-    profiles, correct, is_reference = _read(files, reference, labels, label_key=label_key, wire_format=wire_format)
+    read = partial(read_inputs, by=split_keys(by), wire_format=wire_format)
+    profiles, correct, is_reference = _read(files, reference, labels, label_key=label_key, read=read)
     if reference_until is not None:
         is_reference = _before(profiles, reference_until)
     keys, note = choose_keys(profiles, split_keys(by))
@@ -89,10 +92,15 @@ def watch(
 
 
 def _read(
-    files: list[str], reference: list[str] | None, labels: list[str] | None, *, label_key: str, wire_format: str | None
+    files: list[str],
+    reference: list[str] | None,
+    labels: list[str] | None,
+    *,
+    label_key: str,
+    read: Callable[[list[str]], Inputs],
 ) -> tuple[pa.Table, NDArray[np.float64], NDArray[np.bool_] | None]:
-    profiles = read_inputs(files, wire_format=wire_format).profiles
-    trusted = read_inputs(reference, wire_format=wire_format).profiles if reference else None
+    profiles = read(files).profiles
+    trusted = read(reference).profiles if reference else None
     table = profiles if trusted is None else pa.concat_tables([trusted, profiles])
     correct = read_correct(table, labels, key=label_key).astype(np.float64)
     return table, correct, None if trusted is None else np.arange(len(table)) < len(trusted)
