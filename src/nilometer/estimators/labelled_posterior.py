@@ -4,15 +4,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .estimate import Estimate, NotEnoughData
-from .intervals import logit
 from .labelled import LabelledAccuracy
 
 __all__ = ["combine", "draw_accuracies"]
 
 Floats = NDArray[np.float64]
 _GRID = 1999
-_EDGE = 1e-3
-_DF = 4.0
+_EDGE = 5e-3
+_DF, _SPREADS = 4.0, 15
+_LEAST_SIZE, _LEAST_SPREAD, _FLAT = 0.3, 1e-6, 0.02
 
 
 def combine(
@@ -20,12 +20,17 @@ def combine(
 ) -> LabelledAccuracy:
     r"""Accuracy of a slice from its label-free estimate and its labels together.
 
-    The prior is Student's t with 4 degrees of freedom on the logit scale of ``estimators.intervals.logit``: its
-    scale is what the interval of the estimate says, its centre the middle of that interval. Its heavy tails let labels
-    win that contradict the estimate outright. The likelihood is that of
-    :math:`n_{\text{eff}}` labels with the labelled accuracy. The posterior is summed on a grid of accuracies,
-    exactly but for the grid. With ``finite`` the accuracy asked for is that of the N responses: n of them are
-    known, the others are drawn with the unknown accuracy.
+    The prior has the estimate :math:`e` as its mean, and the spread :math:`s` that the interval around it says on
+    4 degrees of freedom:
+
+    .. math:: a \mid \nu \sim \operatorname{Beta}(e \nu, (1 - e) \nu), \quad
+        \nu = \frac{e (1 - e)}{\sigma^2} - 1, \quad \frac{4 s^2}{\sigma^2} \sim \chi^2_4
+
+    so that an estimate near 0 or 1 is not drawn inwards; one part in fifty of the prior is flat, so that labels win
+    that contradict it outright. The likelihood
+    is that of :math:`n_{\text{eff}}` labels with the labelled accuracy. The posterior is summed on a grid of
+    accuracies, exactly but for the grid. With ``finite`` the accuracy asked for is that of the N responses: n of
+    them are known, the others are drawn with the unknown accuracy.
 
     With no spread in the prior the estimate stays, with an endless one the labels decide.
 
@@ -42,7 +47,7 @@ def combine(
 
     References
     ----------
-    Gelman et al. (2013), "Bayesian Data Analysis", 3rd ed., sec. 3.7 (grid), 8.3 (finite population).
+    Gelman et al. (2013), "Bayesian Data Analysis", 3rd ed., sec. 2.4 (beta prior), 3.7 (grid), 8.3 (finite population).
 
     Examples
     --------
@@ -76,19 +81,25 @@ def combine(
     )  # fmt: skip
 
 
-def _prior(estimate: Estimate) -> tuple[float, float]:
-    """Centre and scale on the logit scale, from the ends of the interval."""
-    from scipy.special import stdtrit
+def _prior(estimate: Estimate) -> tuple[float, Floats]:
+    """Mean of the prior, and one size of Beta for each of equally probable spreads."""
+    from scipy.special import chdtri, stdtrit
 
-    low, high = float(logit(max(estimate.low, _EDGE))), float(logit(min(estimate.high, 1 - _EDGE)))
-    factor = float(stdtrit(_DF, 0.5 + estimate.confidence_level / 2))
-    return (low + high) / 2, max((high - low) / (2 * factor), 1e-6)
+    half = max(estimate.accuracy - estimate.low, estimate.high - estimate.accuracy)
+    spread = max(half / float(stdtrit(_DF, 0.5 + estimate.confidence_level / 2)), _LEAST_SPREAD)
+    shares = (np.arange(_SPREADS) + 0.5) / _SPREADS
+    variances = spread**2 * _DF / chdtri(_DF, shares)
+    mean = float(np.clip(estimate.accuracy, _EDGE, 1 - _EDGE))
+    return mean, np.maximum(mean * (1 - mean) / variances - 1, _LEAST_SIZE)
 
 
 def _log_prior(grid: Floats, estimate: Estimate) -> Floats:
-    centre, scale = _prior(estimate)
-    slope = 10 / (10 * grid + 0.5) + 10 / (10 * (1 - grid) + 0.5)
-    return np.asarray(-0.5 * (_DF + 1) * np.log1p(((logit(grid) - centre) / scale) ** 2 / _DF) + np.log(slope))
+    from scipy.special import betaln, logsumexp
+
+    mean, sizes = _prior(estimate)
+    a, b = mean * sizes[:, None], (1 - mean) * sizes[:, None]
+    believed = logsumexp((a - 1) * np.log(grid) + (b - 1) * np.log1p(-grid) - betaln(a, b), axis=0)
+    return np.asarray(np.logaddexp(believed - np.log(_SPREADS) + np.log1p(-_FLAT), np.log(_FLAT)))
 
 
 def _finite(grid: Floats, labelled: LabelledAccuracy) -> tuple[Floats, Floats]:
@@ -121,10 +132,8 @@ def draw_accuracies(estimate: Estimate | NotEnoughData, n: int, *, rng: np.rando
     >>> draw_accuracies(unknown, 3, rng=np.random.default_rng(0)).round(2).tolist()
     [0.64, 0.27, 0.04]
     """
-    from scipy.special import expit
-
     if isinstance(estimate, NotEnoughData):
         return rng.random(n)
-    centre, scale = _prior(estimate)
-    drawn = expit(centre + scale * rng.standard_t(_DF, n)) * 11 - 0.5
-    return np.asarray(np.clip(drawn / 10, 0, 1))
+    mean, sizes = _prior(estimate)
+    size = rng.choice(sizes, n)
+    return np.where(rng.random(n) < _FLAT, rng.random(n), rng.beta(mean * size, (1 - mean) * size))
