@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import t
+from scipy.stats import chi2, t
 
 from nilometer.estimators import (
     Residuals,
@@ -10,30 +10,47 @@ from nilometer.estimators import (
     fit_residuals,
     pool_residuals,
     prediction_interval,
-    simultaneous_quantile,
 )
 from nilometer.estimators.intervals import error_unit
 
 
-def test_simultaneous_quantile_is_the_published_table_and_t_for_one():
+def _factor(m, degrees, level=0.95):
+    """Half-width over its scale of m simultaneous intervals, noise aside; the prior brings two of the degrees."""
+    residuals = Residuals(50, 0.0, 0.2, 0.0, degrees - 2)
+    low, high = prediction_interval(0.5, residuals, n=10**9, confidence_level=level, simultaneous=m)
+    return (high - low) / 2 / np.sqrt(0.35) / 0.2
+
+
+def test_simultaneous_intervals_are_the_published_table_and_t_for_one():
     """Stoline and Ury (1979), table of the studentised maximum modulus, level .95."""
-    assert simultaneous_quantile(1, 7.0) == pytest.approx(t.ppf(0.975, 7))
+    assert _factor(1, 7.0) == pytest.approx(t.ppf(0.975, 7), abs=0.01)
     for n, degrees, table in ((3, 5, 3.399), (6, 10, 3.206), (10, 20, 3.114)):
-        assert simultaneous_quantile(n, degrees) == pytest.approx(table, abs=0.01)
+        assert _factor(n, degrees) == pytest.approx(table, abs=0.01)
 
 
-@given(st.integers(2, 50), st.floats(3, 60), st.floats(0.5, 0.99))
-def test_simultaneous_quantile_lies_between_one_and_bonferroni(n, degrees, level):
-    value = simultaneous_quantile(n, degrees, confidence_level=level)
-    assert t.ppf(0.5 + level / 2, degrees) <= value * 1.001
-    assert value <= t.ppf(1 - (1 - level) / (2 * n), degrees) * 1.001
+@given(st.integers(2, 50), st.floats(5, 60), st.floats(0.5, 0.95))
+def test_simultaneous_intervals_lie_between_one_and_bonferroni(n, degrees, level):
+    value = _factor(n, degrees, level)
+    assert min(t.ppf(0.5 + level / 2, degrees), 4.22) <= value * 1.002
+    assert value <= t.ppf(1 - (1 - level) / (2 * n), degrees) * 1.002
 
 
-def test_interval_by_hand():
-    residuals = Residuals(5, 0.0, 0.25, 0.02, 4.0)
-    low, high = prediction_interval(0.5, residuals, n=10**9)
-    half = t.ppf(0.975, 6) * np.sqrt(0.35) * np.sqrt((2 * 0.2**2 + 4 * (0.25**2 - 0.02)) / 6)
-    assert (low, high) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-4)
+def test_interval_without_noise_is_students_by_hand():
+    low, high = prediction_interval(0.5, Residuals(5, 0.0, 0.25, 0.0, 4.0), n=10**9)
+    half = t.ppf(0.975, 6) * np.sqrt(0.35) * np.sqrt((2 * 0.2**2 + 4 * 0.25**2) / 6)
+    assert (low, high) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-3)
+
+
+def test_interval_with_noise_is_that_of_weighted_draws():
+    """Spreads drawn from the prior, weighted by how probable they make the observed one."""
+    rng, unit = np.random.default_rng(0), np.sqrt(0.6 * 0.4 + 0.1)
+    squared = 2 * 0.2**2 / rng.chisquare(2, 400_000)
+    weights = chi2.pdf(4 * 0.25**2 / (squared + 0.03), 4) / (squared + 0.03)
+    error = rng.normal(0, np.sqrt(unit**2 * squared + 0.6 * 0.4 / 100 + 0.05**2))
+    low, high = prediction_interval(
+        0.6, Residuals(5, 0.0, 0.25, 0.03, 4.0), n=100, confidence_level=0.8, label_noise=0.05
+    )
+    assert np.average(np.abs(error) < (high - low) / 2, weights=weights) == pytest.approx(0.8, abs=0.005)
 
 
 def test_noise_of_few_labels_is_taken_off_and_that_of_a_small_slice_put_on():
@@ -41,16 +58,6 @@ def test_noise_of_few_labels_is_taken_off_and_that_of_a_small_slice_put_on():
     many = fit_residuals(np.full(8, 0.5), np.tile([0.4, 0.6], 4), np.full(8, 1e6))
     width = [np.ptp(prediction_interval(0.5, r, n=n)) for r, n in ((few, 10**6), (many, 10**6), (many, 10))]
     assert width[0] < width[1] < width[2]
-
-
-def test_noise_of_the_labels_adds_in_squares():
-    residuals = Residuals(5, 0.0, 0.25, 0.02, 4.0)
-    without, of_it, both = (
-        np.ptp(prediction_interval(0.5, r, n=10**9, label_noise=v))
-        for r, v in ((residuals, 0.0), (residuals._replace(spread=0.0), 0.1), (residuals, 0.1))
-    )
-    prior = np.ptp(prediction_interval(0.5, residuals._replace(spread=0.0), n=10**9))
-    assert both**2 == pytest.approx(without**2 + of_it**2 - prior**2)
 
 
 def test_error_is_smaller_near_the_ends():

@@ -228,7 +228,7 @@ def test_posterior_lies_between_its_sources_and_follows_the_surer_one():
 
 
 def _accuracies(rng, n, *, low, high):
-    """Draws from the prior: a Beta around the estimate, its variance scaled inverse chi square on 4 degrees, 2 % flat."""
+    """Draws from the prior: Beta around the estimate, variance scaled inverse chi square on 4 degrees, 2 % flat."""
     mean = (low + high) / 2
     variance = ((high - low) / 2 / 2.776445) ** 2 * 4 / rng.chisquare(4, n)
     size = np.maximum(mean * (1 - mean) / variance - 1, 0.3)

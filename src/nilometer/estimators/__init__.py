@@ -25,7 +25,6 @@ from .intervals import (
     fit_residuals,
     pool_residuals,
     prediction_interval,
-    simultaneous_quantile,
     wilson_interval,
 )
 from .labelled import LabelledAccuracy, labelled_mean, score_interval
@@ -149,7 +148,6 @@ __all__ = [
     "score_drift",
     "score_interval",
     "shrink_accuracies",
-    "simultaneous_quantile",
     "start_monitor",
     "stratified_mean",
     "thresholded_accuracy",

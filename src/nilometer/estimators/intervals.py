@@ -15,7 +15,6 @@ __all__ = [
     "logit",
     "pool_residuals",
     "prediction_interval",
-    "simultaneous_quantile",
     "wilson_interval",
 ]
 
@@ -27,6 +26,7 @@ Floats = NDArray[np.float64]
 _FLOOR = 0.1
 _PRIOR_SPREAD, _PRIOR_DEGREES = 0.2, 2.0
 _DRAWN = 10.0
+_VARIANCES = np.geomspace(1e-4, 9.0, 160)
 
 
 class Residuals(NamedTuple):
@@ -38,7 +38,7 @@ class Residuals(NamedTuple):
     spread: float
     """Root mean square of a new slice of a new family, sampling noise of its realised accuracy included."""
     noise: float
-    """Mean sampling variance of the realised accuracies, in squared units; without bias from two labels on."""
+    """The part of ``spread**2`` that the sampling of the realised accuracies makes, families weighted equally."""
     degrees: float
     """Degrees of freedom of ``spread``: families - 1, more with several slices per family and after pooling."""
     scores: tuple[tuple[float, float], ...] = ()
@@ -97,6 +97,8 @@ def fit_residuals(estimated: Floats, realized: Floats, n: Floats, *, families: N
 
     The bias counts as spread and is not subtracted: with a handful of families it is known no better than that.
     Its degrees of freedom are those of the two variances together (Satterthwaite), F - 1 with one slice per family.
+    The part of it that is sampling noise of the realised accuracies :math:`a` is the mean of :math:`a (1 - a) / n`
+    under Jeffreys' posterior, for which one label is enough.
 
     Parameters
     ----------
@@ -134,9 +136,13 @@ def fit_residuals(estimated: Floats, realized: Floats, n: Floats, *, families: N
         degrees = max((between + inside) ** 2 / (between**2 / degrees + inside**2 / more), degrees)
     order = np.argsort(np.abs(residual), kind="stable")
     scores = zip(np.abs(residual)[order].tolist(), (1 / sizes[place])[order].tolist(), strict=True)
-    sampling = np.where(n > 1, realized * (1 - realized) / np.maximum(n - 1, 1), 0.0)
-    noise = float((sampling / unit**2).mean())
+    noise = float((_sampling(realized, n) / unit**2 / sizes[place]).sum() / names.size)
     return Residuals(int(names.size), float(means.mean()), spread, noise, float(degrees), tuple(scores))
+
+
+def _sampling(share: Floats, n: Floats) -> Floats:
+    """Mean of a (1 - a) / n under Jeffreys' posterior of the accuracy a behind a share of n labels."""
+    return np.asarray((n * share + 0.5) * (n * (1 - share) + 0.5) / (n * (n + 1) * (n + 2)))
 
 
 def pool_residuals(own: Residuals, others: Sequence[Residuals]) -> Residuals:
@@ -195,13 +201,17 @@ def prediction_interval(
 ) -> tuple[float, float]:
     r"""Interval for the accuracy of one new slice of n responses.
 
-    .. math:: \hat a \pm t_{d_0 + d}\, u(\hat a) \sqrt{\tilde s^2 + e + v}, \quad
-        \tilde s^2 = \frac{d_0 s_0^2 + d \max(s^2 - e_0, 0)}{d_0 + d}, \quad u(a) = \sqrt{a (1 - a) + 1/10}
+    .. math:: \hat a \pm h, \quad \int \Big(2 \Phi\Big(\frac{h}{\sqrt{u^2 \tau^2 + e + v}}\Big) - 1\Big)^m
+        p(\tau^2 \mid s^2) \, d\tau^2 = c, \quad
+        p(\tau^2 \mid s^2) \propto p_0(\tau^2) \,
+        (\tau^2 + e_0)^{-d/2} \exp\Big(\frac{-d s^2}{2 (\tau^2 + e_0)}\Big), \quad u = \sqrt{\hat a (1 - \hat a) + 1/10}
 
-    d are the degrees of freedom of ``s``, both from :func:`fit_residuals`; :math:`e_0` is the sampling noise of the
-    labelled slices in it, :math:`e` that of this slice and :math:`v` that of the estimate by the labels.
-    :math:`s_0 = 0.2` on :math:`d_0 = 2` degrees is what left-out families of the choice halves of the corpora
-    had: it keeps the interval honest where noise hides the spread. Cut to [0, 1].
+    :math:`s^2`, its degrees of freedom d and the part :math:`e_0` of it that is noise come from :func:`fit_residuals`;
+    :math:`e` is the sampling noise of this slice, :math:`v` the variance of its estimate over labels drawn again,
+    m the number of intervals that hold together. :math:`p_0` is the scaled inverse chi square with :math:`s_0 = 0.2` on
+    :math:`d_0 = 2` degrees, what left-out families of the choice halves of the corpora had: it keeps the interval
+    honest where noise hides the spread. Without noise and for m = 1 this is Student's t on :math:`d_0 + d` degrees.
+    Cut to [0, 1].
 
     Parameters
     ----------
@@ -214,7 +224,8 @@ def prediction_interval(
     confidence_level
         In (0, 1).
     simultaneous
-        Number of slices whose intervals shall all hold together; 1 is this one alone.
+        Number of slices whose intervals shall all hold together; 1 is this one alone. Exact if the errors of the
+        slices are independent, on the safe side if slices of a family err together (Šidák's inequality).
     label_noise
         Standard deviation of the estimate over labels drawn again.
 
@@ -225,56 +236,40 @@ def prediction_interval(
 
     References
     ----------
-    Higgins, Thompson and Spiegelhalter (2009), "A re-evaluation of random-effects meta-analysis", sec. 4.
+    Higgins, Thompson and Spiegelhalter (2009), "A re-evaluation of random-effects meta-analysis", sec. 4, with the
+    spread integrated out. Stoline and Ury (1979), Technometrics 21, for m > 1 without noise.
 
     Examples
     --------
     >>> residuals = Residuals(n_families=5, bias=0.0, spread=0.25, noise=0.02, degrees=4.0)
     >>> low, high = prediction_interval(0.5, residuals, n=100)
     >>> round(low, 2), round(high, 2)
-    (0.18, 0.82)
-    """
-    if residuals.n_families < LEAST_SLICES:
-        raise ValueError(f"`residuals` must come from >= {LEAST_SLICES} families, got {residuals.n_families}.")
-    unit = float(error_unit(estimate))
-    degrees = residuals.degrees + _PRIOR_DEGREES
-    own = residuals.degrees * max(residuals.spread**2 - residuals.noise, 0.0)
-    variance = (_PRIOR_DEGREES * _PRIOR_SPREAD**2 + own) / degrees * unit**2
-    variance += float(_noise(estimate, n)) + label_noise**2
-    quantile = simultaneous_quantile(simultaneous, degrees, confidence_level=confidence_level)
-    half = quantile * float(np.sqrt(variance))
-    return max(estimate - half, 0.0), min(estimate + half, 1.0)
-
-
-def simultaneous_quantile(n: int, degrees: float, *, confidence_level: float = 0.95) -> float:
-    r"""Factor that n intervals sharing one estimated spread need to hold together.
-
-    The quantile of :math:`\max_i |Z_i| / S` (studentised maximum modulus), t for n = 1. Exact if the errors
-    of the slices are independent, on the safe side if slices of a family err together (Šidák's inequality).
-
-    References
-    ----------
-    Stoline and Ury (1979), "Tables of the Studentized Maximum Modulus Distribution", Technometrics 21.
-
-    Examples
-    --------
-    >>> round(simultaneous_quantile(1, 5), 3), round(simultaneous_quantile(10, 5), 2)
-    (2.571, 4.31)
+    (0.19, 0.81)
     """
     from scipy.optimize import brentq
     from scipy.special import log_ndtr
-    from scipy.stats import chi2, t
 
-    if n == 1:
-        return float(t.ppf(0.5 + confidence_level / 2, degrees))
-    grid = (np.arange(2000) + 0.5) / 2000
-    spread = np.sqrt(chi2.ppf(grid, degrees) / degrees)
+    if residuals.n_families < LEAST_SLICES:
+        raise ValueError(f"`residuals` must come from >= {LEAST_SLICES} families, got {residuals.n_families}.")
+    weights = _spread_weights(residuals)
+    variance = _VARIANCES * float(error_unit(estimate)) ** 2 + float(_noise(estimate, n)) + label_noise**2
+    scale = np.sqrt(variance)
 
-    def missing(factor: float) -> float:
-        inside = np.log1p(-2 * np.exp(log_ndtr(-factor * spread)))
-        return float(np.exp(n * inside).mean()) - confidence_level
+    def missing(half: float) -> float:
+        inside = np.log1p(-2 * np.exp(log_ndtr(-half / scale)))
+        return float(weights @ np.exp(simultaneous * inside)) - confidence_level
 
-    return float(brentq(missing, 0.5, 1e3))
+    half = float(brentq(missing, 1e-6, 1e3, xtol=1e-6))
+    return max(estimate - half, 0.0), min(estimate + half, 1.0)
+
+
+def _spread_weights(residuals: Residuals) -> Floats:
+    """Posterior of the squared spread without noise, on the grid ``_VARIANCES``, which is even in its logarithm."""
+    whole = _VARIANCES + max(residuals.noise, 0.0)
+    log = -_PRIOR_DEGREES / 2 * (np.log(_VARIANCES) + _PRIOR_SPREAD**2 / _VARIANCES)
+    log -= residuals.degrees / 2 * (np.log(whole) + residuals.spread**2 / whole)
+    weights = np.exp(log - log.max())
+    return np.asarray(weights / weights.sum())
 
 
 def conformal_interval(
