@@ -1,12 +1,14 @@
 """Measured coverage and width of the intervals on families that were left out, by number of labels and of families.
 
-    python studies/coverage.py [--draws 40]
+    python studies/coverage.py [--draws 40] [--pooled-draws 8]
 
 Cells: labels in all (50, 100, 300, 1,000), labelled families (4, 6, 8), kind of traffic. In every draw, families and
 labels are drawn at random; the slices of the families that were not drawn are the monitored traffic (an unseen
 task), and their realised accuracies are what the intervals must hold. `easier` and `harder` keep of every monitored
 slice the half with the smaller or larger negative log-likelihood of the answer (covariate shift); `fewer right` drops
 half of the right answers (label shift); `simulated` draws families from the model of the intervals itself.
+`pooled`: 33 models on MMLU-Pro (where ../shared/data/traces is there), the same subjects labelled for all, intervals
+of each model alone and drawn towards those of the others.
 Coverage counts slices; its Clopper-Pearson bounds count draws times families as independent, which is optimistic
 where slices of a family err together. Results: studies/results/coverage.json.
 """
@@ -17,11 +19,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from evidence import Collection, load
+from evidence import DATA, Collection, load
 from scipy.stats import beta
 
 from nilometer.errors import NotEnoughDataError
 from nilometer.estimators import Estimate, NotEnoughData, Sentinel, fit_residuals, prediction_interval
+from nilometer.estimators.rule import Labelled
 
 RESULT = Path(__file__).parent / "results" / "coverage.json"
 SEED, LEVEL = 20261125, 0.9
@@ -88,12 +91,8 @@ def one_draw(rng: np.random.Generator, collection: Collection, cells: dict, *, n
     labelled, names = collection.labelled, rng.permutation(collection.families)
     seen = np.flatnonzero(np.isin(labelled.families, names[:n_families]))
     rows = seen[draw_labels(rng, labelled.families[seen], n_labels)]
-    own = labelled.rows(rows)
-    try:
-        sentinel = Sentinel(confidence_level=LEVEL, bootstraps=10).fit(
-            own.profiles, own.correct, groups=own.slices, families=own.families
-        )
-    except NotEnoughDataError:
+    sentinel = fit(labelled.rows(rows))
+    if sentinel is None:
         return
     for kind in SHIFTS:
         cell = cells.setdefault(f"{collection.name}, {n_labels} labels, {n_families} families, {kind}", Cell())
@@ -148,9 +147,43 @@ def false_refusals(collection: Collection) -> dict:
     return {name: int(value) for name, value in counts.items()}
 
 
+def pooled(draws: int) -> dict:
+    """Coverage of unseen subjects alone and with `pool`, every model labelled on the same ones."""
+    collections, cells = load("mmlupro"), {}
+    for n_families in (4, 6):
+        rng = np.random.default_rng([SEED, n_families])
+        for _ in range(draws):
+            seen = rng.permutation(collections[0].families)[:n_families]
+            parts = [c.labelled.rows(np.isin(c.labelled.families, seen)) for c in collections]
+            own = [part.rows(draw_labels(rng, part.families, 300)) for part in parts]
+            alone = [fit(one) for one in own]
+            for j, collection in enumerate(collections):
+                others = [s.residuals_ for i, s in enumerate(alone) if i != j and s is not None and s.residuals_]
+                if alone[j] is None:
+                    continue
+                rest = collection.labelled.rows(~np.isin(collection.labelled.families, seen))
+                for kind, sentinel in (("alone", alone[j]), ("pooled", fit(own[j], pool=others))):
+                    cell = cells.setdefault(f"mmlupro, 300 labels, {n_families} families, {kind}", Cell())
+                    cell.units += len(np.unique(rest.families))
+                    for row in sentinel.estimate(rest.profiles, by=rest.slices):
+                        cell.add(row, float(rest.correct[rest.slices == row.slice].mean()))
+    return {key: cell.summary() for key, cell in cells.items()}
+
+
+def fit(own: Labelled, **options) -> Sentinel | None:
+    """None where the labels drawn are of one kind."""
+    try:
+        return Sentinel(confidence_level=LEVEL, bootstraps=10, **options).fit(
+            own.profiles, own.correct, groups=own.slices, families=own.families
+        )
+    except NotEnoughDataError:
+        return None
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--draws", type=int, default=40)
+    parser.add_argument("--pooled-draws", type=int, default=8)
     options = parser.parse_args()
     result: dict = {"seed": SEED, "confidence_level": LEVEL, "draws": options.draws, "cells": {}}
     result["simulated"] = simulated(np.random.default_rng(SEED), 2000)
@@ -169,6 +202,9 @@ def main() -> None:
         for key in cells:
             print(" ", key, result["cells"][key], flush=True)
     within = [cell["within"] for cell in result["cells"].values() if cell.get("n_slices")]
+    if DATA.exists():
+        result["pooled"] = pooled(options.pooled_draws)
+        print(result["pooled"], flush=True)
     result["cells_within"] = [int(sum(within)), len(within)]
     result["versions"] = {package: version(package) for package in ("nilometer", "scikit-learn", "numpy", "scipy")}
     RESULT.write_text(json.dumps(result, indent=1) + "\n")

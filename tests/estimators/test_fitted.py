@@ -14,7 +14,7 @@ from nilometer.estimators import (
     save_sentinel,
 )
 from nilometer.estimators.classifier import FEATURE_SETS, Recipe, fit_classifier
-from nilometer.estimators.left_out import LeftOutColumns, fit_skill
+from nilometer.estimators.left_out import LeftOutColumns, fit_skill, left_out_residuals
 from nilometer.signals import FEATURE_NAMES
 
 
@@ -57,7 +57,15 @@ def test_without_skill_every_slice_gets_the_labelled_accuracy_and_its_wide_inter
     assert row.method == "constant"
     assert row.accuracy == pytest.approx(y.mean())
     assert row.high - row.low > 0.6
-    assert sentinel.residuals_.spread == Sentinel(method="constant").fit(X, y, groups=groups).residuals_.spread
+
+
+@pytest.mark.parametrize("signal", [False, True])
+def test_interval_is_that_of_the_worse_estimate_unless_the_gain_is_sure(signal):
+    X, y, groups = _traffic(signal=signal)
+    sentinel = Sentinel().fit(X, y, groups=groups)
+    spreads = [left_out_residuals(sentinel.fitted_.columns, constant=c).spread for c in (False, True)]
+    assert spreads[0] != spreads[1]
+    assert sentinel.residuals_.spread == (spreads[0] if signal else max(spreads))
 
 
 def test_only_the_default_falls_back():

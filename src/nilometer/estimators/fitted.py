@@ -61,13 +61,11 @@ class Fitted:
 
     def _judge(self, columns: LeftOutColumns) -> Verdict:
         skill = fit_skill(columns, confidence_level=self.confidence_level)
-        constant = (
-            self.rule.plan.method == "combined"
-            and skill is not None
-            and skill.n_families >= LEAST_SLICES
-            and skill.over_constant.gain <= 0
-        )
+        chooses = self.rule.plan.method == "combined" and skill is not None and skill.n_families >= LEAST_SLICES
+        constant = chooses and skill is not None and skill.over_constant.gain <= 0
         own = left_out_residuals(columns, constant=constant)
+        if chooses and skill is not None and skill.over_constant.low <= 0:
+            own = _wider(own, left_out_residuals(columns, constant=not constant))
         return Verdict(skill, constant, None if own is None else pool_residuals(own, self.pool))
 
     def estimate(
@@ -126,6 +124,11 @@ class Fitted:
         if not self.again:
             return 0.0
         return float(np.std([rule.accuracy if constant else rule.estimate(profiles) for rule in self.again], ddof=1))
+
+
+def _wider(own: Residuals | None, other: Residuals | None) -> Residuals | None:
+    """Of two estimates whose order is not sure, the chosen one looks better than it is; its interval does not."""
+    return max(filter(None, (own, other)), key=lambda r: r.spread, default=None)
 
 
 def needed_features(plan: Plan) -> set[str]:
