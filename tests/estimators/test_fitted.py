@@ -15,6 +15,7 @@ from nilometer.estimators import (
 )
 from nilometer.estimators.classifier import FEATURE_SETS, Recipe, fit_classifier
 from nilometer.estimators.left_out import LeftOutColumns, fit_skill, left_out_residuals
+from nilometer.estimators.rule import target_scores
 from nilometer.signals import FEATURE_NAMES
 
 
@@ -194,3 +195,14 @@ def test_fitting_is_repeatable_and_leaves_its_input_alone(seed):
     one, other = (Sentinel().fit(X, y, groups=groups).estimate(X, by=groups) for _ in range(2))
     assert one == other
     assert (X["max"].to_numpy() == before).all()
+
+
+def test_sequence_of_truncated_answers_is_the_accuracy_of_their_stratum():
+    rng = np.random.default_rng(4)
+    nll, truncated = rng.gamma(2.0, 0.5, 400), np.arange(400) % 4 == 0
+    correct = np.where(truncated, np.arange(400) % 8 == 0, rng.random(400) < np.exp(-nll)).astype(float)
+    X = pa.table({"nll_sum": nll, "max": nll, "truncated": truncated.astype(float)})
+    sentinel = Sentinel().fit(X, correct, groups=np.arange(400) % 5)
+    scores = target_scores(sentinel.fitted_.rule, sentinel.labelled_.profiles)
+    np.testing.assert_allclose(scores.sequence[truncated], 0.5, atol=0.01)
+    np.testing.assert_allclose(scores.sequence[~truncated], np.exp(-nll[~truncated]))

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,6 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from nilometer.estimators import LABEL_FREE, SourceScores, TargetScores
+from nilometer.estimators.label_free import sequence_weight
 from nilometer.estimators.shifted import importance_weighted, label_shift, matched_moments
 from nilometer.estimators.slope import anchored_slope, difference_slope, scaled_logit
 
@@ -26,11 +29,44 @@ def test_every_arm_of_the_table_returns_the_source_accuracy_on_the_source_itself
         assert arm.estimate(source, target) == pytest.approx(correct.mean(), abs=0.05), name
 
 
-def test_combined_is_four_parts_mean_probability_and_one_part_thresholded():
+@pytest.mark.parametrize("weight", [0.0, 0.3])
+def test_combined_is_mean_probability_thresholded_probability_and_sequence_by_weight(weight):
     source, p, x, _ = _source()
-    target = TargetScores(p[:100], x[:100], x[:100, None])
-    parts = [LABEL_FREE[name].estimate(source, target) for name in ("pcc", "atc_classifier", "combined")]
-    assert parts[2] == pytest.approx(0.8 * parts[0] + 0.2 * parts[1])
+    target = TargetScores(p[:100], x[:100], x[:100, None], np.linspace(0.1, 0.3, 100))
+    pcc, atc, combined = (
+        LABEL_FREE[name].estimate(source._replace(sequence_weight=weight), target)
+        for name in ("pcc", "atc_classifier", "combined")
+    )
+    assert combined == pytest.approx(weight * 0.2 + (1 - weight) * (0.8 * pcc + 0.2 * atc))
+
+
+def test_sequence_is_the_mean_of_the_known_probabilities_and_the_source_for_the_rest():
+    source, p, x, correct = _source()
+    target = TargetScores(p[:4], x[:4], x[:4, None], np.array([0.9, 0.7, np.nan, np.nan]))
+    assert LABEL_FREE["sequence"].estimate(source, target) == pytest.approx((0.8 + correct.mean()) / 2)
+
+
+def test_sequence_weight_is_the_odds_of_three_labels_of_each_family():
+    rng = np.random.default_rng(3)
+    correct, q, p = (rng.random(300) < 0.6).astype(float), rng.beta(3, 2, 300), rng.beta(6, 4, 300)
+    families = np.array(["a"] * 200 + ["b"] * 100)
+
+    def mean_loss(probability, family):
+        rows = [
+            (y, min(max(v, 0.01), 0.99)) for y, v, f in zip(correct, probability, families, strict=True) if f == family
+        ]
+        return -sum(math.log(v) if y else math.log(1 - v) for y, v in rows) / len(rows)
+
+    odds = math.prod(math.exp(3 * (mean_loss(p, f) - mean_loss(q, f))) for f in "ab")
+    assert sequence_weight(q, p, correct, families=families) == pytest.approx(odds / (1 + odds))
+
+
+def test_sequence_gets_no_weight_where_it_is_no_probability_of_being_right_or_not_known():
+    correct, families = np.tile([1.0, 1.0, 0.0], 100), np.repeat(["a", "b"], 150)
+    p = np.full(300, 2 / 3)
+    assert sequence_weight(np.full(300, 1e-9), p, correct, families=families) < 1e-6
+    assert sequence_weight(np.full(300, np.nan), p, correct, families=families) == 0
+    assert sequence_weight(p, p, correct, families=families) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.8])

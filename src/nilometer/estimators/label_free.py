@@ -1,7 +1,7 @@
 """One table of label-free estimators of the accuracy of a slice, with one interface."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +10,12 @@ from .accuracy import fit_threshold, thresholded_accuracy
 from .shifted import importance_weighted, label_shift, matched_moments, quantile_regression
 from .slope import LOGIT_SLOPE, anchored_slope, difference_slope, scaled_logit
 
-__all__ = ["LABEL_FREE", "Arm", "SourceScores", "TargetScores"]
+__all__ = ["LABEL_FREE", "Arm", "SourceScores", "TargetScores", "sequence_weight"]
 
 Floats = NDArray[np.float64]
 
 _ATC_SHARE = 0.2
+_EVIDENCE, _SUREST = 3.0, 0.99
 
 
 class SourceScores(NamedTuple):
@@ -36,6 +37,8 @@ class SourceScores(NamedTuple):
     """Shape (n, features), what the classifier sees."""
     left_out: Floats = np.empty((0, 2))
     """Shape (pairs, 2): mean p of a slice by a classifier that never saw its family, and its accuracy."""
+    sequence_weight: float = 0.0
+    """Weight of ``TargetScores.sequence`` in ``combined``; see ``sequence_weight``."""
 
 
 class TargetScores(NamedTuple):
@@ -44,6 +47,8 @@ class TargetScores(NamedTuple):
     p: Floats
     score: Floats
     X: Floats
+    sequence: Floats = np.empty(0)
+    """Shape (n,), probability that the model itself gave its answer, NaN where not known."""
 
 
 class Arm(NamedTuple):
@@ -74,8 +79,62 @@ def _atc_classifier(source: SourceScores, target: TargetScores) -> float:
     return thresholded_accuracy(target.p, fit_threshold(source.p, source.correct, sign=1))
 
 
+def _sequence(source: SourceScores, target: TargetScores) -> float:
+    known = ~np.isnan(target.sequence)
+    if not known.any():
+        return source.accuracy
+    return float(known.mean() * target.sequence[known].mean() + (1 - known.mean()) * source.accuracy)
+
+
 def _combined(source: SourceScores, target: TargetScores) -> float:
-    return (1 - _ATC_SHARE) * _pcc(source, target) + _ATC_SHARE * _atc_classifier(source, target)
+    fitted = (1 - _ATC_SHARE) * _pcc(source, target) + _ATC_SHARE * _atc_classifier(source, target)
+    share = source.sequence_weight
+    return share * _sequence(source, target) + (1 - share) * fitted if share else fitted
+
+
+def sequence_weight(sequence: Floats, p: Floats, correct: Floats, *, families: NDArray[Any]) -> float:
+    r"""Weight of the model's own probability of its answers beside a classifier that labels fitted.
+
+    .. math:: w = \frac{1}{1 + \exp(3 \sum_f \Delta_f)}, \quad
+        \Delta_f = \frac{1}{n_f} \sum_{i \in f} \ell(y_i, q_i) - \ell(y_i, p_i)
+
+    with :math:`\ell` the log loss of probabilities cut to [.01, .99]: the odds that three labels of each family would
+    give. More labels of one family say no more about other families. Where the model's probability is no probability of
+    being right (long reasoning, another prompt), :math:`\Delta` is large and w zero.
+
+    Parameters
+    ----------
+    sequence
+        Shape (n,), probability of the whole answer, :math:`e^{-\text{nll\_sum}}`; NaN where not known.
+    p
+        Shape (n,), probability of a correct answer under the classifier.
+    correct
+        Shape (n,), labels in [0, 1].
+    families
+        Shape (n,), family of each response.
+
+    References
+    ----------
+    O'Hagan (1995), "Fractional Bayes Factors for Model Comparison", for evidence by a part of the data.
+
+    Examples
+    --------
+    >>> right = np.array([1.0, 1.0, 0.0, 0.0])
+    >>> round(sequence_weight(right, np.full(4, 0.5), right, families=np.array(["a", "a", "b", "b"])), 2)
+    0.98
+    """
+    known = ~np.isnan(sequence)
+    if not known.any():
+        return 0.0
+    gap = _log_loss(sequence[known], correct[known]) - _log_loss(p[known], correct[known])
+    place = np.unique(families[known], return_inverse=True)[1]
+    evidence = _EVIDENCE * float((np.bincount(place, gap) / np.bincount(place)).sum())
+    return float(1 / (1 + np.exp(min(evidence, 500.0))))
+
+
+def _log_loss(p: Floats, correct: Floats) -> Floats:
+    p = np.clip(p, 1 - _SUREST, _SUREST)
+    return -(correct * np.log(p) + (1 - correct) * np.log1p(-p))
 
 
 def _doc(source: SourceScores, target: TargetScores) -> float:
@@ -127,7 +186,8 @@ LABEL_FREE: dict[str, Arm] = {
         Arm("sloped", _sloped, "a logit slope of 1.6 of accuracy on mean confidence", "a constant of a simulation"),
         Arm("anchored", _anchored, "the logit slope of left-out families", "ridge to 1.6", needs_left_out=True),
         Arm("profile", _profile, "accuracy as a function of score quantiles", "Fu et al. 2023"),
-        Arm("combined", _combined, "four parts pcc, one part atc_classifier", "studies/arms.py"),
+        Arm("sequence", _sequence, "the model's probability of its answer is that of being right", "no labels needed"),
+        Arm("combined", _combined, "pcc, atc_classifier and sequence, as labels speak for them", "studies/arms.py"),
     )
 }
 """The estimators by name; ``combined`` is the default."""

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from nilometer.signals import FEATURES
 
 from .classifier import Recipe, fit_classifier
-from .label_free import LABEL_FREE, Arm, SourceScores, TargetScores
+from .label_free import LABEL_FREE, Arm, SourceScores, TargetScores, sequence_weight
 from .monotone import fit_monotone, log_scale, predict_monotone
 from .profiles import Profiles, distinct
 from .reference import LEAST_LABELS
@@ -21,6 +21,7 @@ Floats = NDArray[np.float64]
 
 STRATA = ("no_answer", "truncated")
 _LEAST_IN_STRATUM = 30
+_SEQUENCE = "nll_sum"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +125,9 @@ def fit_rule(labelled: Labelled, plan: Plan) -> Rule:
     rule = Rule(plan, accuracy, missing, _fit_classifier(own.rows(plain), plan), strata)
     left_out = _left_out_pairs(own, plan) if plan.arm.needs_left_out else np.empty((0, 2))
     scores = target_scores(rule, own.profiles)
-    numbers = distinct(own.slices)[1]
     source = SourceScores(
-        scores.p, scores.score, own.correct, own.weights, accuracy, numbers, scores.X, left_out
+        scores.p, scores.score, own.correct, own.weights, accuracy, distinct(own.slices)[1], scores.X, left_out,
+        sequence_weight(scores.sequence, scores.p, own.correct, families=own.families),
     )  # fmt: skip
     return Rule(plan, accuracy, missing, rule.classifier, strata, source)
 
@@ -135,7 +136,12 @@ def target_scores(rule: Rule, profiles: Profiles) -> TargetScores:
     """Return what the arms of the table see of responses that have every number the rule needs."""
     names = profiles.names
     score = profiles.column(rule.plan.feature) if rule.plan.feature in names else np.zeros(len(profiles))
-    return TargetScores(rule.p_correct(profiles), score, _inputs(profiles, rule.plan))
+    p, sequence = rule.p_correct(profiles), np.full(len(profiles), np.nan)
+    if _SEQUENCE in names:
+        sequence = np.exp(-profiles.column(_SEQUENCE))
+        for stratum in rule.strata:
+            sequence[_flag(profiles, stratum)] = rule.strata[stratum]
+    return TargetScores(p, score, _inputs(profiles, rule.plan), sequence)
 
 
 def _left_out_pairs(labelled: Labelled, plan: Plan) -> Floats:

@@ -37,7 +37,8 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
     accuracy and a prediction interval made from families of slices that were left out one at a time.
 
     The default averages the probability of a correct answer under a monotone logistic regression that weights
-    all families equally, with one part in five of that probability thresholded. Where its error on families
+    all families equally, with one part in five of that probability thresholded, and the probability that the model
+    itself gave its answers, as far as the labels find that one calibrated. Where its error on families
     that were left out is no smaller than that of the labelled accuracy alone, the estimate is that constant,
     and says so. The paper's own method is ``Sentinel.paper()``.
 
