@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+KINDS = ("unseen task", "easier", "harder", "fewer right")
 RESULTS = Path(__file__).parents[1] / "studies" / "results"
 
 
@@ -28,26 +29,56 @@ def slope_table() -> str:
     return "\n".join(rows)
 
 
-def arms_table() -> str:
-    parts = []
+def _held_out(found: dict) -> dict:
+    return {arm: v["held out"] for arm, v in found["arms"].items() if v["held out"]}
+
+
+def rivals_table() -> str:
+    """The default beside what one would use instead, with intervals."""
+    rows = [
+        "| collection | models, slices | default | constant | best single ATC in hindsight | the usual ATC "
+        "| default and 20 labels a slice |",
+        "|---" * 7 + "|",
+    ]
     for name, found in _read("arms")["collections"].items():
-        rows = [
-            f"**{name}** ({found['n_models']} models, {found['n_slices']} slices"
-            f"{', a control' if found['control'] else ''})\n",
-            "| estimator | compositions | mean error, with 95 % interval | median | worst decile | rank correlation |",
-            "|---" * 6 + "|",
-        ]
-        held = {arm: v["held out"] for arm, v in found["arms"].items() if v["held out"]}
-        for arm, v in sorted(held.items(), key=lambda row: row[1]["mean"]):
-            low, high = v["interval"] or (None, None)
-            interval = "" if low is None else f" [{low:.3f}, {high:.3f}]"
-            rank = v["rank_correlation_within_clusters"]
-            rows.append(
-                f"| {'**default**' if arm == 'default' else arm} | {v['n_compositions']} | {v['mean']:.3f}"
-                f"{interval} | {v['median']:.3f} | {v['worst_decile']:.3f} | {'' if rank is None else f'{rank:.2f}'} |"
-            )
-        parts.append("\n".join(rows))
-    return "\n\n".join(parts)
+        held = _held_out(found)
+        single = {arm: v for arm, v in held.items() if arm.startswith("atc[")}
+        best = min(single, key=lambda arm: single[arm]["mean"])
+        usual = "atc[max]" if "atc[max]" in held else "atc[nll_avg]"
+        cells = [_with_interval(held[arm]) for arm in ("default", "constant", best, usual)]
+        cells[2], cells[3] = f"{cells[2]} ({best})", f"{cells[3]} ({usual})"
+        kind = f"{name}, a control" if found["control"] else name
+        twenty = _with_interval(held["default, 20 labels a slice"])
+        rows.append(f"| {kind} | {found['n_models']}, {found['n_slices']} | {' | '.join(cells)} | {twenty} |")
+    return "\n".join(rows)
+
+
+def _with_interval(row: dict) -> str:
+    low, high = row["interval"] or (None, None)
+    return f"{row['mean']:.3f}" + ("" if low is None else f" [{low:.3f}, {high:.3f}]")
+
+
+def arms_table() -> str:
+    """All estimators, mean error and worst decile of compositions, by collection."""
+    collections = _read("arms")["collections"]
+    held = {name: _held_out(found) for name, found in collections.items()}
+    most = {name: max(v["n_compositions"] for v in rows.values()) for name, rows in held.items()}
+    names = sorted({arm for rows in held.values() for arm in rows}, key=lambda arm: _standing(arm, held))
+    rows = [f"| estimator | {' | '.join(held)} |", "|---" * (len(held) + 1) + "|"]
+    for arm in names:
+        cells = []
+        for name, row in ((name, held[name].get(arm)) for name in held):
+            few = "" if row is None or row["n_compositions"] == most[name] else f" ({row['n_compositions']})"
+            cells.append("" if row is None else f"{row['mean']:.3f} / {row['worst_decile']:.3f}{few}")
+        rows.append(f"| {'**default**' if arm == 'default' else arm} | {' | '.join(cells)} |")
+    counts = ", ".join(f"{name} {n}" for name, n in most.items())
+    return "\n".join(rows) + f"\n\nCompositions, where no other number stands in brackets: {counts}."
+
+
+def _standing(arm: str, held: dict) -> tuple[float, str]:
+    """Mean of the error relative to the constant over the collections that have the arm."""
+    ratios = [rows[arm]["mean"] / rows["constant"]["mean"] for rows in held.values() if arm in rows]
+    return sum(ratios) / len(ratios), arm
 
 
 def headline() -> str:
@@ -64,20 +95,23 @@ def coverage_table() -> str:
     rows = [
         f"Nominal {result['confidence_level']:.0%}, {result['draws']} draws a cell; "
         f"{result['cells_within'][0]} of {result['cells_within'][1]} cells lie within .86 to .94.\n",
-        "| collection, labels, families, traffic | coverage | 95 % bounds | mean half-width | refused | constant |",
-        "|---" * 6 + "|",
+        f"| collection, labels, families | {' | '.join(KINDS)} | mean half-width | refused | constant |",
+        "|---" * (len(KINDS) + 4) + "|",
     ]
-    for name, cell in result["cells"].items():
-        if not cell.get("n_slices"):
-            continue
-        low, high = cell["bounds"]
-        rows.append(
-            f"| {name} | {cell['coverage']:.2f} | [{low:.2f}, {high:.2f}] | {cell['half_width']:.2f} "
-            f"| {cell['refused']} | {cell['fell_back']:.0%} |"
-        )
+    cells = {name: cell for name, cell in result["cells"].items() if cell.get("n_slices")}
+    for name in dict.fromkeys(name.rsplit(", ", 1)[0] for name in cells):
+        own = [cells[f"{name}, {kind}"] for kind in KINDS]
+        shares = " | ".join(f"{c['coverage']:.2f} [{c['bounds'][0]:.2f}, {c['bounds'][1]:.2f}]" for c in own)
+        refused = sum(c["refused"] for c in own) / sum(c["refused"] + c["n_slices"] for c in own)
+        rows.append(f"| {name} | {shares} | {own[0]['half_width']:.2f} | {refused:.1%} | {own[0]['fell_back']:.0%} |")
     rows += ["", "| families, simulated | coverage | 95 % bounds |", "|---|---|---|"]
     for name, cell in result["simulated"].items():
         rows.append(f"| {name} | {cell['coverage']:.3f} | [{cell['bounds'][0]:.3f}, {cell['bounds'][1]:.3f}] |")
+    if "pooled" in result:
+        rows += ["", "| several models | coverage | 95 % bounds | mean half-width |", "|---|---|---|---|"]
+        for name, c in result["pooled"].items():
+            rows.append(f"| {name} | {c['coverage']:.3f} | [{c['bounds'][0]:.3f}, {c['bounds'][1]:.3f}] "
+                        f"| {c['half_width']:.2f} |")  # fmt: skip
     rows += ["", "| guard | slices of left-out families | widened | refused | refused though the interval held |",
              "|---|---|---|---|---|"]  # fmt: skip
     for name, c in result["guard"].items():
@@ -88,12 +122,12 @@ def coverage_table() -> str:
 def nannyml_table() -> str:
     result = _read("coverage_nannyml")
     rows = [
-        f"| labels | CBPE of NannyML {result['nannyml']} | its half-width | its error | sentinel | half-width |",
-        "|---" * 6 + "|",
+        f"| labels | CBPE of NannyML {result['nannyml']} | half-width | error | sentinel | half-width | error |",
+        "|---" * 7 + "|",
     ]
     for n, cell in result["cells"].items():
         rows.append(
             f"| {n} | {cell['cbpe_coverage']:.2f} | {cell['cbpe_half_width']:.2f} | {cell['cbpe_error']:.3f} "
-            f"| {cell['sentinel_coverage']:.2f} | {cell['sentinel_half_width']:.2f} |"
+            f"| {cell['sentinel_coverage']:.2f} | {cell['sentinel_half_width']:.2f} | {cell['sentinel_error']:.3f} |"
         )
     return "\n".join(rows)

@@ -15,7 +15,7 @@ from pathlib import Path
 import decide_docs
 import study_tables
 import typer
-from estimation_tables import arms_table, coverage_table, headline, nannyml_table, slope_table
+from estimation_tables import arms_table, coverage_table, headline, nannyml_table, rivals_table, slope_table
 
 from nilometer.cli import VERBS, app
 from nilometer.cli import main as main_of_cli
@@ -45,6 +45,7 @@ def run(*arguments: str) -> str:
 ESTIMATION = {
     "slope": slope_table,
     "targets": headline,
+    "rivals": rivals_table,
     "arms": arms_table,
     "coverage": coverage_table,
     "nannyml": nannyml_table,

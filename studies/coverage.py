@@ -8,13 +8,15 @@ task), and their realised accuracies are what the intervals must hold. `easier` 
 slice the half with the smaller or larger negative log-likelihood of the answer (covariate shift); `fewer right` drops
 half of the right answers (label shift); `simulated` draws families from the model of the intervals itself.
 `pooled`: 33 models on MMLU-Pro (where ../shared/data/traces is there), the same subjects labelled for all, intervals
-of each model alone and drawn towards those of the others.
+of each model alone and drawn towards those of the others. `other models`: the same with labels of 1, 3 or all other
+models on every subject, error and coverage on the subjects without labels of this model.
 Coverage counts slices; its Clopper-Pearson bounds count draws times families as independent, which is optimistic
 where slices of a family err together. Results: studies/results/coverage.json.
 """
 
 import argparse
 import json
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,7 +25,15 @@ from evidence import DATA, Collection, load
 from scipy.stats import beta
 
 from nilometer.errors import NotEnoughDataError
-from nilometer.estimators import Estimate, NotEnoughData, Sentinel, fit_residuals, prediction_interval
+from nilometer.estimators import (
+    Estimate,
+    NotEnoughData,
+    Sentinel,
+    SliceEstimates,
+    fit_residuals,
+    prediction_interval,
+    with_other_models,
+)
 from nilometer.estimators.rule import Labelled
 
 RESULT = Path(__file__).parent / "results" / "coverage.json"
@@ -170,6 +180,52 @@ def pooled(draws: int) -> dict:
     return {key: cell.summary() for key, cell in cells.items()}
 
 
+def other_models(draws: int) -> dict:
+    """Error, coverage and width on subjects without labels, label-free and from other models' labels."""
+    collections, found = load("mmlupro"), {}
+    realized = [accuracies(c.labelled) for c in collections]
+    for n_families in (4, 7):
+        rng = np.random.default_rng([SEED, n_families])
+        for _ in range(draws):
+            seen = rng.permutation(collections[0].families)[:n_families]
+            for j, collection in enumerate(collections):
+                part = collection.labelled.rows(np.isin(collection.labelled.families, seen))
+                own = part.rows(draw_labels(rng, part.families, 300))
+                sentinel = fit(own)
+                if sentinel is None:
+                    continue
+                rows = known_by_labels(
+                    sentinel.estimate(collection.labelled.profiles, by=collection.labelled.slices), own
+                )
+                others = [realized[i] for i in rng.permutation(len(realized)) if i != j]
+                for n_others in (0, 1, 3, len(others)):
+                    mixed = with_other_models(rows, others[:n_others], confidence_level=LEVEL)
+                    key = f"{n_families} labelled subjects, {n_others} other models"
+                    found.setdefault(key, []).extend(
+                        (abs(row.accuracy - realized[j][row.slice]), row.low <= realized[j][row.slice] <= row.high,
+                         (row.high - row.low) / 2)
+                        for row in mixed.estimates if isinstance(row, Estimate) and not row.n_labels
+                    )  # fmt: skip
+    return {
+        key: dict(zip(("error", "coverage", "half_width"), np.mean(rows, axis=0).round(4).tolist(), strict=True))
+        | {"n_slices": len(rows)}
+        for key, rows in found.items()
+    }
+
+
+def accuracies(labelled: Labelled) -> dict[str, float]:
+    return {str(name): float(labelled.correct[labelled.slices == name].mean()) for name in np.unique(labelled.slices)}
+
+
+def known_by_labels(rows: SliceEstimates, own: Labelled) -> list[Estimate | NotEnoughData]:
+    """Estimates that know of the drawn labels and of no others."""
+    known = accuracies(own)
+    return [
+        replace(row, realized_accuracy=known.get(row.slice), n_labels=int((own.slices == row.slice).sum()))
+        for row in rows
+    ]
+
+
 def fit(own: Labelled, **options) -> Sentinel | None:
     """None where the labels drawn are of one kind."""
     try:
@@ -204,7 +260,8 @@ def main() -> None:
     within = [cell["within"] for cell in result["cells"].values() if cell.get("n_slices")]
     if DATA.exists():
         result["pooled"] = pooled(options.pooled_draws)
-        print(result["pooled"], flush=True)
+        result["other_models"] = other_models(max(options.pooled_draws // 2, 1))
+        print(result["pooled"], result["other_models"], flush=True)
     result["cells_within"] = [int(sum(within)), len(within)]
     result["versions"] = {package: version(package) for package in ("nilometer", "scikit-learn", "numpy", "scipy")}
     RESULT.write_text(json.dumps(result, indent=1) + "\n")

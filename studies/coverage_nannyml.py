@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 RESULT = Path(__file__).parent / "results" / "coverage_nannyml.json"
-LABELS, FAMILIES, DRAWS, LEVEL, FACTOR = (50, 100, 300, 1000), 6, 3, 0.9, 1.645
+LABELS, FAMILIES, DRAWS, LEVEL, FACTOR = (50, 100, 300, 1000), 6, 10, 0.9, 1.645
 
 
 def export(folder: Path) -> None:
@@ -45,6 +45,7 @@ def export(folder: Path) -> None:
                 reference_p=sentinel.predict_proba(own.profiles)[:, 1], reference_correct=own.correct,
                 p=sentinel.predict_proba(rest.profiles)[order, 1], correct=rest.correct[order],
                 slices=rest.slices[order], names=np.array([row.slice for row in rows]),
+                accuracy=np.array([row.accuracy for row in rows]),
                 low=np.array([row.low for row in rows]), high=np.array([row.high for row in rows]),
             )  # fmt: skip
 
@@ -71,7 +72,7 @@ def estimate(folder: Path) -> None:
 
     cells = {}
     for n_labels in LABELS:
-        hits, widths, ours, our_widths, errors = [], [], [], [], []
+        hits, widths, ours, our_widths, errors, our_errors = [], [], [], [], [], []
         for draw in range(DRAWS):
             data = np.load(folder / f"{n_labels}-{draw}.npz")
             value, error = cbpe(data)
@@ -82,11 +83,13 @@ def estimate(folder: Path) -> None:
             errors.append(np.abs(value - realized))
             at = realized[np.searchsorted(names, data["names"])]
             ours.append((data["low"] - 1e-9 <= at) & (at <= data["high"] + 1e-9))
+            our_errors.append(np.abs(data["accuracy"] - at))
             our_widths.append((data["high"] - data["low"]) / 2)
         mean = {
             name: round(float(np.concatenate(v).mean()), 3)
             for name, v in (("cbpe_coverage", hits), ("cbpe_half_width", widths), ("cbpe_error", errors),
-                            ("sentinel_coverage", ours), ("sentinel_half_width", our_widths))
+                            ("sentinel_coverage", ours), ("sentinel_half_width", our_widths),
+                            ("sentinel_error", our_errors))
         }  # fmt: skip
         cells[str(n_labels)] = {**mean, "n_slices": sum(map(len, hits))}
         print(n_labels, cells[str(n_labels)], flush=True)

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from .calibrator import Calibrator
     from .label_free import LABEL_FREE, Arm, SourceScores, TargetScores
     from .left_out import Gain, LeftOut, Skill, left_out_probabilities
+    from .other_models import WithOthers, labelled_accuracies, with_other_models
     from .sentinel import Sentinel
     from .sentinel_file import load_sentinel, save_sentinel
     from .smoothie import Smoothie, precision_weights
@@ -98,6 +99,7 @@ __all__ = [
     "WeakSlice",
     "Window",
     "Windows",
+    "WithOthers",
     "as_profiles",
     "benjamini_hochberg",
     "canary_test",
@@ -121,6 +123,7 @@ __all__ = [
     "holm",
     "inclusion_probabilities",
     "label_qualities",
+    "labelled_accuracies",
     "labelled_mean",
     "left_out_probabilities",
     "load_sentinel",
@@ -156,6 +159,7 @@ __all__ = [
     "weighted_mean",
     "wilson_interval",
     "with_labels",
+    "with_other_models",
 ]
 
 _LAZY = {
@@ -164,6 +168,7 @@ _LAZY = {
     **dict.fromkeys(("LABEL_FREE", "Arm", "SourceScores", "TargetScores"), "label_free"),
     **dict.fromkeys(("Gain", "LeftOut", "Skill", "left_out_probabilities"), "left_out"),
     "Sentinel": "sentinel",
+    **dict.fromkeys(("WithOthers", "labelled_accuracies", "with_other_models"), "other_models"),
     "TokenConfidence": "token_confidence",
     "load_token_confidence": "token_confidence",
     "save_token_confidence": "token_confidence",

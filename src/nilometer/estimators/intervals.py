@@ -24,7 +24,7 @@ LEAST_SLICES = 4
 Floats = NDArray[np.float64]
 
 _FLOOR = 0.1
-_PRIOR_SPREAD, _PRIOR_DEGREES = 0.2, 2.0
+_PRIOR_DEGREES = 2.0
 _DRAWN = 10.0
 _VARIANCES = np.geomspace(1e-4, 9.0, 160)
 
@@ -43,6 +43,8 @@ class Residuals(NamedTuple):
     """Degrees of freedom of ``spread``: families - 1, more with several slices per family and after pooling."""
     scores: tuple[tuple[float, float], ...] = ()
     """Absolute residual in units, and weight, of every slice, smallest first; the weights of a family add to one."""
+    prior_spread: float = 0.2
+    """What ``spread`` is expected to be, noise aside, where the families leave it open."""
 
 
 def error_unit(estimate: Floats | float) -> Floats:
@@ -266,7 +268,7 @@ def prediction_interval(
 def _spread_weights(residuals: Residuals) -> Floats:
     """Posterior of the squared spread without noise, on the grid ``_VARIANCES``, which is even in its logarithm."""
     whole = _VARIANCES + max(residuals.noise, 0.0)
-    log = -_PRIOR_DEGREES / 2 * (np.log(_VARIANCES) + _PRIOR_SPREAD**2 / _VARIANCES)
+    log = -_PRIOR_DEGREES / 2 * (np.log(_VARIANCES) + residuals.prior_spread**2 / _VARIANCES)
     log -= residuals.degrees / 2 * (np.log(whole) + residuals.spread**2 / whole)
     weights = np.exp(log - log.max())
     return np.asarray(weights / weights.sum())
