@@ -1,6 +1,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy.stats import ttest_1samp
 from sklearn.base import clone
 
 from nilometer.errors import NotEnoughDataError
@@ -61,12 +62,15 @@ def test_without_skill_every_slice_gets_the_labelled_accuracy_and_its_wide_inter
 
 
 @pytest.mark.parametrize("signal", [False, True])
-def test_interval_is_that_of_the_worse_estimate_unless_the_gain_is_sure(signal):
+def test_interval_counts_the_estimate_that_was_not_chosen_by_the_chance_that_both_are_alike(signal):
     X, y, groups = _traffic(signal=signal)
     sentinel = Sentinel().fit(X, y, groups=groups)
-    spreads = [left_out_residuals(sentinel.fitted_.columns, constant=c).spread for c in (False, True)]
-    assert spreads[0] != spreads[1]
-    assert sentinel.residuals_.spread == (spreads[0] if signal else max(spreads))
+    columns = sentinel.fitted_.columns
+    own, other = (left_out_residuals(columns, constant=constant) for constant in (not signal, signal))
+    gains = np.abs(columns.constant - columns.realized) - np.abs(columns.estimated - columns.realized)
+    alike = ttest_1samp(gains, 0).pvalue
+    wanted = (1 - alike) * own.spread**2 + alike * other.spread**2
+    assert sentinel.residuals_.spread**2 == pytest.approx(max(wanted, own.spread**2))
 
 
 def test_only_the_default_falls_back():

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .estimate import Estimate, NotEnoughData
 from .intervals import LEAST_SLICES, Residuals, conformal_interval, pool_residuals, prediction_interval
-from .left_out import LeftOut, LeftOutColumns, Skill, as_columns, fit_left_out, fit_skill, left_out_residuals
+from .left_out import Gain, LeftOut, LeftOutColumns, Skill, as_columns, fit_left_out, fit_skill, left_out_residuals
 from .profiles import Profiles, distinct
 from .reference import MOST_WITHOUT_LOGPROBS, foreign_models
 from .rule import STRATA, Labelled, Plan, Rule, fit_rule
@@ -64,8 +64,9 @@ class Fitted:
         chooses = self.rule.plan.method == "combined" and skill is not None and skill.n_families >= LEAST_SLICES
         constant = chooses and skill is not None and skill.over_constant.gain <= 0
         own = left_out_residuals(columns, constant=constant)
-        if chooses and skill is not None and skill.over_constant.low <= 0:
-            own = _wider(own, left_out_residuals(columns, constant=not constant))
+        if chooses and skill is not None and own is not None:
+            other = left_out_residuals(columns, constant=not constant)
+            own = _unsure(own, other, skill.over_constant)
         return Verdict(skill, constant, None if own is None else pool_residuals(own, self.pool))
 
     def estimate(
@@ -126,9 +127,20 @@ class Fitted:
         return float(np.std([rule.accuracy if constant else rule.estimate(profiles) for rule in self.again], ddof=1))
 
 
-def _wider(own: Residuals | None, other: Residuals | None) -> Residuals | None:
-    """Of two estimates whose order is not sure, the chosen one looks better than it is; its interval does not."""
-    return max(filter(None, (own, other)), key=lambda r: r.spread, default=None)
+def _unsure(own: Residuals, other: Residuals | None, gain: Gain) -> Residuals:
+    """Mix in the spread of the estimate that was not chosen, by the p-value of "there is no difference".
+
+    The one that was chosen on the same families looks better than it is.
+    """
+    from scipy.stats import t
+
+    if other is None or gain.standard_error == 0:
+        return own
+    wrong = 2 * float(t.cdf(-abs(gain.gain) / gain.standard_error, gain.n_families - 1))
+    spread, noise = (
+        (1 - wrong) * mine + wrong * its for mine, its in ((own.spread**2, other.spread**2), (own.noise, other.noise))
+    )
+    return own._replace(spread=float(np.sqrt(spread)), noise=noise) if other.spread > own.spread else own
 
 
 def needed_features(plan: Plan) -> set[str]:

@@ -71,6 +71,8 @@ class Gain(NamedTuple):
     low: float
     high: float
     """Interval of ``gain``, by t over the families."""
+    standard_error: float
+    n_families: int
 
 
 class Skill(NamedTuple):
@@ -168,9 +170,12 @@ def _gain(error: Floats, other: Floats, confidence_level: float) -> Gain:
     from scipy.stats import t
 
     gain = other - error
-    half = float(t.ppf(0.5 + confidence_level / 2, gain.size - 1)) * float(gain.std(ddof=1)) / np.sqrt(gain.size)
+    standard_error = float(gain.std(ddof=1)) / np.sqrt(gain.size)
+    half = float(t.ppf(0.5 + confidence_level / 2, gain.size - 1)) * standard_error
     mean = float(gain.mean())
-    return Gain(float(error.mean()), float(other.mean()), mean, mean - half, mean + half)
+    return Gain(
+        float(error.mean()), float(other.mean()), mean, mean - half, mean + half, float(standard_error), gain.size
+    )
 
 
 def left_out_probabilities(sentinel: "Sentinel") -> tuple[Floats, Floats]:

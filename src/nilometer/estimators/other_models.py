@@ -90,7 +90,7 @@ def with_other_models(
     realized, n = own[shared], np.array([row.n_labels for row in rows], dtype=np.float64)[shared]
     predicted = left_out[shared[given]]
     error, before = float(np.abs(predicted - realized).mean()), _error_before(rows, shared)
-    said = f"predicted from {len(table)} other models the labelled slices are off by {error:.3f}"
+    said = f"predicted from {_count(len(table))} the labelled slices are off by {error:.3f}"
     if before is not None and error >= before:
         return WithOthers(SliceEstimates(rows), f"other models were not used: {said}, estimated by {before:.3f}", 0)
     residuals = fit_residuals(predicted, realized, n)._replace(prior_spread=_SPREAD)
@@ -138,4 +138,9 @@ def _replaced(
     return Estimate(
         slice=row.slice, n=row.n, accuracy=accuracy, low=low, high=high, confidence_level=confidence_level,
         method=f"cross_model[{n_others}]", n_labels=row.n_labels, realized_accuracy=row.realized_accuracy,
+        note=f"from the labels of {_count(n_others)}",
     )  # fmt: skip
+
+
+def _count(n: int) -> str:
+    return "one other model" if n == 1 else f"{n} other models"
