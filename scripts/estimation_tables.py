@@ -119,6 +119,13 @@ def coverage_table() -> str:
     return "\n".join(rows)
 
 
+def others_table() -> str:
+    rows = ["| labelled subjects | error | coverage | mean half-width | slices |", "|---" * 5 + "|"]
+    for name, c in _read("coverage").get("other_models", {}).items():
+        rows.append(f"| {name} | {c['error']:.3f} | {c['coverage']:.2f} | {c['half_width']:.2f} | {c['n_slices']:,} |")
+    return "\n".join(rows)
+
+
 def nannyml_table() -> str:
     result = _read("coverage_nannyml")
     rows = [

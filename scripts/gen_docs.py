@@ -15,7 +15,15 @@ from pathlib import Path
 import decide_docs
 import study_tables
 import typer
-from estimation_tables import arms_table, coverage_table, headline, nannyml_table, rivals_table, slope_table
+from estimation_tables import (
+    arms_table,
+    coverage_table,
+    headline,
+    nannyml_table,
+    others_table,
+    rivals_table,
+    slope_table,
+)
 
 from nilometer.cli import VERBS, app
 from nilometer.cli import main as main_of_cli
@@ -48,6 +56,7 @@ ESTIMATION = {
     "rivals": rivals_table,
     "arms": arms_table,
     "coverage": coverage_table,
+    "others": others_table,
     "nannyml": nannyml_table,
 }
 

@@ -158,3 +158,18 @@ def test_a_label_file_with_one_label_says_how_many_are_needed(capsys, tmp_path):
     code, _, err = run(capsys, "report", file, "--labels", labels, "--by", "domain")
     assert code == 2
     assert "1 labels are not enough to fit. Label at least 10 responses." in err
+
+
+def test_labels_of_other_models_stand_in_where_they_are_closer(capsys, tmp_path):
+    for name in ("smollm2", "gemma3"):
+        assert run(capsys, "fit", corpus_path(name), "--by", "domain", "--out", tmp_path / name)[0] == 0
+    others = ["--others", tmp_path / "smollm2", "--others", tmp_path / "gemma3"]
+    code, out, err = run(capsys, "report", corpus_path("specialist"), "--by", "domain", "--json", *others)
+    assert code == 0, err
+    document = json.loads(out)
+    assert any("predicted from 2 other models" in note for note in document["notes"])
+    alone = json.loads(run(capsys, "report", corpus_path("specialist"), "--by", "domain", "--json")[1])
+    assert document["estimates"] == alone["estimates"]  # two weak models say nothing about a competent one
+    code, out, err = run(capsys, "report", corpus_path("gemma3"), "--by", "domain", *others[:2])
+    assert code == 0
+    assert "from the labels of one other model" in out

@@ -25,6 +25,7 @@ __all__ = [
     "JsonOption",
     "LabelKeyOption",
     "LabelsOption",
+    "OthersOption",
     "StrictOption",
     "check_bad_lines",
     "console",
@@ -42,6 +43,10 @@ FilesArgument = Annotated[list[str], typer.Argument(metavar="FILES...", help="Tr
 LabelsOption = Annotated[list[str] | None, typer.Option("--labels", metavar="FILE", help="CSV, JSONL or Parquet.")]
 LabelKeyOption = Annotated[
     str, typer.Option("--label-key", metavar="NAME", help="Column of the labels that holds the id.")
+]
+OthersOption = Annotated[
+    list[Path] | None,
+    typer.Option("--others", metavar="FILE", help="Sentinel of another model or version fitted by the same keys."),
 ]
 ByOption = Annotated[
     list[str] | None,

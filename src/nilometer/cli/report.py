@@ -7,7 +7,7 @@ import numpy as np
 import typer
 
 from nilometer.decisions import Example, Report, build_report, render_html
-from nilometer.estimators import Estimate, load_sentinel
+from nilometer.estimators import Estimate, Sentinel, load_sentinel
 from nilometer.traces import slice_names
 
 from .common import (
@@ -18,13 +18,14 @@ from .common import (
     JsonOption,
     LabelKeyOption,
     LabelsOption,
+    OthersOption,
     StrictOption,
     split_keys,
     talk,
     write_json,
 )
 from .inputs import Inputs, read_correct, read_inputs
-from .show import show_estimates, show_ranking
+from .show import show_estimates, show_outlook, show_ranking
 
 __all__ = ["examples_of", "report"]
 
@@ -37,6 +38,7 @@ def report(
     label_key: LabelKeyOption = "trace_id",
     by: ByOption = None,
     sentinel: Annotated[Path | None, typer.Option(help="A saved sentinel, for traffic without labels.")] = None,
+    others: OthersOption = None,
     out: Annotated[Path | None, typer.Option(help="Write the page here.")] = None,
     fail_under: Annotated[float | None, typer.Option(help="Exit 3 if an estimate is below.", min=0, max=1)] = None,
     confidence_level: ConfidenceOption = 0.95,
@@ -51,12 +53,12 @@ def report(
     """
     inputs = read_inputs(files, by=split_keys(by), wire_format=wire_format, strict=strict)
     correct = read_correct(inputs.profiles, labels, key=label_key)
-    saved = load_sentinel(sentinel) if sentinel else None
     keys = split_keys(by)
     extra = {"diagnosis": inputs.diagnosis}
     result = build_report(
-        inputs.profiles, by=keys, correct=correct, sentinel=saved, confidence_level=confidence_level,
-        extra={**extra, "examples": examples_of(inputs, keys)},
+        inputs.profiles, by=keys, correct=correct,
+        sentinel=load_sentinel(sentinel) if sentinel else Sentinel(confidence_level=confidence_level),
+        others=[load_sentinel(other) for other in others or ()], extra={**extra, "examples": examples_of(inputs, keys)},
     )  # fmt: skip
     _print(result, as_json=as_json)
     if out:
@@ -96,6 +98,7 @@ def _print(result: Report, *, as_json: bool) -> None:
         show_ranking(result.ranking)
     else:
         show_estimates(result.estimates, by=result.by)
+        show_outlook(result)
     for note in result.notes:
         talk(f"{note[0].upper()}{note[1:]}.")
 

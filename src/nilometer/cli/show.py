@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from nilometer.decisions import short_name
+from nilometer.decisions import Report, short_name
 from nilometer.estimators import Estimate, SliceEstimates
 
 from .common import console
 
-__all__ = ["show_estimates", "show_ranking"]
+__all__ = ["show_estimates", "show_outlook", "show_ranking"]
+
+_SHOWN = 3
 
 
 def show_estimates(estimates: SliceEstimates, *, by: Sequence[str] = (), title: str | None = None) -> None:
@@ -33,6 +35,28 @@ def show_estimates(estimates: SliceEstimates, *, by: Sequence[str] = (), title: 
     console().print(table)
     for said, mark in notes.items():
         console().print(escape(f"{mark} {said}"))
+
+
+def show_outlook(report: Report) -> None:
+    """Print alerts, and in a line each what to label and what to acquire next."""
+    lines = []
+    if report.watch is not None:
+        lines += [f"ALERT {a.window}, {short_name(a.slice, report.by)}: {a.message}" for a in report.watch.alerts]
+        lines += [] if report.watch.alerts else [f"No alert in {len(report.watch.windows)} windows after the first."]
+    if report.outlook is not None:
+        wanted = sorted(report.outlook.plan, key=lambda row: -row.n_new)
+        more = [f"{short_name(row.slice, report.by)} {row.n_new:,}" for row in wanted if row.n_new]
+        lines += [f"Label next, of {report.outlook.budget}: {_first(more)}."] if more else []
+        wanted_data = [row for row in report.outlook.acquisition if row.n_new]
+        more = [f"{short_name(row.slice, report.by)} {row.n_new:,}" for row in wanted_data]
+        lines += [f"Acquire next, of {report.outlook.n_examples:,} examples: {_first(more)}."] if more else []
+    for line in lines:
+        console().print(line, markup=False)
+
+
+def _first(names: list[str]) -> str:
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more slices" if more > 0 else "")
 
 
 def show_ranking(ranking: Any) -> None:

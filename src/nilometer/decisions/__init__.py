@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         exact_match_utility,
         pairwise_utility,
     )
-    from .outlook import Outlook, label_outlook
+    from .outlook import Outlook, build_outlook
     from .plan_acquire import AcquireOptions, SliceAcquisition, SliceCost, cover_slice, plan_acquisition
     from .plan_files import PLAN_FORMATS, Text, read_costs, read_label_plan, write_label_plan
     from .plan_label import LabelPlan, PlannedLabel, SlicePlan, Traffic, allocate_labels, measure_plan, plan_labels
@@ -115,6 +115,7 @@ __all__ = [
     "below_alert",
     "best_answers",
     "bregman_rule",
+    "build_outlook",
     "build_report",
     "build_route_report",
     "build_watch",
@@ -141,7 +142,6 @@ __all__ = [
     "fit_router",
     "fixed_points",
     "judge_score",
-    "label_outlook",
     "load_router",
     "lonely_models",
     "mbr",
@@ -257,7 +257,7 @@ _LAZY = {
     "read_label_plan": "plan_files",
     "write_label_plan": "plan_files",
     "Outlook": "outlook",
-    "label_outlook": "outlook",
+    "build_outlook": "outlook",
     "render_watch_html": "watch_html",
     "ArrayDecisions": "best_answer",
     "best_answers": "best_answer",

@@ -6,10 +6,14 @@ from typing import Any
 from nilometer.estimators import Estimate
 
 from .charts import calibration_chart, curve_chart, slice_chart
+from .outlook import Outlook
 from .page import figure, page
 from .report import Example, Report, short_name
+from .watch_html import alert_list, change_table, watch_chart
 
 __all__ = ["render_html"]
+
+_MOST_ACQUIRED = 10
 
 
 def render_html(report: Report, *, title: str = "Accuracy per slice") -> str:
@@ -37,6 +41,7 @@ def render_html(report: Report, *, title: str = "Accuracy per slice") -> str:
             curve_chart(report.scores, x="largest entropy, nats", y="share of answers"),
         ),
         "</div>",
+        _over_time(report),
         _outlook(report),
         _examples(report.examples),
         _findings(report.diagnosis),
@@ -60,6 +65,9 @@ def _headline(report: Report) -> str:
     outside = sum(not row.in_support for row in known)
     if outside:
         said.append(f"{outside} lie outside the labelled slices.")
+    if report.watch is not None and report.watch.alerts:
+        windows = sorted({alert.window for alert in report.watch.alerts})
+        said.append(f"<b>Alerts</b> in {escape(', '.join(windows))}, <a href='#time'>below</a>.")
     return f"<p>{' '.join(said)}</p>"
 
 
@@ -78,13 +86,29 @@ def _estimates(report: Report) -> str:
     return f"<div class=wide><table class=slices><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
 
 
+def _over_time(report: Report) -> str:
+    """Alerts first, then the windows that they come from."""
+    if report.watch is None:
+        return ""
+    drawn = figure(
+        "Accuracy by window; the band is the interval, the dot the accuracy by labels", watch_chart(report.watch)
+    )
+    return f"<h2 id=time>Over time</h2>{alert_list(report.watch)}{drawn}{change_table(report.watch)}"
+
+
 def _outlook(report: Report) -> str:
-    """Show the estimates with the labels counted in, and where the next labels should go."""
+    """Show the estimates with the labels counted in, where the next labels should go, and the next data."""
     if report.outlook is None:
         return ""
-    plans = {row.slice: row for row in report.outlook.plan}
+    return _to_label(report, report.outlook) + _to_acquire(report, report.outlook)
+
+
+def _to_label(report: Report, outlook: Outlook) -> str:
+    if not outlook.plan:
+        return ""
+    plans = {row.slice: row for row in outlook.plan}
     rows = []
-    for row in report.outlook.estimates:
+    for row in outlook.estimates:
         cells = "<td>unknown</td><td></td>"
         if isinstance(row, Estimate):
             cells = f"<td>{row.accuracy:.3f}</td><td>{row.low:.3f} to {row.high:.3f}</td>"
@@ -93,11 +117,34 @@ def _outlook(report: Report) -> str:
         rows.append(
             f"<tr><td>{name}</td><td>{row.n_labels:,}</td>{cells}<td>{plan.n_new:,}</td><td>± {plan.expected_half_width:.3f}</td></tr>"
         )
-    head = f"<th scope=col>{escape(', '.join(report.by))}<th scope=col>labels<th scope=col>accuracy<th scope=col>interval<th scope=col>of the next {report.outlook.budget}<th scope=col>expected interval"
+    head = f"<th scope=col>{escape(', '.join(report.by))}<th scope=col>labels<th scope=col>accuracy<th scope=col>interval<th scope=col>of the next {outlook.budget}<th scope=col>expected interval"
     return (
-        "<h2>With the labels counted in</h2><p class=soft>Holds if labels were drawn at random inside each slice. "
-        f"The next labels: <code>nilometer plan label</code>.</p><div class=wide><table><thead><tr>{head}</tr></thead>"
+        "<h2>What to label next</h2><p class=soft>Accuracy and interval with the labels counted in, as if they had been drawn "
+        "at random inside each slice. Which responses: "
+        f"<code>nilometer plan label --budget {outlook.budget}</code>.</p><div class=wide><table><thead><tr>{head}</tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _to_acquire(report: Report, outlook: Outlook) -> str:
+    rows = []
+    for row in outlook.acquisition[:_MOST_ACQUIRED]:
+        accuracy = "unknown" if row.accuracy is None else f"{row.accuracy:.3f}"
+        name = escape(short_name(row.slice, report.by))
+        rows.append(
+            f"<tr><td>{name}</td><td>{row.share:.1%}</td><td>{accuracy}</td><td>{row.p_worst:.0%}</td><td>{row.n_new:,}</td>"
+            f"<td>{row.errors_closed:.1f}</td></tr>"
+        )
+    head = (
+        f"<th scope=col>{escape(', '.join(report.by))}<th scope=col>share of traffic<th scope=col>accuracy<th scope=col>among the worst 3"
+        f"<th scope=col>of the next {outlook.n_examples:,} examples<th scope=col>errors closed in 1,000"
+    )
+    more = len(outlook.acquisition) - len(rows)
+    return (
+        "<h2>What to acquire next</h2><p class=soft>Where training data is expected to close most errors, if every slice has "
+        "100 examples, costs the same and learns as published curves do (exponent .3): assumptions. With your costs: "
+        f"<code>nilometer plan acquire</code>.</p><div class=wide><table><thead><tr>{head}</tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody></table></div>" + (f"<p class=soft>{more} more slices.</p>" if more else "")
     )
 
 

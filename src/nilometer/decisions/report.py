@@ -10,10 +10,18 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nilometer.errors import MissingLogprobsError
-from nilometer.estimators import LEAST_SLICES, Sentinel, SliceEstimates, left_out_probabilities
+from nilometer.estimators import (
+    LEAST_SLICES,
+    Sentinel,
+    SliceEstimates,
+    labelled_accuracies,
+    left_out_probabilities,
+    with_other_models,
+)
 from nilometer.traces import attribute_keys, slice_names
 
-from .outlook import Outlook, label_outlook
+from .outlook import Outlook, build_outlook, watch_outlook
+from .watch import Watch
 
 __all__ = ["Curve", "Example", "Report", "build_report", "choose_families", "choose_keys", "short_name"]
 
@@ -63,7 +71,9 @@ class Report:
     diagnosis: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     outlook: Outlook | None = None
-    """Labels counted in, and the next ones, where some responses have labels and some have not."""
+    """Labels counted in, and what to label and to acquire next; None for a ranking."""
+    watch: Watch | None = None
+    """Windows of time and alerts, where the responses have times."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -73,8 +83,9 @@ class Report:
         plain["calibration"] = asdict(self.calibration) if self.calibration else None
         plain["examples"] = [asdict(example) for example in self.examples]
         if self.outlook is not None:
-            rows = self.outlook.estimates.to_dicts()
-            plain["outlook"] = {"estimates": rows, "plan": [asdict(row) for row in self.outlook.plan]}
+            rows = {key: [asdict(row) for row in getattr(self.outlook, key)] for key in ("plan", "acquisition")}
+            plain["outlook"] = {**self.outlook._asdict(), **rows, "estimates": self.outlook.estimates.to_dicts()}
+        plain["watch"] = self.watch.to_dict() if self.watch else None
         return {**plain, "estimates": self.estimates.to_dicts()}
 
 
@@ -123,7 +134,7 @@ def build_report(
     by: Sequence[str],
     correct: NDArray[np.float32],
     sentinel: Sentinel | None = None,
-    confidence_level: float = 0.95,
+    others: Sequence[Sentinel] = (),
     extra: dict[str, Any] | None = None,
 ) -> Report:
     """Estimate the accuracy of every slice and gather what the report shows.
@@ -137,10 +148,10 @@ def build_report(
     correct
         Shape (n,), labels where known, NaN elsewhere.
     sentinel
-        A fitted one; None fits the default on the labelled responses. Without labels and sentinel the
-        report holds only a ranking by uncalibrated entropy.
-    confidence_level
-        Coverage of the intervals.
+        A fitted one, or one with the wanted parameters that is fitted on the labelled responses; None is the
+        default. Without labels and without a fitted sentinel the report holds only a ranking by uncalibrated entropy.
+    others
+        Fitted sentinels of other models or earlier versions, by the same keys; see ``with_other_models``.
     extra
         ``examples`` and ``diagnosis`` to be shown with it.
 
@@ -151,38 +162,57 @@ def build_report(
     NotEnoughDataError
         If the labels do not allow a fit.
     """
-    if np.isnan(profiles["nll_sum"].to_numpy()).all() and np.isnan(profiles["max"].to_numpy()).all():
-        raise MissingLogprobsError(
-            f"none of the {len(profiles):,} responses has log-probabilities. "
-            "Ask the provider for them (`logprobs=true, top_logprobs=20`); `nilometer doctor` says more."
-        )
+    _check_logprobs(profiles)
     keys, note = choose_keys(profiles, by)
     names = np.asarray(slice_names(profiles, keys).to_pylist())
     notes = [note] if note else []
     n_labels = int((~np.isnan(correct)).sum())
     shared: dict[str, Any] = {"by": keys, "n": len(profiles), "n_labels": n_labels, **(extra or {})}
-    if sentinel is None and not n_labels:
+    fitted = sentinel or Sentinel()
+    is_fitted = hasattr(fitted, "fitted_")
+    if not is_fitted and not n_labels:
         notes.append("no labels and no --sentinel: slices are ranked by entropy, uncalibrated; give --labels")
         return Report(
-            **shared, method="uncalibrated ranking", confidence_level=confidence_level,
+            **shared, method="uncalibrated ranking", confidence_level=fitted.confidence_level,
             estimates=SliceEstimates([]), ranking=_ranking(profiles, names), notes=tuple(notes),
         )  # fmt: skip
-    if (fitted := sentinel) is None:
+    if not is_fitted:
         families, said = choose_families(profiles, keys, correct)
-        notes += [said] if said else []
-        fitted = Sentinel(confidence_level=confidence_level).fit(profiles, correct, groups=names, families=families)
-    estimates = fitted.estimate(profiles, by=names, correct=correct)
+        notes.append(said)
+        fitted.fit(profiles, correct, groups=names, families=families)
+    estimates, said = _estimates(fitted, profiles, names, correct=correct, others=others)
+    watch, watched = watch_outlook(fitted, profiles, keys, correct=correct)
     return Report(
         **shared,
         method="constant" if fitted.falls_back_ else fitted.plan_.name,
         confidence_level=fitted.confidence_level,
         estimates=estimates,
-        outlook=label_outlook(fitted, profiles, names, correct=correct, estimates=estimates),
+        outlook=build_outlook(fitted, profiles, names, correct=correct, estimates=estimates),
+        watch=watch,
         entropy_curves=_entropy_curves(profiles, correct),
         calibration=_calibration(fitted),
         scores=_scores(profiles, correct),
-        notes=(*notes, *fitted.notes_, *_assumptions(fitted)),
+        notes=tuple(filter(None, (*notes, said, *fitted.notes_, *_assumptions(fitted), watched))),
     )
+
+
+def _check_logprobs(profiles: pa.Table) -> None:
+    if np.isnan(profiles["nll_sum"].to_numpy()).all() and np.isnan(profiles["max"].to_numpy()).all():
+        raise MissingLogprobsError(
+            f"none of the {len(profiles):,} responses has log-probabilities. "
+            "Ask the provider for them (`logprobs=true, top_logprobs=20`); `nilometer doctor` says more."
+        )
+
+
+def _estimates(
+    sentinel: Sentinel, profiles: pa.Table, names: NDArray[np.str_], *, correct: NDArray[np.float32],
+    others: Sequence[Sentinel],
+) -> tuple[SliceEstimates, str]:  # fmt: skip
+    estimates = sentinel.estimate(profiles, by=names, correct=correct)
+    if not others:
+        return estimates, ""
+    known = [labelled_accuracies(other) for other in others]
+    return with_other_models(estimates, known, confidence_level=sentinel.confidence_level)[:2]
 
 
 def _assumptions(sentinel: Sentinel) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from .page import figure, page
 from .report import short_name
 from .watch import Watch
 
-__all__ = ["render_watch_html"]
+__all__ = ["alert_list", "change_table", "render_watch_html", "watch_chart"]
 
 _BLUE, _ORANGE = "#2166ac", "#c4561a"
 
@@ -21,9 +21,9 @@ def render_watch_html(watch: Watch, *, title: str = "Accuracy over time") -> str
     parts = [
         f"<h1>{escape(title)}</h1>",
         f"<p class=soft>slices by {escape(', '.join(watch.by))} · {len(watch.windows)} windows after the reference</p>",
-        _alerts(watch),
-        figure("Accuracy by window; the band is the interval, the dot the accuracy by labels", _chart(watch)),
-        _changes(watch),
+        alert_list(watch),
+        figure("Accuracy by window; the band is the interval, the dot the accuracy by labels", watch_chart(watch)),
+        change_table(watch),
         "<h2>Every slice and window</h2>" + _rows(watch),
         "<h2>Notes</h2><ul>" + "".join(f"<li>{escape(note)}</li>" for note in watch.notes) + "</ul>"
         if watch.notes
@@ -32,7 +32,8 @@ def render_watch_html(watch: Watch, *, title: str = "Accuracy over time") -> str
     return page(title, parts, numbers=watch.to_dict())
 
 
-def _alerts(watch: Watch) -> str:
+def alert_list(watch: Watch) -> str:
+    """List the alerts, or say that there is none."""
     if not watch.alerts:
         return "<p><b>No alert.</b></p>"
     items = "".join(
@@ -41,10 +42,11 @@ def _alerts(watch: Watch) -> str:
         + "</li>"
         for alert in watch.alerts
     )
-    return f"<h2>{len(watch.alerts)} alerts</h2><ul>{items}</ul>"
+    return f"<h2>{len(watch.alerts)} alert{'s' * (len(watch.alerts) > 1)}</h2><ul>{items}</ul>"
 
 
-def _chart(watch: Watch) -> Any:
+def watch_chart(watch: Watch) -> Any:
+    """Draw one small chart per slice; None without estimates."""
     rows = [
         {
             "window": row.window, "slice": short_name(row.slice, watch.by), "estimated": row.estimate.accuracy,
@@ -66,7 +68,8 @@ def _chart(watch: Watch) -> Any:
     return one.facet(facet=alt.Facet("slice:N", title=None), columns=3, data=alt.Data(values=rows))
 
 
-def _changes(watch: Watch) -> str:
+def change_table(watch: Watch) -> str:
+    """Split the change of all traffic into mix and within, one row per window; empty without estimates."""
     if not watch.changes:
         return ""
     rows = "".join(

@@ -42,7 +42,7 @@ from .posterior_responses import posterior_from_lm_eval, posterior_from_response
 from .profiles import Profiles, as_profiles
 from .quality import BestTest, ModelQualities, QualityDifferences
 from .weak_slices import WeakSlice, benjamini_hochberg, cluster_embeddings, confirm_weak_slices, find_weak_slices
-from .windows import Window, Windows, cut_windows
+from .windows import Window, Windows, choose_period, cut_windows
 
 if TYPE_CHECKING:
     from .answer_scorer import AnswerScorer, fit_answer_scorer
@@ -103,6 +103,7 @@ __all__ = [
     "as_profiles",
     "benjamini_hochberg",
     "canary_test",
+    "choose_period",
     "cluster_embeddings",
     "combine",
     "confidence_sequence",

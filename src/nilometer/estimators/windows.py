@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nilometer.errors import ConfigError
 
-__all__ = ["Window", "Windows", "cut_windows"]
+__all__ = ["Window", "Windows", "choose_period", "cut_windows"]
 
 _PERIODS = {"min": "minute", "h": "hour", "d": "day", "w": "week", "m": "month", "q": "quarter", "y": "year"}
 _INCOMPLETE = ("keep", "append", "drop")
@@ -115,11 +115,32 @@ def _by_period(times: NDArray[np.datetime64], known: NDArray[np.bool_], by: str)
     period = _PERIODS.get(letter, letter.removesuffix("s"))
     if period not in _NAMES:
         raise ConfigError(f"`by` must be {', '.join(_NAMES)}, a size like 500 or a number like /10, got {by!r}.")
-    names = np.full(len(times), "", dtype=object)
-    names[known] = [_NAMES[period](moment) for moment in times[known].astype(object)]
-    found = sorted(set(names[known].tolist()))
-    rank = {name: i for i, name in enumerate(found)}
-    return np.array([rank.get(name, -1) for name in names], dtype=np.int64), found
+    unit = {"minute": "m", "hour": "h"}.get(period, "D")
+    moments, place = np.unique(times[known].astype(f"datetime64[{unit}]"), return_inverse=True)
+    names = [_NAMES[period](moment) for moment in moments.astype("datetime64[us]").astype(object)]
+    found = sorted(set(names))
+    rank = np.array([found.index(name) for name in names], dtype=np.int64)
+    windows = np.full(len(times), -1, dtype=np.int64)
+    windows[known] = rank[place]
+    return windows, found
+
+
+def choose_period(times: NDArray[np.datetime64], *, most: int = 12) -> str | None:
+    """Finest period that cuts the time from first to last response into 2 to ``most`` windows; None if there is none.
+
+    Examples
+    --------
+    >>> choose_period(np.array(["2026-01-01T10", "2026-01-02T09", "2026-01-09T12"], dtype="datetime64[us]"))
+    'day'
+    """
+    known = times[~np.isnat(times)]
+    if not known.size:
+        return None
+    for period, unit in (("hour", "h"), ("day", "D"), ("week", "W"), ("month", "M"), ("year", "Y")):
+        first, last = (moment.astype(f"datetime64[{unit}]").astype(np.int64) for moment in (known.min(), known.max()))
+        if 2 <= last - first + 1 <= most:
+            return period
+    return None
 
 
 def _week(moment: datetime) -> str:
