@@ -40,7 +40,7 @@ class Residuals(NamedTuple):
     noise: float
     """The part of ``spread**2`` that the sampling of the realised accuracies makes, families weighted equally."""
     degrees: float
-    """Degrees of freedom of ``spread``: families - 1, more with several slices per family and after pooling."""
+    """Degrees of freedom of ``spread``: families - 1, more after pooling."""
     scores: tuple[tuple[float, float], ...] = ()
     """Absolute residual in units, and weight, of every slice, smallest first; the weights of a family add to one."""
     prior_spread: float = 0.2
@@ -98,7 +98,7 @@ def fit_residuals(estimated: Floats, realized: Floats, n: Floats, *, families: N
     .. math:: s^2 = \bar r^2 + S_b^2 + S_w^2 \Big(1 - \tfrac1F \sum_f \tfrac1{m_f}\Big)
 
     The bias counts as spread and is not subtracted: with a handful of families it is known no better than that.
-    Its degrees of freedom are those of the two variances together (Satterthwaite), F - 1 with one slice per family.
+    It has F - 1 degrees of freedom, however many slices a family has: what is new is the family.
     The part of it that is sampling noise of the realised accuracies :math:`a` is the mean of :math:`a (1 - a) / n`
     under Jeffreys' posterior, for which one label is enough.
 
@@ -116,7 +116,6 @@ def fit_residuals(estimated: Floats, realized: Floats, n: Floats, *, families: N
     References
     ----------
     Searle, Casella and McCulloch (1992), "Variance Components", sec. 3.6 (analysis of variance, unbalanced).
-    Satterthwaite (1946), "An approximate distribution of estimates of variance components".
 
     Examples
     --------
@@ -130,12 +129,10 @@ def fit_residuals(estimated: Floats, realized: Floats, n: Floats, *, families: N
     )
     means = np.bincount(place, residual) / sizes
     between = float(means.var(ddof=1)) if names.size > 1 else float("inf")
-    more = residual.size - names.size
-    inside = float(((residual - means[place]) ** 2).sum()) / max(more, 1) * (1 - float((1 / sizes).mean()))
+    pooled = float(((residual - means[place]) ** 2).sum()) / max(residual.size - names.size, 1)
+    inside = pooled * (1 - float((1 / sizes).mean()))
     spread = float(np.sqrt(float(means.mean()) ** 2 + between + inside))
     degrees = float(max(names.size - 1, 1))
-    if more and 0 < between < np.inf:
-        degrees = max((between + inside) ** 2 / (between**2 / degrees + inside**2 / more), degrees)
     order = np.argsort(np.abs(residual), kind="stable")
     scores = zip(np.abs(residual)[order].tolist(), (1 / sizes[place])[order].tolist(), strict=True)
     noise = float((_sampling(realized, n) / unit**2 / sizes[place]).sum() / names.size)
