@@ -45,7 +45,8 @@ font:16px/1.55 system-ui,sans-serif}h1{font-size:1.5rem;margin:0 0 .3rem}h2{font
 .soft{color:var(--soft)}p{max-width:46rem;overflow-wrap:anywhere}.answer{white-space:pre-wrap;overflow-wrap:anywhere;border:1px solid var(--line);
 border-radius:6px;padding:.8rem;line-height:2;font-family:ui-monospace,monospace;font-size:.95rem}
 .t{background:rgba(var(--hot),var(--a));border-radius:3px;padding:.12em 0;border-bottom:2px solid transparent;cursor:pointer}
-.t:hover,.t:focus,.t[aria-current=true]{outline:2px solid var(--ink);outline-offset:1px}.low{border-bottom-color:rgb(var(--hot))}
+.t:hover,.t:focus,.t[aria-selected=true]{outline:2px solid var(--ink);outline-offset:1px}.low{border-bottom-color:rgb(var(--hot))}
+.line::before{content:"\\21b5";color:var(--soft)}
 .detail{display:grid;grid-template-columns:minmax(14rem,1fr) minmax(12rem,1fr);gap:1rem;border:1px solid var(--line);border-radius:6px;padding:.8rem;
 margin-top:.5rem;min-height:11rem}table{border-collapse:collapse;font-size:.9rem}td,th{padding:.1rem .6rem .1rem 0;text-align:left;font-variant-numeric:tabular-nums}
 canvas{image-rendering:pixelated;width:100%;max-width:28rem;height:auto;border:1px solid var(--line)}code{white-space:pre}
@@ -64,11 +65,11 @@ for(const [n,page] of pages.entries()){
   detail.querySelector('.what').textContent=`token ${i+1} of ${page.tokens.length}: "${shown(t.text)}"`;
   detail.querySelector('.numbers').textContent=`confidence ${t.confidence.toFixed(2)} · probability ${t.probability.toFixed(3)} · entropy ${t.entropy.toFixed(2)} nats · varentropy ${t.varentropy.toFixed(2)} nats²`;
   detail.querySelector('tbody').replaceChildren(...rows);
-  spans.forEach((s,j)=>{s.setAttribute('aria-current',j===i);s.tabIndex=j===i?0:-1});
-  if(map){const [,L,H]=page.map.shape,c=detail.querySelector('canvas'),g=c.getContext('2d'),image=g.createImageData(L,H);let sum=0;
-   for(let l=0;l<L;l++)for(let h=0;h<H;h++){const v=map[(i*L+l)*H+h],o=4*(h*L+l);const x=v===255?null:v/254;if(x!==null)sum+=x;
+  spans.forEach((s,j)=>{s.setAttribute('aria-selected',j===i);s.tabIndex=j===i?0:-1});
+  if(map){const [,L,H]=page.map.shape,c=detail.querySelector('canvas'),g=c.getContext('2d'),image=g.createImageData(L,H);let sum=0,n=0;
+   for(let l=0;l<L;l++)for(let h=0;h<H;h++){const v=map[(i*L+l)*H+h],o=4*(h*L+l);const x=v===255?null:v/254;if(x!==null){sum+=x;n++}
     image.data.set(x===null?[128,128,128,255]:[Math.round(255-222*x),Math.round(245-143*x),Math.round(235-63*x),255],o)}
-   g.putImageData(image,0,0);c.setAttribute('aria-label',`attention entropy by layer and head, mean ${(sum/(L*H)).toFixed(2)} of 1`)}};
+   g.putImageData(image,0,0);c.setAttribute('aria-label',`attention entropy by layer and head, mean ${(sum/n).toFixed(2)} of 1`)}};
  spans.forEach((s,i)=>{s.addEventListener('mouseenter',()=>show(i));s.addEventListener('focus',()=>show(i));s.addEventListener('click',()=>{show(i);s.focus()});
   s.addEventListener('keydown',e=>{const to={ArrowRight:i+1,ArrowLeft:i-1,Home:0,End:spans.length-1}[e.key];
    if(to!==undefined&&spans[to]){e.preventDefault();spans[to].focus()}})});
@@ -80,8 +81,9 @@ for(const [n,page] of pages.entries()){
 def render_tokens(answers: list[AnswerView], *, calibrated: bool, title: str = "Token by token") -> str:
     """Write answers as one HTML page that opens offline.
 
-    Every token can be reached by keyboard (Tab into an answer, then the arrow keys, Home and End) and carries its
-    numbers in its label for a screen reader; low confidence is underlined, not only shaded. All text is escaped.
+    An answer is a list box with a token an option, so that a screen reader hands the arrow keys on: Tab into an answer,
+    then the arrow keys, Home and End. Every token carries its numbers in its label; low confidence is underlined, not
+    only shaded. All text is escaped.
     """
     kind = "calibrated confidence" if calibrated else "the probability of the sampled token (not calibrated)"
     parts = [f"<h1>{escape(title)}</h1>", f"<p class=soft>{len(answers):,} answers. Shade: {kind}; darker is less sure, "
@@ -101,14 +103,16 @@ def _answer(answer: AnswerView, number: int) -> str:
     spans = "".join(_token(token, i == _lowest(answer)) for i, token in enumerate(answer.tokens))
     layers = None if answer.attention is None else answer.attention.shape[1:]
     figure = "" if layers is None else (
-        f'<figure style="margin:0"><canvas width={layers[0]} height={layers[1]} role=img></canvas><figcaption class=soft>'
+        '<figure style="margin:0" aria-label="attention map of the token">'
+        f"<canvas width={layers[0]} height={layers[1]} role=img></canvas><figcaption class=soft>"
         f"Attention entropy, {layers[0]} layers from left to right, {layers[1]} heads from top to bottom; darker is more scattered"
         "</figcaption></figure>"
     )  # fmt: skip
     return (
         f"<section><h2>{escape(answer.trace_id)} <span class=soft>· {verdict}</span></h2>"
         f"<p>{escape((answer.prompt or '')[:500])}</p>"
-        f'<div class=answer data-answer={number} role=group aria-label="answer, {len(answer.tokens)} tokens">{spans}</div>'
+        f"<div class=answer data-answer={number} role=listbox aria-orientation=horizontal "
+        f'aria-label="answer, {len(answer.tokens)} tokens">{spans}</div>'
         f"<div class=detail id=detail-{number}><div aria-live=polite><strong class=what></strong><p class=numbers></p>"
         "<table><thead><tr><th scope=col>rank<th scope=col>alternative<th scope=col>probability</tr></thead><tbody></tbody>"
         f"</table></div>{figure}</div></section>"
@@ -117,10 +121,10 @@ def _answer(answer: AnswerView, number: int) -> str:
 
 def _token(token: TokenView, first: bool) -> str:  # noqa: FBT001 - one caller
     label = f"{token.text!r}, confidence {token.confidence:.2f}, entropy {token.entropy:.2f} nats"
-    low = " low" if token.confidence < 0.5 else ""
+    marks = " low" * (token.confidence < 0.5) + " line" * (token.text.strip(" ") in {"\n", "\r\n"})
     shade = min(max(1 - token.confidence, 0.0), 1.0) * 0.8
     return (
-        f'<span class="t{low}" role=button tabindex={0 if first else -1} style="--a:{shade:.2f}" '
+        f'<span class="t{marks}" role=option tabindex={0 if first else -1} style="--a:{shade:.2f}" '
         f'title="{escape(label)}" aria-label="{escape(label)}">{escape(token.text)}</span>'
     )
 
