@@ -149,6 +149,18 @@ def test_lookback_ratio_by_hand_and_at_its_limits():
     assert lookback_ratio(-np.inf, 0, 5) == 0.0
 
 
+def _uniform(n_keys, n_prompt):
+    rows = [np.where(np.arange(max(n_keys)) < n, 0.0, -np.inf) for n in n_keys]
+    found = attention_statistics(np.array(rows)[:, None, None], n_prompt=np.array(n_prompt)[:, None])
+    return attention_features(np.full(len(n_keys), 0.5), found)["attention_lookback"]
+
+
+def test_mean_lookback_is_one_half_where_every_key_weighs_the_same_and_ends_with_the_window():
+    assert _uniform([4, 5, 6], [4, 4, 4]) == pytest.approx(0.5)
+    assert _uniform([4, 4, 4, 4, 4, 4], [4, 3, 2, 1, 0, 0]) == pytest.approx(np.mean([0.5, 0.5, 0.5, 0, 0]))
+    assert _uniform([4], [4]) == 1.0
+
+
 def test_agreement_is_one_for_equal_heads_and_zero_for_disjoint_ones():
     same = attention_statistics(np.log(np.tile([0.2, 0.3, 0.5], (4, 1))))
     apart = attention_statistics(np.where(np.eye(4) > 0, 0.0, -np.inf) + np.where(np.arange(4) == 3, 0.0, 0.0))

@@ -208,6 +208,7 @@ ATTENTION_FEATURES: dict[str, Feature] = {
         _f("attention_sink", "mean weight on the first token", doc="the attention sink"),
         _f("attention_self", "mean weight on the query's own token", doc="the token just read"),
         _f("attention_prompt", "mean weight on the prompt", doc="lookback; falls with length"),
+        _f("attention_lookback", "mean lookback ratio", doc="prompt key against generated key; from the second token"),
         _f("attention_agreement", "mean 1 − JSD / log H", doc="of the heads of a layer"),
         _f("attention_score", "−(1/H) Σ log a_tt, middle layer", doc="LLM-Check; grows", high=_INF, unit="nats"),
         _f("rauq", "see nilometer.signals.rauq", doc="confidence passed on along attention", high=_INF, unit="nats"),
@@ -243,14 +244,27 @@ def attention_features(token_prob: ArrayLike, statistics: AttentionStatistics) -
         raise ValueError(f"`statistics` must have shape (tokens, layers, heads), got {statistics.entropy.shape}.")
     curves = attention_curves(statistics)
     known = np.flatnonzero(~np.isnan(statistics.entropy[..., 0]).all(axis=0))
-    own = statistics.self_logprob[:, known]
+    spoken = AttentionStatistics(*(column[:, known] for column in statistics))
+    own = spoken.self_logprob
     entropy = curves.entropy
     values = (
         entropy.mean(), entropy.std(ddof=1) if len(entropy) > 1 else 0.0, entropy.max(), curves.varentropy.mean(),
         curves.sinkless_entropy.mean(), curves.sink.mean(), curves.own.mean(), curves.prompt.mean(),
-        curves.agreement.mean(), attention_score(own)[own.shape[1] // 2], rauq(token_prob, own),
+        _mean_lookback(spoken), curves.agreement.mean(), attention_score(own)[own.shape[1] // 2], rauq(token_prob, own),
     )  # fmt: skip
     return dict(zip(ATTENTION_FEATURE_NAMES, map(float, values), strict=True))
+
+
+def _mean_lookback(statistics: AttentionStatistics) -> float:
+    """Mean over tokens, layers and heads; the first token, before which nothing was generated, is left out.
+
+    Step t sees t generated keys, or its whole window where that is shorter.
+    """
+    if len(statistics.n_keys) < 2:
+        return 1.0
+    seen, prompt = statistics.n_keys[1:], statistics.prompt_logprob[1:]
+    n_new = np.minimum(np.arange(1, len(seen) + 1)[:, None, None], seen)
+    return float(lookback_ratio(prompt, seen - n_new, n_new).mean())
 
 
 def _middle(n_layers: int) -> NDArray[np.int64]:
