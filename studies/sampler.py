@@ -1,12 +1,15 @@
 """The entropy-aware sampler against greedy, temperature, min-p and self-consistency at equal compute.
 
-    python studies/sampler.py --model FOLDER --traces FOLDER --work FOLDER
+    python studies/sampler.py --model FOLDER --name NAME --traces FOLDER --work FOLDER [--asked 22]
 
 Thresholds are placed on the traces of `studies/attention_record.py` (chains); the prompts asked here are others of the
-same slices. Compute is the number of tokens that go through the model after the prompt, dropped continuations
-included. Self-consistency (majority of k answers) gets the smallest k whose mean compute reaches the sampler's, and
-so do the majority votes over min-p. Differences are paired over prompts; intervals are bootstraps over prompts within
-slices (5,000 draws), Holm's correction over the comparisons. Results: studies/results/sampler.json.
+same slices, `--asked` of each. Three settings: branching with greedy tokens, branching with tokens drawn at .7 (the
+adaptive variant), and `wide`, which branches on the upper 40 % of the tokens into more continuations, so that its
+compute is that of a vote of three or more. Compute is the number of tokens that go through the model after the prompt,
+dropped continuations included. Self-consistency (majority of k answers) gets for each setting the smallest k whose
+mean compute reaches the setting's, over temperature and over min-p draws. Differences are paired over prompts;
+intervals are bootstraps over prompts within slices (5,000 draws), Holm's correction over all comparisons of a model.
+A killed run goes on with the same command. Results: studies/results/sampler.json, one part per model.
 """
 
 import argparse
@@ -32,22 +35,24 @@ from nilometer.traces import read_traces
 
 RESULT = Path(__file__).parent / "results" / "sampler.json"
 SLICES = (
-    ("running_sum", 1), ("running_sum", 2), ("addition", 2), ("subtraction", 2), ("gcd", 1), ("word_reversal", 1),
+    ("running_sum", 1), ("running_sum", 2), ("addition", 1), ("addition", 2), ("subtraction", 1), ("subtraction", 2),
+    ("gcd", 1), ("modulo", 1), ("word_reversal", 1), ("maximum", 1),
 )  # fmt: skip
-SKIPPED, ASKED, LONGEST, MOST_VOTES, SEED, DRAWS = 40, 12, 32, 3, 20261125, 5000
+SKIPPED, LONGEST, MOST_VOTES, SEED, DRAWS = 40, 32, 8, 20261125, 5000
+WIDE = SamplerOptions(temperature=0.0, branches=5, candidates=8, lookahead=8)
 
 
-def prompts():
+def prompts(n: int):
     for task, level in SLICES:
-        questions, forms, _ = chain_questions(task, level, SKIPPED + ASKED)
+        questions, forms, _ = chain_questions(task, level, SKIPPED + n)
         yield from ((f"{task}-{level}", q, text) for q, text in list(zip(questions, forms, strict=True))[SKIPPED:])
 
 
-def branching(runner: HFRunner, thresholds, temperature: float, asked: list) -> list[dict]:
+def branching(runner: HFRunner, thresholds, options: SamplerOptions, asked: list) -> list[dict]:
     found = []
-    sampler = SamplerRunner(runner, EntropySampler(thresholds, SamplerOptions()))
+    sampler = SamplerRunner(runner, EntropySampler(thresholds, options))
     for i, (_, question, text) in enumerate(asked):
-        (trace,) = sampler.answer([text], Sampling(temperature, max_tokens=LONGEST), seed=SEED + i)
+        (trace,) = sampler.answer([text], Sampling(options.temperature, max_tokens=LONGEST), seed=SEED + i)
         found.append({"answers": [trace.answer], "costs": [int(trace.attributes["n_evaluated"])],
                       "correct": [question.judge(trace.answer)]})  # fmt: skip
     return found
@@ -118,17 +123,22 @@ def holm(rows: list[dict]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True)
+    parser.add_argument("--name", required=True)
     parser.add_argument("--traces", required=True, type=Path)
     parser.add_argument("--work", required=True, type=Path, help="answers are kept here, method by method")
+    parser.add_argument("--asked", type=int, default=22, help="prompts of each slice")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
-    runner = HFRunner(options.model, name="smollm2-135m-instruct", render=False, stop="\n")
-    thresholds = fit_thresholds(read_traces(options.traces, attention=True))
-    asked = list(prompts())
+    runner = HFRunner(options.model, name=options.name, render=False, stop="\n")
+    usual, wide = (fit_thresholds(read_traces(options.traces, attention=True), low=0.5, high=h) for h in (0.9, 0.6))
+    asked = list(prompts(options.asked))
+    greedy, drawn = SamplerOptions(temperature=0.0), SamplerOptions()
     methods = {
-        "entropy sampler, branches, T 0": lambda: branching(runner, thresholds, 0.0, asked),
         "greedy": lambda: batched(runner, 1, asked, do_sample=False),
+        "entropy sampler, T 0": lambda: branching(runner, usual, greedy, asked),
+        "entropy sampler, T 0.7": lambda: branching(runner, usual, drawn, asked),
+        "entropy sampler, wide": lambda: branching(runner, wide, WIDE, asked),
         "temperature 0.7": lambda: batched(runner, MOST_VOTES, asked, do_sample=True, temperature=0.7, top_k=0),
         "min-p 0.1, T 1": lambda: batched(runner, MOST_VOTES, asked, do_sample=True, top_k=0, min_p=0.1),
     }  # fmt: skip
@@ -139,27 +149,32 @@ def main() -> None:
             kept.write_text(json.dumps(run()))
             print(name, "done", flush=True)
         rows[name] = json.loads(kept.read_text())
-    report(rows, asked, thresholds)
+    found = report(rows, asked)
+    found["thresholds"] = {"usual": usual._asdict(), "wide": wide._asdict()}
+    result = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    result = {"models": {**result.get("models", {}), options.name: found}}
+    result |= {"seed": SEED, "torch": version("torch"), "transformers": version("transformers")}
+    result["options"] = {"T 0": greedy._asdict(), "T 0.7": drawn._asdict(), "wide": WIDE._asdict()}
+    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(found["methods"], indent=1))
 
 
-def report(rows: dict[str, list[dict]], asked: list, thresholds) -> None:
+def report(rows: dict[str, list[dict]], asked: list) -> dict:
     slices = np.array([name for name, _, _ in asked])
-    single = {name: voted(found, 1, asked) for name, found in rows.items()}
-    budget = single["entropy sampler, branches, T 0"][1].mean()
-    table = dict(single)
-    for name in ("temperature 0.7", "min-p 0.1, T 1"):
-        k = next((k for k in range(1, MOST_VOTES + 1) if voted(rows[name], k, asked)[1].mean() >= budget), MOST_VOTES)
-        table[f"self-consistency, {name}, k = {k}"] = voted(rows[name], k, asked)
-    ours = [name for name in table if name.startswith("entropy")]
-    comparisons = [
-        {"method": one, "against": other, **compare(table[one][0], table[other][0], slices)}
-        for one in ours for other in table if other not in ours
-    ]  # fmt: skip
+    table = {name: voted(found, 1, asked) for name, found in rows.items()}
+    comparisons = []
+    for ours in [name for name in rows if name.startswith("entropy")]:
+        against = [name for name in rows if not name.startswith("entropy")]
+        for name in ("temperature 0.7", "min-p 0.1, T 1"):
+            k = votes(rows[name], table[ours][1].mean(), asked)
+            against.append(f"vote of {k}, {name}")
+            table[against[-1]] = voted(rows[name], k, asked)
+        comparisons += [
+            {"method": ours, "against": other, **compare(table[ours][0], table[other][0], slices)} for other in against
+        ]
     holm(comparisons)
-    result = {
-        "model": "smollm2-135m-instruct", "n_prompts": len(asked), "slices": [f"{t}-{level}" for t, level in SLICES],
-        "thresholds": thresholds._asdict(), "options": SamplerOptions()._asdict(), "seed": SEED,
-        "torch": version("torch"), "transformers": version("transformers"),
+    return {
+        "n_prompts": len(asked), "slices": [f"{t}-{level}" for t, level in SLICES],
         "methods": {
             name: {"accuracy": round(float(correct.mean()), 4), "compute": round(float(costs.mean()), 2),
                    "by_slice": {s: round(float(correct[slices == s].mean()), 3) for s in np.unique(slices).tolist()}}
@@ -167,9 +182,11 @@ def report(rows: dict[str, list[dict]], asked: list, thresholds) -> None:
         },
         "comparisons": comparisons,
     }  # fmt: skip
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result["methods"], indent=1))
+
+
+def votes(rows: list[dict], budget: float, asked: list) -> int:
+    """Smallest number of answers whose mean compute reaches the budget."""
+    return next((k for k in range(1, MOST_VOTES + 1) if voted(rows, k, asked)[1].mean() >= budget), MOST_VOTES)
 
 
 if __name__ == "__main__":

@@ -197,6 +197,19 @@ def test_layers_without_softmax_attention_are_named_and_nan():
     assert np.isfinite(entropy[:, 1]).all()
 
 
+def test_layers_reduced_together_give_the_numbers_of_each_alone(monkeypatch):
+    batch = {name: value[:1] for name, value in _batch().items()}
+    batch = {name: value[:, batch["attention_mask"][0].argmax() :] for name, value in batch.items()}
+    found = []
+    for most in (0, 2**25):
+        monkeypatch.setattr("nilometer.models.attention._MOST_WAITING", most)
+        with AttentionCapture(_tiny("llama")) as capture:
+            _generate(capture._model, batch)
+        found.append(capture.statistics(0))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
 def test_numbers_need_little_memory():
     model = _tiny("llama")
     with AttentionCapture(model) as capture:

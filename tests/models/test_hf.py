@@ -1,8 +1,12 @@
 """The runner of Hugging Face models against plain forward passes (extra hf)."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
+from nilometer.errors import ConfigError
 from nilometer.models import HFRunner, Sampling, smollm2_folder
 
 pytestmark = pytest.mark.hf
@@ -169,3 +173,27 @@ def test_record_with_the_sampler_says_what_it_cost(folder, tmp_path, capsys):
         main(["record", *common, "--out", str(tmp_path / "t2"), "--sampler", str(limits), "--attention"])
     assert ended.value.code == 2
     assert "--attention cannot be kept of answers that branch" in capsys.readouterr().err
+
+
+def test_a_prompt_beyond_the_positions_of_the_model_is_refused(folder):
+    runner = HFRunner(folder, dtype="float32")
+    limit = runner.model.config.max_position_embeddings
+    with pytest.raises(ConfigError, match=rf"has {limit:,} positions, the longest prompt has {limit - 7:,} tokens"):
+        runner.answer(["a " * (limit - 7)], Sampling(max_tokens=8, k=5), seed=0)
+
+
+def test_a_batch_that_does_not_fit_into_memory_says_what_to_lower(folder):
+    """The address space of a child process is cut, so that the allocator really fails."""
+    script = """
+import resource, sys
+from nilometer.models import HFRunner, Sampling
+runner = HFRunner(sys.argv[1], dtype="float32")
+runner.answer(["a"], Sampling(max_tokens=2, k=5), seed=0)
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, used + 2**28))
+runner.answer(["a " * 2000] * 200, Sampling(max_tokens=2, k=5, batch=200), seed=0)
+"""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("needs /proc and RLIMIT_AS")
+    done = subprocess.run([sys.executable, "-c", script, folder], capture_output=True, text=True, check=False)
+    assert "ConfigError: 200 prompts of up to 2,000 tokens do not fit into memory. Lower `batch`" in done.stderr

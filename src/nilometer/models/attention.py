@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from nilometer.errors import ConfigError, IncompatibleModelError
 from nilometer.signals import ATTENTION_FIELDS, AttentionStatistics
 
-from .attention_step import first_tokens, last_query_statistics
+from .attention_step import first_tokens, last_query_scores, score_statistics
 
 __all__ = ["AttentionCapture"]
 
@@ -18,6 +18,8 @@ _BASES = ("sdpa", "eager")
 _CAPTURE = "_nilometer_capture"
 _PREFIX = "nilometer_"
 _FIRST_CAPACITY = 64
+_MOST_WAITING = 2**25
+"""Bytes of scores that wait to be reduced together; one step of a small model is far below."""
 
 
 class AttentionCapture:
@@ -62,12 +64,13 @@ class AttentionCapture:
         self._buffer: Any = None
         self._steps: dict[int, int] = {}
         self._n_prompt, self._first, self._sinks = 0, None, dict[int, Any]()
+        self._waiting: dict[int, tuple[int, Any]] = {}
 
     def __enter__(self) -> Self:
         name = _register(self._base)
         for module in self._layers:
             object.__setattr__(module, _CAPTURE, self)
-        self._buffer, self._steps, self._first, self._sinks = None, {}, None, {}
+        self._buffer, self._steps, self._first, self._sinks, self._waiting = None, {}, None, {}, {}
         self._model.set_attn_implementation(name)
         return self
 
@@ -98,6 +101,7 @@ class AttentionCapture:
     @property
     def nbytes(self) -> int:
         """Memory held by the numbers, in bytes."""
+        self._reduce_waiting()
         return 0 if self._buffer is None else int(self._buffer.numel() * self._buffer.element_size())
 
     def statistics(self, row: int, *, n_steps: int | None = None) -> AttentionStatistics:
@@ -108,6 +112,7 @@ class AttentionCapture:
         ConfigError
             If nothing was captured, or a score of a layer is not finite (half precision overflowed).
         """
+        self._reduce_waiting()
         if self._buffer is None:
             raise ConfigError("no attention was captured. Generate inside the `with` block.")
         used = self._buffer[: self.n_steps if n_steps is None else n_steps, :, row].float().cpu().numpy()
@@ -116,6 +121,7 @@ class AttentionCapture:
 
     def last(self, row: int) -> AttentionStatistics:
         """Statistics of the latest step of one row, each field of shape (layers, heads)."""
+        self._reduce_waiting()
         if self._buffer is None:
             raise ConfigError("no attention was captured. Generate inside the `with` block.")
         used = self._buffer[self.n_steps - 1, :, row].float().cpu().numpy()
@@ -134,6 +140,7 @@ class AttentionCapture:
         """
         import torch
 
+        self._reduce_waiting()
         if self._buffer is not None:
             index = torch.tensor(rows, device=self._buffer.device)
             self._buffer = self._buffer.index_select(2, index)
@@ -158,15 +165,42 @@ class AttentionCapture:
         total = self._n_prompt + step
         self._check_call(layer, n_keys, total, query=query, step=step)
         offset = max(total - n_keys, 0)
-        heads = last_query_statistics(
-            query[:, :, -1].detach(), key.detach(), mask=None if mask is None else mask[:, :, -1], options=options,
-            first=None if self._first is None and not offset else self._first_of(query) - offset,
-            n_prompt=self._n_prompt - offset,
-        )  # fmt: skip
-        self._room(step, heads)[step, layer, :, : heads.shape[1]] = heads
+        scores = last_query_scores(query[:, :, -1].detach(), key.detach(), options)
+        if mask is None and self._first is None and not offset:
+            self._wait(layer, step, scores)
+        else:
+            first = None if self._first is None and not offset else self._first_of(query) - offset
+            seen = None if mask is None else mask[:, :, -1]
+            self._reduce([layer], step, scores, mask=seen, first=first, n_prompt=self._n_prompt - offset)
         self._steps[layer] = step + 1
         if not step and getattr(module, "sinks", None) is not None:
             self._sinks[layer] = module.sinks
+
+    def _wait(self, layer: int, step: int, scores: Any) -> None:
+        """Keep scores until the step is over: layers of one shape are reduced in one go."""
+        if layer in self._waiting or len(self._waiting) * scores.numel() * 4 > _MOST_WAITING:
+            self._reduce_waiting()
+        self._waiting[layer] = (step, scores)
+
+    def _reduce_waiting(self) -> None:
+        import torch
+
+        alike: dict[tuple[int, Any], list[int]] = {}
+        for layer, (step, scores) in self._waiting.items():
+            alike.setdefault((step, scores.shape), []).append(layer)
+        for (step, _), layers in alike.items():
+            scores = torch.cat([self._waiting[layer][1] for layer in layers])
+            self._reduce(layers, step, scores, mask=None, first=None, n_prompt=self._n_prompt)
+        self._waiting = {}
+
+    def _reduce(self, layers: list[int], step: int, scores: Any, **seen: Any) -> None:
+        """Reduce the scores of one step, shape (layers × batch, heads, keys), and write them down."""
+        import torch
+
+        with torch.inference_mode():  # all writing, so that the buffer may be made in one mode and filled in another
+            heads = score_statistics(scores, **seen)
+            heads = heads.view(len(layers), -1, *heads.shape[1:])
+            self._room(step, heads[0])[step, torch.tensor(layers), :, : heads.shape[2]] = heads
 
     def _begin(self, layer: int, n_queries: int, n_keys: int, *, mask: Any) -> None:
         if n_keys > n_queries:

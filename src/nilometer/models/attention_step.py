@@ -2,16 +2,14 @@
 
 from typing import Any
 
-__all__ = ["first_tokens", "last_query_statistics"]
+__all__ = ["first_tokens", "last_query_scores", "score_statistics"]
 
 _HIDDEN = -1e4
 """Scores further below the maximum than this count as hidden: their weight is 0 in every float format."""
 
 
-def last_query_statistics(
-    query: Any, key: Any, *, mask: Any, options: dict[str, Any], first: Any, n_prompt: int
-) -> Any:
-    """Statistics of one query per row, shape (batch, heads, 8), float32, in the order of ``ATTENTION_FIELDS``.
+def last_query_scores(query: Any, key: Any, options: dict[str, Any]) -> Any:
+    """Scores of one query per row before the mask, shape (batch, heads, keys), float32.
 
     Parameters
     ----------
@@ -19,10 +17,27 @@ def last_query_statistics(
         Shape (batch, heads, width).
     key
         Shape (batch, key heads, keys, width); each key head serves a group of query heads.
-    mask
-        Shape (batch, 1 or heads, keys), boolean (True is visible) or additive; None if all keys are visible.
     options
         What the model gives its attention function: ``scaling``, ``softcap``.
+    """
+    batch, heads, width = query.shape
+    scaling, softcap = options.get("scaling"), options.get("softcap")
+    groups = batch * key.shape[1]
+    packed = query.reshape(groups, heads // key.shape[1], width)
+    scores = packed.bmm(key.reshape(groups, *key.shape[2:]).transpose(1, 2)).float().view(batch, heads, key.shape[2])
+    scores = scores.mul_(width**-0.5 if scaling is None else scaling)
+    return scores if softcap is None else softcap * (scores / softcap).tanh()
+
+
+def score_statistics(scores: Any, *, mask: Any, first: Any, n_prompt: int) -> Any:
+    """Reduce scores to shape (batch, heads, 8), float32, in the order of ``ATTENTION_FIELDS``; the scores are used up.
+
+    Parameters
+    ----------
+    scores
+        Shape (batch, heads, keys).
+    mask
+        Shape (batch, 1 or heads, keys), boolean (True is visible) or additive; None if all keys are visible.
     first
         Shape (batch,), place of the first token, negative out of the window; None if 0 in every row.
     n_prompt
@@ -30,7 +45,6 @@ def last_query_statistics(
     """
     import torch
 
-    scores = _scores(query, key, options)
     count = scores.new_full(scores.shape[:2], float(scores.shape[-1]))
     if mask is not None:
         visible = mask if mask.dtype == torch.bool else mask > _HIDDEN
@@ -38,11 +52,13 @@ def last_query_statistics(
         scores = scores.masked_fill(~visible, float("-inf"))
         count = visible.sum(-1, dtype=torch.float32).expand(scores.shape[:2])
     top = scores.amax(-1, keepdim=True)
-    shifted = scores.sub_(top).clamp_(min=_HIDDEN)
+    shifted = scores.sub_(top)
+    if mask is not None:
+        shifted = shifted.clamp_(min=_HIDDEN)
     weights = shifted.exp()
     total = weights.sum(-1)
     weighted = weights * shifted
-    mean, square = weighted.sum(-1) / total, (weighted * shifted).sum(-1) / total
+    mean, square = weighted.sum(-1) / total, weighted.mul_(shifted).sum(-1) / total
     log_total = total.log()
     entropy = log_total - mean
     mixture = (1 / total)[:, None] @ weights / weights.shape[1]
@@ -61,17 +77,6 @@ def first_tokens(mask: Any) -> Any:
 
     seen = mask[:, 0].diagonal(dim1=1, dim2=2)
     return (seen if mask.dtype == torch.bool else seen > _HIDDEN).int().argmax(-1)
-
-
-def _scores(query: Any, key: Any, options: dict[str, Any]) -> Any:
-    batch, heads, width = query.shape
-    scaling = options.get("scaling")
-    groups = batch * key.shape[1]
-    packed = query.reshape(groups, heads // key.shape[1], width)
-    scores = packed.bmm(key.reshape(groups, *key.shape[2:]).transpose(1, 2)).float().view(batch, heads, key.shape[2])
-    scores = scores.mul_(width**-0.5 if scaling is None else scaling)
-    softcap = options.get("softcap")
-    return scores if softcap is None else softcap * (scores / softcap).tanh()
 
 
 def _at_first(shifted: Any, first: Any) -> Any:

@@ -115,9 +115,10 @@ class HFRunner:
 
         encoded = self._encoded(prompts)
         tokens, mask, cache = encoded["input_ids"], encoded["attention_mask"], None
+        self._check_positions(tokens.shape[1], sampling.max_tokens)
         places = (mask.cumsum(1) - 1).clamp(min=0)
         generator = torch.Generator().manual_seed(seed)
-        with torch.inference_mode():
+        with torch.inference_mode(), _enough_memory(*tokens.shape):
             for _ in range(sampling.max_tokens):
                 out = self.model(
                     input_ids=tokens, attention_mask=mask, position_ids=places, use_cache=True, logits_to_keep=1,
@@ -133,6 +134,15 @@ class HFRunner:
                 tokens = chosen[:, None]
                 mask = torch.cat([mask, torch.ones_like(tokens)], 1)
                 places = mask.sum(1, keepdim=True) - 1
+
+    def _check_positions(self, n_prompt: int, max_tokens: int) -> None:
+        """Refuse what the model has no positions for: it would answer, and wrongly."""
+        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        if limit is not None and n_prompt + max_tokens > limit:
+            raise ConfigError(
+                f"{self.name} has {limit:,} positions, the longest prompt has {n_prompt:,} tokens and "
+                f"{max_tokens:,} may follow. Shorten it, or lower `max_tokens`."
+            )
 
     def is_end(self, token: int) -> bool:
         """Tell whether a token ends an answer."""
@@ -150,6 +160,21 @@ class HFRunner:
             tokens=[self._tokenizer.decode([token]) for token in ids], top_tokens=named or None,
             answer=self._tokenizer.decode(ids, skip_special_tokens=True).strip(),
         )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _enough_memory(n_prompts: int, n_tokens: int) -> Iterator[None]:
+    """Say what did not fit, and what to change, where the allocator only names a number of bytes."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as exc:
+        said = str(exc)
+        if not isinstance(exc, MemoryError) and "allocate memory" not in said and "out of memory" not in said:
+            raise
+        raise ConfigError(
+            f"{n_prompts} prompts of up to {n_tokens:,} tokens do not fit into memory. "
+            "Lower `batch`, or shorten the prompts."
+        ) from exc
 
 
 def _modules() -> tuple[Any, Any]:
