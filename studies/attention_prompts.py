@@ -41,6 +41,23 @@ compass cotton dragon eagle feather flute fountain furnace galaxy glacier goat g
 lantern lemon lion magnet market meadow monkey moon mountain museum orange oven owl paper parrot pencil pepper pillow planet pocket
 potato prison pyramid rabbit radio ribbon robot rose ruler sailor salmon school shadow ship silver snake spider spoon station storm
 sugar sword telescope tiger tower train turtle umbrella village volcano wagon whale wheel wolf zebra"""
+_INVENTED = {
+    "capitals": """Vorlandia Kestria Ombarra Tulvenia Drassland Quessia Marovia Belstan Zenthia Harundi Polvara Yestland Cardovia Nemoria
+Ruzland Sombria Talquan Wexmoor Oltania Brevonia""",
+    "symbols": "veltrium ostanium kraligen durvium pelenine zorbium quaxon marvite thulgen brastium",
+}
+_HEADS = {
+    "capitals": "Q: What is the capital of Kazakhstan?\nA: Astana\n\nQ: What is the capital of Burundi?\nA: I don't know\n\n"
+    "Q: What is the capital of Madagascar?\nA: Antananarivo\n\nQ: What is the capital of Togo?\nA: Lome\n\n",
+    "symbols": "Q: What is the chemical symbol of rubidium?\nA: Rb\n\nQ: What is the chemical symbol of hafnium?\nA: I don't know\n\n"
+    "Q: What is the chemical symbol of cesium?\nA: Cs\n\nQ: What is the chemical symbol of selenium?\nA: Se\n\n",
+}
+_DECLINING_HEADS = {
+    "capitals": "Q: What is the capital of Burundi?\nA: I don't know\n\nQ: What is the capital of Kazakhstan?\nA: Astana\n\n"
+    "Q: What is the capital of Lurmania?\nA: I don't know\n\nQ: What is the capital of Madagascar?\nA: Antananarivo\n\n",
+    "symbols": "Q: What is the chemical symbol of hafnium?\nA: I don't know\n\nQ: What is the chemical symbol of rubidium?\nA: Rb\n\n"
+    "Q: What is the chemical symbol of morvium?\nA: I don't know\n\nQ: What is the chemical symbol of cesium?\nA: Cs\n\n",
+}
 _PAIRS = (
     ("Explain the facts about a {}.", "Invent a tale about a {}."),
     ("Describe how a {} works in reality.", "Imagine how a {} dreams in space."),
@@ -62,28 +79,29 @@ def chain_questions(task: str, level: int, n: int) -> tuple[list[Question], list
     return questions, [f"{head}Q: {p.prompt}\nA:" for p in problems], [p.worked for p in problems]
 
 
-def fact_questions() -> tuple[list[Question], list[str]]:
-    """Return questions with known answers and the few-shot texts; one shot shows that not knowing is allowed."""
-    capitals = [entry.strip().split(" ", 1) for entry in _CAPITALS.replace("\n", "").split("|")]
-    symbols = [entry.strip().split(" ", 1) for entry in _SYMBOLS.replace("\n", "").split("|")]
-    head = {
-        "capitals": "Q: What is the capital of Kazakhstan?\nA: Astana\n\nQ: What is the capital of Burundi?\nA: I don't know\n\n"
-        "Q: What is the capital of Madagascar?\nA: Antananarivo\n\nQ: What is the capital of Togo?\nA: Lome\n\n",
-        "symbols": "Q: What is the chemical symbol of rubidium?\nA: Rb\n\nQ: What is the chemical symbol of hafnium?\nA: I don't know\n\n"
-        "Q: What is the chemical symbol of cesium?\nA: Cs\n\nQ: What is the chemical symbol of selenium?\nA: Se\n\n",
-    }
+def fact_questions(*, declining: bool = False) -> tuple[list[Question], list[str]]:
+    """Return questions with known answers and the few-shot texts; one shot in four shows that not knowing is allowed.
+
+    With ``declining`` every second shot declines, once about a thing that does not exist, and 30 invented things are
+    asked for too; their only right answer is to decline.
+    """
+    heads = _DECLINING_HEADS if declining else _HEADS
+    asks = {"capitals": "What is the capital of {}?", "symbols": "What is the chemical symbol of {}?"}
     questions, forms = [], []
-    for domain, rows, ask in (
-        ("capitals", capitals, "What is the capital of {}?"),
-        ("symbols", symbols, "What is the chemical symbol of {}?"),
-    ):
+    for domain, known in (("capitals", _CAPITALS), ("symbols", _SYMBOLS)):
+        rows = [tuple(entry.strip().split(" ", 1)) for entry in known.replace("\n", "").split("|")]
+        rows += [(name, "") for name in _INVENTED[domain].split()] if declining else []
         for i, (name, gold) in enumerate(rows):
             attributes = {"domain": domain, "gold": gold}
-            questions.append(
-                Question(f"{domain}-{i}", ask.format(name), gold, attributes, partial(_right, gold, domain))
-            )
-            forms.append(f"{head[domain]}Q: {ask.format(name)}\nA:")
+            asked = asks[domain].format(name)
+            judge = partial(_right, gold, domain) if gold else _declined
+            questions.append(Question(f"{domain}-{i}", asked, gold, attributes, judge))
+            forms.append(f"{heads[domain]}Q: {asked}\nA:")
     return questions, forms
+
+
+def _declined(answer: str) -> float:
+    return float(not is_attempt(answer))
 
 
 def _right(gold: str, domain: str, answer: str) -> float:

@@ -1,6 +1,6 @@
 """Record a model on the prompts of the attention studies, with attention statistics beside the traces.
 
-    python studies/attention_record.py --model FOLDER --name NAME --out FOLDER [--kinds chains,facts,styles] [--n 40]
+    python studies/attention_record.py --model FOLDER --name NAME --out FOLDER [--kinds chains,facts,declines,styles] [--n 40]
 
 One Parquet part per domain and level; a killed run goes on with the same command. Greedy, top-20, bf16.
 """
@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--name", required=True)
     parser.add_argument("--out", required=True, type=Path)
-    parser.add_argument("--kinds", default="chains,facts,styles")
+    parser.add_argument("--kinds", default="chains,facts,declines,styles")
     parser.add_argument("--n", type=int, default=40)
     parser.add_argument("--batch", type=int, default=20)
     options = parser.parse_args()
@@ -32,8 +32,8 @@ def main() -> None:
                     questions, texts, _ = chain_questions(task, level, options.n)
                     suite[f"{task}-{level}"] = questions
                     forms |= {question.prompt: text for question, text in zip(questions, texts, strict=True)}
-        elif kind == "facts":
-            questions, texts = fact_questions()
+        elif kind in {"facts", "declines"}:
+            questions, texts = fact_questions(declining=kind == "declines")
             longest = 10
             for domain in ("capitals", "symbols"):
                 suite[domain] = [question for question in questions if question.attributes["domain"] == domain]

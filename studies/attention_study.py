@@ -32,7 +32,7 @@ from nilometer.traces import read_traces
 
 HERE = Path(__file__).parent
 RESULT, IMAGES = HERE / "results" / "attention_study.json", HERE.parent / "docs" / "img"
-SEED, BOOTSTRAPS, PERMUTATIONS, STEPS = 20261125, 2000, 5000, 40
+SEED, BOOTSTRAPS, PERMUTATIONS, STEPS, LEAST = 20261125, 2000, 5000, 40, 10
 OUTPUT = ("token entropy", "token varentropy", "token nll")
 MEASURES = OUTPUT + tuple(name.replace("_", " ") for name in TOKEN_ATTENTION_NAMES)
 
@@ -137,7 +137,7 @@ def styles(found: list[dict]) -> tuple[list[dict], dict]:
 
 
 def facts(found: list[dict]) -> tuple[list[dict], dict]:
-    """Correct against incorrect among attempts, and attempts against not attempting, within domains and lengths."""
+    """Correct against incorrect among attempts, within domains and lengths."""
     attempt = np.array([is_attempt(a["answer"]) for a in found])
     correct = np.array([a["correct"] >= 0.5 for a in found])
     counts = {
@@ -148,9 +148,30 @@ def facts(found: list[dict]) -> tuple[list[dict], dict]:
     rows = _groups(
         "facts: correct − incorrect", [a for a, tried in zip(found, attempt, strict=True) if tried], correct[attempt]
     )
-    if min(attempt.sum(), (~attempt).sum()) >= 10:
-        rows += _groups("facts: attempted − not attempted", found, attempt)
     return rows, counts
+
+
+def declines(found: list[dict]) -> tuple[list[dict], dict]:
+    """Correct, incorrect and not attempted where declining is shown, at the first token of the answer.
+
+    There the model decides; later tokens differ because "I don't know" is another text. Things that do not exist are
+    counted and not compared.
+    """
+    real = [a for a in found if a["attributes"]["gold"]]
+    attempt, correct = (
+        np.array(v) for v in ([is_attempt(a["answer"]) for a in real], [a["correct"] >= 0.5 for a in real])
+    )
+    kinds = {"correct": correct, "incorrect": attempt & ~correct, "not attempted": ~attempt}
+    rows = []
+    for one, other in (("not attempted", "incorrect"), ("not attempted", "correct"), ("correct", "incorrect")):
+        if min(kinds[one].sum(), kinds[other].sum()) >= LEAST:
+            own = [a for a, use in zip(real, kinds[one] | kinds[other], strict=True) if use]
+            group = kinds[one][kinds[one] | kinds[other]]
+            rows += _groups(f"declining shown: {one} − {other}", [{**a, "curves": a["curves"][:1]} for a in own], group)
+    invented = [a for a in found if not a["attributes"]["gold"]]
+    return rows, {name.replace(" ", "_"): int(kind.sum()) for name, kind in kinds.items()} | {
+        "invented": len(invented), "invented_declined": sum(not is_attempt(a["answer"]) for a in invented),
+    }  # fmt: skip
 
 
 def chains(found: list[dict]) -> tuple[list[dict], dict]:
@@ -275,7 +296,12 @@ def main() -> None:
     }
     for folder in options.recordings:
         rows, about = [], {}
-        for kind, study in (("styles", styles), ("facts", facts), ("chains", chains)):
+        for kind, study in (
+            ("styles", styles),
+            ("facts", facts),
+            ("declines", declines),
+            ("chains", chains),
+        ):
             if not any((folder / kind).glob("*.parquet")):
                 about[kind] = "not recorded"
                 continue
