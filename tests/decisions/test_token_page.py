@@ -75,7 +75,7 @@ def test_the_focused_token_shows_its_numbers_alternatives_and_attention(page):
 
 def test_a_screen_reader_hears_every_token_and_text_is_not_markup(page):
     snapshot = page.locator("section").first.aria_snapshot()
-    assert 'group "answer, 3 tokens"' in snapshot
+    assert 'listbox "answer, 3 tokens"' in snapshot
     assert "' <b>', confidence 0.30, entropy 1.25 nats" in snapshot
     assert page.locator("[data-answer] b").count() == 0
 
