@@ -82,7 +82,7 @@ def test_plan_slices_needs_no_labels(capsys, folder):
     code, out, _ = run(capsys, "plan", "slices", folder / "none.parquet", "--by", "domain", "--k", "3", "--json")
     assert code == 0
     scores = [row["mean_largest_entropy"] for row in json.loads(out)]
-    assert scores[0] < scores[2] < scores[1]
+    assert scores[0] < scores[1] < scores[2]
 
 
 def test_plan_weak_finds_the_hard_levels_and_bears_embeddings(capsys, folder, tmp_path):

@@ -75,8 +75,11 @@ def test_cover_stops_when_nothing_new_is_left_and_bears_nan():
     assert cover_slice(np.empty((0, 2)), 3).tolist() == []
 
 
-def test_chosen_slices_span_the_difficulty():
-    scores = {"a": 0.0, "b": 0.1, "c": 0.5, "d": 0.9, "e": 1.0}
-    assert choose_slices(scores, 3) == ("a", "e", "c")
+def test_chosen_slices_are_the_middles_of_equal_parts_of_the_difficulty():
+    scores = {"e": 1.0, "b": 0.1, "c": 0.5, "d": 0.9, "a": 0.0}
+    assert choose_slices(scores, 2) == ("b", "d")
+    assert choose_slices(scores, 5) == ("a", "b", "c", "d", "e")
+    nine = {str(i): float(i) for i in range(9)}
+    assert choose_slices(nine, 3) == ("1", "4", "7")
     with pytest.raises(NotEnoughDataError, match="6 slices cannot be chosen of 5"):
         choose_slices(scores, 6)

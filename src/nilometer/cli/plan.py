@@ -214,7 +214,7 @@ def slices(
     wire_format: FormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Choose which slices to label first from unlabelled traffic: the two ends of its difficulty, then the gaps."""
+    """Choose which slices to label first from unlabelled traffic: the middles of equal parts of its difficulty."""
     profiles = read_inputs(files, by=split_keys(by), wire_format=wire_format).profiles
     keys, note = choose_keys(profiles, split_keys(by))
     names = np.asarray(slice_names(profiles, keys).to_pylist())
