@@ -37,8 +37,8 @@ def rivals_table() -> str:
     """The default beside what one would use instead, with intervals."""
     rows = [
         "| collection | models, slices | default | constant | best single ATC in hindsight | the usual ATC "
-        "| default and 20 labels a slice |",
-        "|---" * 7 + "|",
+        "| default and 20 labels a slice | rank correlation |",
+        "|---" * 8 + "|",
     ]
     for name, found in _read("arms")["collections"].items():
         held = _held_out(found)
@@ -49,7 +49,9 @@ def rivals_table() -> str:
         cells[2], cells[3] = f"{cells[2]} ({best})", f"{cells[3]} ({usual})"
         kind = f"{name}, a control" if found["control"] else name
         twenty = _with_interval(held["default, 20 labels a slice"])
-        rows.append(f"| {kind} | {found['n_models']}, {found['n_slices']} | {' | '.join(cells)} | {twenty} |")
+        rank = held["default"]["rank_correlation_within_clusters"]
+        cells += [twenty, "" if rank is None else f"{rank:.2f}"]
+        rows.append(f"| {kind} | {found['n_models']}, {found['n_slices']} | {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
@@ -63,7 +65,11 @@ def arms_table() -> str:
     collections = _read("arms")["collections"]
     held = {name: _held_out(found) for name, found in collections.items()}
     most = {name: max(v["n_compositions"] for v in rows.values()) for name, rows in held.items()}
-    names = sorted({arm for rows in held.values() for arm in rows}, key=lambda arm: _standing(arm, held))
+    first = held["specialist"]
+    names = sorted(
+        {arm for rows in held.values() for arm in rows},
+        key=lambda arm: (first[arm]["mean"] if arm in first else 9, arm),
+    )
     rows = [f"| estimator | {' | '.join(held)} |", "|---" * (len(held) + 1) + "|"]
     for arm in names:
         cells = []
@@ -73,12 +79,6 @@ def arms_table() -> str:
         rows.append(f"| {'**default**' if arm == 'default' else arm} | {' | '.join(cells)} |")
     counts = ", ".join(f"{name} {n}" for name, n in most.items())
     return "\n".join(rows) + f"\n\nCompositions, where no other number stands in brackets: {counts}."
-
-
-def _standing(arm: str, held: dict) -> tuple[float, str]:
-    """Mean of the error relative to the constant over the collections that have the arm."""
-    ratios = [rows[arm]["mean"] / rows["constant"]["mean"] for rows in held.values() if arm in rows]
-    return sum(ratios) / len(ratios), arm
 
 
 def headline() -> str:

@@ -6,10 +6,11 @@ Slices: the 12 tasks of the recorded corpus `specialist`, and where the files ar
 (MMLU-Pro; one number per response, the mean token probability, entered as `nll_avg` = -log of it) and 5 benchmarks of
 10 models (`max_prob` in the same way, 2,000 questions each). Every slice is estimated by a sentinel that never saw a
 label of its family; labels are then drawn in it by each design. The accuracy asked for is that of the slice's
-responses. Two choices were made after a first run showed what happens without them: the weight of PPI++ divides by
-the variance of all predictions and lies in [0, 1] (with 10 labels the error was .168 on the benchmarks, labels alone
-.121), and the prior has the tails of t with 4 degrees of freedom (with normal tails 95 % intervals covered .80 on the
-recorded tasks after 10 labels). Means over slices; 95 % intervals are bootstraps over models, or over slices where
+responses. Two choices were made after figures had been seen: the weight of PPI++ divides by the variance of all
+predictions and lies in [0, 1] (with 10 labels the error was .168 on the benchmarks, labels alone .121), and the prior
+is a Beta around the estimate with an uncertain spread (with normal tails 95 % intervals covered .80 on the recorded
+tasks after 10 labels), chosen on half of the recorded tasks.
+Means over slices; 95 % intervals are bootstraps over models, or over slices where
 there is one model. Correlated rows: four sampled answers to each prompt (`specialist_samples`), labelled prompt by
 prompt.
 Result: studies/results/labels.json.
