@@ -8,7 +8,7 @@ import pytest
 
 from nilometer.errors import ConfigError, IncompatibleModelError
 from nilometer.models import AttentionCapture
-from nilometer.models.cache import cache_name
+from nilometer.models.cache import cache_name, position_limit
 from nilometer.signals import AttentionStatistics, attention_statistics, sink_mass
 
 pytestmark = pytest.mark.hf
@@ -252,6 +252,34 @@ def test_calls_that_would_give_wrong_numbers_are_refused():
         model(**batch, use_cache=False)
         with pytest.raises(ConfigError, match="the batch had 2 rows, now 1"):
             model(batch["input_ids"][:1, :1], use_cache=False)
+
+
+@pytest.mark.parametrize("mode", ["sdpa", "eager"])
+def test_a_batch_padded_on_the_right_or_with_an_empty_row_is_refused(mode):
+    model, batch = _tiny("llama"), _batch()
+    model.set_attn_implementation(mode)
+    right = {name: value.flip(1) for name, value in batch.items()}
+    empty = {**batch, "attention_mask": batch["attention_mask"] * torch.tensor([[1], [0]])}
+    for bad in (right, empty):
+        with AttentionCapture(model), torch.inference_mode(), pytest.raises(ConfigError, match="row 1 of the batch"):
+            model(**bad)
+
+
+def test_a_text_beyond_the_positions_of_the_model_is_refused():
+    model, batch = _tiny("gpt2"), _batch()
+    model.config.n_positions = 14
+    with AttentionCapture(model), pytest.raises(ConfigError, match="layer 0: the model has 14 positions, and the text"):
+        _generate(model, batch)
+    with AttentionCapture(model) as capture:
+        model.generate(**batch, max_new_tokens=6, do_sample=False)
+    assert capture.n_steps == 6
+
+
+def test_dynamic_positions_have_no_limit():
+    model = _tiny("llama")
+    assert position_limit(model) == 128
+    model.config.rope_parameters = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
+    assert position_limit(model) is None
 
 
 def test_overflow_of_half_precision_is_named_by_layer():

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from nilometer.errors import ConfigError, IncompatibleModelError
 from nilometer.signals import ATTENTION_FIELDS, AttentionStatistics
 
-from .attention_step import first_tokens, last_query_scores, score_statistics
+from .attention_step import first_tokens, last_query_scores, score_statistics, unfinished_rows
+from .cache import position_limit
 
 __all__ = ["AttentionCapture"]
 
@@ -46,7 +47,8 @@ class AttentionCapture:
         cross-attention layer.
     ConfigError
         For a call that the numbers would be wrong for: several tokens after the prompt, a cache that does not grow,
-        a prompt that was partly cached before, a batch that changes its size.
+        a prompt that was partly cached before, a batch that changes its size or is padded on the right, a text
+        beyond the positions of the model.
 
     Examples
     --------
@@ -61,6 +63,7 @@ class AttentionCapture:
         self._model = model
         self._base = _checked_mode(model)
         self._layers = _attention_layers(model)
+        self._limit = position_limit(model)
         self._buffer: Any = None
         self._steps: dict[int, int] = {}
         self._n_prompt, self._first, self._sinks = 0, None, dict[int, Any]()
@@ -210,6 +213,12 @@ class AttentionCapture:
             )
         self._n_prompt = n_queries
         if self._first is None and mask is not None:
+            unseen = unfinished_rows(mask)
+            if unseen:
+                raise ConfigError(
+                    f"row {unseen[0]} of the batch ends in padding or holds nothing else, so its last query is no "
+                    "token of it. Set padding_side='left', and leave empty prompts out."
+                )
             self._first = first_tokens(mask)
 
     def _first_of(self, query: Any) -> Any:
@@ -220,6 +229,11 @@ class AttentionCapture:
             raise ConfigError(
                 f"layer {layer}: one token at a time must follow the prompt, got {query.shape[2]}. Chunked prompts, "
                 "assisted and beam decoding are not captured."
+            )
+        if self._limit is not None and total > self._limit:
+            raise ConfigError(
+                f"layer {layer}: the model has {self._limit:,} positions, and the text now has {total:,} tokens. "
+                "Shorten the prompt, or generate fewer."
             )
         if n_keys > total:
             raise ConfigError(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["first_tokens", "last_query_scores", "score_statistics"]
+__all__ = ["first_tokens", "last_query_scores", "score_statistics", "unfinished_rows"]
 
 _HIDDEN = -1e4
 """Scores further below the maximum than this count as hidden: their weight is 0 in every float format."""
@@ -77,6 +77,15 @@ def first_tokens(mask: Any) -> Any:
 
     seen = mask[:, 0].diagonal(dim1=1, dim2=2)
     return (seen if mask.dtype == torch.bool else seen > _HIDDEN).int().argmax(-1)
+
+
+def unfinished_rows(mask: Any) -> list[int]:
+    """Rows whose last query does not see its own token in the prompt's mask: padded on the right, or empty."""
+    import torch
+
+    own = mask[:, 0, -1, -1]
+    found: list[int] = (~(own if mask.dtype == torch.bool else own > _HIDDEN)).nonzero().flatten().tolist()
+    return found
 
 
 def _at_first(shifted: Any, first: Any) -> Any:

@@ -1,11 +1,21 @@
-"""The key-value cache of transformers, whose name changed."""
+"""What the calls of a transformers model need to know of it: the name of its cache, how many positions it has."""
 
 import inspect
 from typing import Any
 
-__all__ = ["cache_name"]
+__all__ = ["cache_name", "position_limit"]
 
 
 def cache_name(model: Any) -> str:
     """Name of the cache in a model's arguments and output: ``cache`` from transformers 5.24 on."""
     return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
+
+
+def position_limit(model: Any) -> int | None:
+    """Positions that a model was made for; None if it names none or stretches them by itself (dynamic RoPE)."""
+    config = model.config.get_text_config()
+    scaling = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None)
+    if "dynamic" in str(scaling):
+        return None
+    limit: int | None = getattr(config, "max_position_embeddings", None)
+    return limit
