@@ -154,8 +154,8 @@ def facts(found: list[dict]) -> tuple[list[dict], dict]:
 def declines(found: list[dict]) -> tuple[list[dict], dict]:
     """Correct, incorrect and not attempted where declining is shown, at the first token of the answer.
 
-    There the model decides; later tokens differ because "I don't know" is another text. Things that do not exist are
-    counted and not compared.
+    There the model decides; later tokens differ because "I don't know" is another text. Nothing is generated yet, so
+    the weight on the prompt is 1 and left out. Things that do not exist are counted and not compared.
     """
     real = [a for a in found if a["attributes"]["gold"]]
     attempt, correct = (
@@ -168,6 +168,7 @@ def declines(found: list[dict]) -> tuple[list[dict], dict]:
             own = [a for a, use in zip(real, kinds[one] | kinds[other], strict=True) if use]
             group = kinds[one][kinds[one] | kinds[other]]
             rows += _groups(f"declining shown: {one} − {other}", [{**a, "curves": a["curves"][:1]} for a in own], group)
+    rows = [row for row in rows if row["measure"] != "attention prompt"]
     invented = [a for a in found if not a["attributes"]["gold"]]
     return rows, {name.replace(" ", "_"): int(kind.sum()) for name, kind in kinds.items()} | {
         "invented": len(invented), "invented_declined": sum(not is_attempt(a["answer"]) for a in invented),

@@ -197,3 +197,15 @@ runner.answer(["a " * 2000] * 200, Sampling(max_tokens=2, k=5, batch=200), seed=
         pytest.skip("needs /proc and RLIMIT_AS")
     done = subprocess.run([sys.executable, "-c", script, folder], capture_output=True, text=True, check=False)
     assert "ConfigError: 200 prompts of up to 2,000 tokens do not fit into memory. Lower `batch`" in done.stderr
+
+
+def test_the_runner_follows_its_model_to_a_gpu(folder):
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU here: the runner is not run on one")
+    runner = HFRunner(folder, dtype="float32", attention=True)
+    before = runner.answer(["a", "b c d"], Sampling(max_tokens=4, k=5), seed=0)
+    runner.model.cuda()
+    for one, other in zip(before, runner.answer(["a", "b c d"], Sampling(max_tokens=4, k=5), seed=0), strict=True):
+        assert one.tokens == other.tokens
+        np.testing.assert_allclose(one.attention, other.attention, atol=1e-3)

@@ -12,7 +12,7 @@ from nilometer.errors import ConfigError
 from nilometer.traces import Trace
 
 from .attention import AttentionCapture
-from .cache import cache_name
+from .cache import cache_name, position_limit
 from .recording import Sampling
 
 __all__ = ["HFRunner", "Told", "smollm2_folder"]
@@ -31,7 +31,7 @@ class Told(NamedTuple):
 
 
 class HFRunner:
-    """Answers in batches with the log-probabilities of every token, before temperature.
+    """Answers in batches with the log-probabilities of every token, before temperature, on the device of ``model``.
 
     Parameters
     ----------
@@ -81,7 +81,9 @@ class HFRunner:
 
     def _encoded(self, prompts: list[str]) -> Any:
         chat = self._render and self._tokenizer.chat_template
-        return self._tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=not chat)
+        return self._tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=not chat).to(
+            self.model.device
+        )
 
     def answer(self, prompts: Sequence[str], sampling: Sampling, *, seed: int) -> list[Trace]:
         """Answer every prompt once, greedily at temperature 0; ``seed`` fixes what is drawn."""
@@ -103,7 +105,7 @@ class HFRunner:
             for row, token in enumerate(chosen.tolist()):
                 if not ended[row]:
                     named = tuple(best[row, :_NAMED].tolist()) if self._attention else ()
-                    answers[row].append(Told(token, float(logprobs[row, token]), top[row].numpy(), named))
+                    answers[row].append(Told(token, float(logprobs[row, token]), top[row].cpu().numpy(), named))
                     ended[row] = self.is_end(token)
             if all(ended):
                 break
@@ -117,7 +119,7 @@ class HFRunner:
         tokens, mask, cache = encoded["input_ids"], encoded["attention_mask"], None
         self._check_positions(tokens.shape[1], sampling.max_tokens)
         places = (mask.cumsum(1) - 1).clamp(min=0)
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator(device=tokens.device).manual_seed(seed)
         with torch.inference_mode(), _enough_memory(*tokens.shape):
             for _ in range(sampling.max_tokens):
                 out = self.model(
@@ -137,7 +139,7 @@ class HFRunner:
 
     def _check_positions(self, n_prompt: int, max_tokens: int) -> None:
         """Refuse what the model has no positions for: it would answer, and wrongly."""
-        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        limit = position_limit(self.model)
         if limit is not None and n_prompt + max_tokens > limit:
             raise ConfigError(
                 f"{self.name} has {limit:,} positions, the longest prompt has {n_prompt:,} tokens and "
