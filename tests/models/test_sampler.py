@@ -186,10 +186,17 @@ def test_several_prompts_at_once_are_refused(model):
         EntropySampler(ALWAYS_CERTAIN).answer(model, PROMPT.expand(2, -1))
 
 
+def test_an_answer_that_may_run_beyond_the_positions_is_refused(model):
+    limit = model.config.max_position_embeddings
+    with pytest.raises(ConfigError, match=rf"the model has {limit:,} positions, the longest prompt has 4 tokens"):
+        EntropySampler(ALWAYS_CERTAIN).answer(model, PROMPT, max_tokens=limit)
+
+
 class _Flat:
     """A model that gives the same logits at every step, and a cache that holds nothing."""
 
     device = torch.device("cpu")
+    config = transformers.LlamaConfig(vocab_size=64, max_position_embeddings=10**6)
     generation_config = SimpleNamespace(eos_token_id=None)
 
     def __init__(self, logits=None):

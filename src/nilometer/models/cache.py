@@ -3,7 +3,9 @@
 import inspect
 from typing import Any
 
-__all__ = ["cache_name", "position_limit"]
+from nilometer.errors import ConfigError
+
+__all__ = ["cache_name", "check_positions", "position_limit"]
 
 
 def cache_name(model: Any) -> str:
@@ -19,3 +21,19 @@ def position_limit(model: Any) -> int | None:
         return None
     limit: int | None = getattr(config, "max_position_embeddings", None)
     return limit
+
+
+def check_positions(model: Any, n_prompt: int, max_tokens: int) -> None:
+    """Refuse what a model has no positions for: it would answer, and wrongly.
+
+    Raises
+    ------
+    ConfigError
+        If the longest prompt and what may follow exceed the limit.
+    """
+    limit = position_limit(model)
+    if limit is not None and n_prompt + max_tokens > limit:
+        raise ConfigError(
+            f"the model has {limit:,} positions, the longest prompt has {n_prompt:,} tokens and {max_tokens:,} may "
+            "follow. Shorten it, or lower `max_tokens`."
+        )

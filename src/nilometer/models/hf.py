@@ -12,7 +12,7 @@ from nilometer.errors import ConfigError
 from nilometer.traces import Trace
 
 from .attention import AttentionCapture
-from .cache import cache_name, position_limit
+from .cache import cache_name, check_positions
 from .recording import Sampling
 
 __all__ = ["HFRunner", "Told", "smollm2_folder"]
@@ -117,7 +117,7 @@ class HFRunner:
 
         encoded = self._encoded(prompts)
         tokens, mask, cache = encoded["input_ids"], encoded["attention_mask"], None
-        self._check_positions(tokens.shape[1], sampling.max_tokens)
+        check_positions(self.model, tokens.shape[1], sampling.max_tokens)
         places = (mask.cumsum(1) - 1).clamp(min=0)
         generator = torch.Generator(device=tokens.device).manual_seed(seed)
         with torch.inference_mode(), _enough_memory(*tokens.shape):
@@ -136,15 +136,6 @@ class HFRunner:
                 tokens = chosen[:, None]
                 mask = torch.cat([mask, torch.ones_like(tokens)], 1)
                 places = mask.sum(1, keepdim=True) - 1
-
-    def _check_positions(self, n_prompt: int, max_tokens: int) -> None:
-        """Refuse what the model has no positions for: it would answer, and wrongly."""
-        limit = position_limit(self.model)
-        if limit is not None and n_prompt + max_tokens > limit:
-            raise ConfigError(
-                f"{self.name} has {limit:,} positions, the longest prompt has {n_prompt:,} tokens and "
-                f"{max_tokens:,} may follow. Shorten it, or lower `max_tokens`."
-            )
 
     def is_end(self, token: int) -> bool:
         """Tell whether a token ends an answer."""

@@ -13,7 +13,7 @@ from nilometer.errors import ConfigError
 from nilometer.signals import AttentionStatistics, attention_curves, token_signals
 
 from .attention import AttentionCapture
-from .cache import cache_name
+from .cache import cache_name, check_positions
 from .sampler_rules import Policy, SamplerOptions, SamplerThresholds, State, StepSignals, classify_step, policy_of
 
 __all__ = ["EntropyProcessor", "EntropySampler", "SampledAnswer", "SampledToken", "drawable"]
@@ -122,12 +122,13 @@ class EntropySampler:
         Raises
         ------
         ConfigError
-            If there is more than one row.
+            If there is more than one row, or the answer may run beyond the positions of the model.
         """
         import torch
 
         if input_ids.shape[0] != 1:
             raise ConfigError(f"`input_ids` must hold one prompt, got {input_ids.shape[0]}.")
+        check_positions(model, input_ids.shape[1], max_tokens)
         attends = self.thresholds.scatter_high is not None
         with torch.inference_mode(), AttentionCapture(model) if attends else nullcontext() as capture:
             run = _Run(self, model, capture=capture, seed=seed, is_end=is_end or _own_ends(model))
