@@ -35,9 +35,9 @@ class Tempered(HFRunner):
     temperature = 1.0
 
     def _steps(self, prompts, sampling, *, seed):
-        for chosen, logprobs, _ in super()._steps(prompts, sampling, seed=seed):
+        for chosen, logprobs, _, _ in super()._steps(prompts, sampling, seed=seed):
             after = torch.log_softmax(logprobs / self.temperature, -1)
-            yield chosen, after, after.topk(sampling.k).values
+            yield chosen, after, *after.topk(sampling.k)
 
 
 class Prompted(HFRunner):
@@ -62,7 +62,7 @@ def rounded(model, bits: int):
 
 def one_step(runner: HFRunner, rate: float):
     """One step of AdamW in float32 on eight problems with their answers, then back to bfloat16."""
-    changed = copy.deepcopy(runner._model).float().train()
+    changed = copy.deepcopy(runner.model).float().train()
     questions = make_suite("basic", SuiteOptions(n=8, tasks=("addition",), levels=(1,)))["addition-1"]
     texts = [runner._rendered(q.prompt) + f"{q.gold}<|im_end|>" for q in questions]
     batch = runner._tokenizer(texts, return_tensors="pt", padding=True)
@@ -96,15 +96,15 @@ def variants(folder: Path):
     base = HFRunner(folder)
     yield "unchanged", base
     yield "weights in float32 instead of bfloat16", HFRunner(folder, dtype="float32")
-    plain = base._model
+    plain = base.model
     for bits in (8, 6):
-        base._model = rounded(plain, bits)
+        base.model = rounded(plain, bits)
         yield f"weights rounded to {bits} bits per row", base
     for rate in (1e-7, 1e-6, 1e-5):
-        base._model = plain
-        base._model = one_step(base, rate)
+        base.model = plain
+        base.model = one_step(base, rate)
         yield f"one fine-tuning step, learning rate {rate:g}", base
-    base._model = plain
+    base.model = plain
     for temperature in (0.99, 0.9):
         tempered = Tempered(folder)
         tempered.temperature = temperature

@@ -1,10 +1,12 @@
+from itertools import combinations
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_ind
 
-from nilometer.estimators import decompose_change, holm, mean_change, score_drift
+from nilometer.estimators import decompose_change, holm, mean_change, permuted_mean_change, score_drift
 
 NAMES = np.array(["a", "b", "c", "d"])
 
@@ -57,6 +59,57 @@ def test_copies_of_a_prompt_do_not_make_a_change_surer():
         clusters=np.repeat(np.arange(25), 3),
     )  # fmt: skip
     assert copies == pytest.approx(once)
+
+
+def _shuffled(before, after, *, n_permutations=4000, seed=0, sizes=(1, 1)):
+    sides = [np.repeat(np.arange(len(v) // n), n) for v, n in zip((before, after), sizes, strict=True)]
+    return permuted_mean_change(
+        before, after, reference_clusters=sides[0], clusters=sides[1], n_permutations=n_permutations,
+        rng=np.random.default_rng(seed),
+    )  # fmt: skip
+
+
+def test_shuffled_p_value_is_that_of_all_ways_to_share_out():
+    rng = np.random.default_rng(3)
+    before, after = rng.random(5), rng.random(4) + 0.4
+    both = np.concatenate([before, after])
+
+    def t(rows):
+        one, other = both[list(rows)], np.delete(both, list(rows))
+        return abs(one.mean() - other.mean()) / np.sqrt(one.var(ddof=1) / one.size + other.var(ddof=1) / other.size)
+
+    every = [t(rows) for rows in combinations(range(9), 5)]
+    exact = np.mean(np.array(every) >= t(range(5)) - 1e-9)
+    assert _shuffled(before, after, n_permutations=20_000) == pytest.approx(exact, abs=0.012)
+
+
+def test_shuffling_knows_prompts_of_any_size_as_welchs_test_does():
+    rng = np.random.default_rng(4)
+    before, after = np.repeat(rng.random(60), 3), np.repeat(rng.random(40) + 0.1, 2)
+    welch = mean_change(
+        before, after, reference_clusters=np.repeat(np.arange(60), 3), clusters=np.repeat(np.arange(40), 2)
+    )
+    assert _shuffled(before, after, sizes=(3, 2)) == pytest.approx(welch.p_value, abs=0.03)
+
+
+def test_shuffling_keeps_its_level_on_a_handful_of_prompts_where_welchs_test_does_not():
+    level, false = 0.05, [0, 0]
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        before, after = (np.repeat(rng.beta(0.3, 0.05, n), 4) for n in (30, 6))
+        welch = mean_change(
+            before, after, reference_clusters=np.repeat(np.arange(30), 4), clusters=np.repeat(np.arange(6), 4)
+        )
+        false[0] += welch.p_value <= level
+        false[1] += _shuffled(before, after, n_permutations=199, seed=seed, sizes=(4, 4)) <= level
+    assert false[1] <= 20  # binomial(200, .05) is above 20 with probability .0004
+    assert false[0] > 20
+
+
+def test_shuffling_needs_two_prompts_a_side_and_thins_many():
+    assert _shuffled(np.ones(1), np.ones(3)) is None
+    rng = np.random.default_rng(5)
+    assert _shuffled(rng.random(5000), rng.random(3000) + 0.5, n_permutations=99) == 0.01
 
 
 def test_equal_and_constant_samples():

@@ -162,7 +162,11 @@ def _compare(
         for name in slices:
             looks.append((name, window, _scores(reference, name), _scores(part, name)))
     alerts = change_alerts(
-        looks, mix, confidence_level=options.confidence_level, least_change=options.least_change
+        looks,
+        mix,
+        confidence_level=options.confidence_level,
+        least_change=options.least_change,
+        rng=np.random.default_rng(options.seed),
     ) + list(_level_alerts(rows, parts, slices, labels=labels, options=options))
     changes = tuple((window, _change(rows, window, slices)) for window in labels) if sentinel is not None else ()
     off = {disagreement(row.estimate, row.realized) for row in rows if row.estimate is not None}

@@ -15,6 +15,7 @@ from .drift import (
     decompose_change,
     holm,
     mean_change,
+    permuted_mean_change,
     score_drift,
 )
 from .estimate import Estimate, NotEnoughData, SliceEstimates
@@ -139,6 +140,7 @@ __all__ = [
     "parse_number",
     "parse_text",
     "parse_tokens",
+    "permuted_mean_change",
     "pool_residuals",
     "posterior_from_lm_eval",
     "posterior_from_response",
