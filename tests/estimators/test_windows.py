@@ -30,9 +30,19 @@ def test_a_last_window_that_is_not_full(incomplete, sizes):
     found = cut_windows(HOURS, by="25", incomplete=incomplete)
     assert [window.n for window in found.windows] == sizes
     assert (found.place == -1).sum() == 60 - sum(sizes)
+    assert "the last window has 10 of 25 responses" in found.notes[-1]
+    assert ("left out" in found.notes[-1]) == (incomplete == "drop")
+
+
+def test_traffic_smaller_than_a_window_is_one_window_that_has_none_before():
+    found = cut_windows(HOURS, by="100", incomplete="append")
+    assert [window.n for window in found.windows] == [60]
+    assert found.notes[-1].endswith("60 of 100 responses")
 
 
 def test_number_of_windows():
+    assert [window.n for window in cut_windows(HOURS[:11], by="/10").windows].count(1) == 9
+    assert len(cut_windows(HOURS[:3], by="/10").windows) == 3
     assert [window.n for window in cut_windows(HOURS, by="/4").windows] == [15] * 4
 
 

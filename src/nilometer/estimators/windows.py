@@ -48,7 +48,7 @@ def cut_windows(times: NDArray[np.datetime64], *, by: str, incomplete: str = "ke
         size. In NannyML these are ``chunk_period``, ``chunk_size`` and ``chunk_number``.
     incomplete
         What becomes of a last window by size that is not full: ``"keep"``, ``"append"`` to the one before, or
-        ``"drop"``.
+        ``"drop"``; a note says so. Windows by number differ by one response at most; those by time are what they are.
 
     Raises
     ------
@@ -72,41 +72,49 @@ def cut_windows(times: NDArray[np.datetime64], *, by: str, incomplete: str = "ke
     steps = np.diff(times[known].astype(np.int64))
     if (steps < 0).any():
         notes.append(f"times go back {int((steps < 0).sum()):,} times in the files; responses are put in order of time")
-    size = _size(by, len(times))
-    if size is None:
+    count = by.removeprefix("/")
+    if not count.isdigit():
         if not known.any():
             raise ConfigError("`by` must be a size like 500 or a number like /10, since no response has a time.")
         place, names = _by_period(times, known, by)
         notes += [] if known.all() else ["those without a time are in no window"]
     else:
-        if not known.any():
-            notes.append("windows are cut in the order of the files")
-        place, names = _by_size(times, size, incomplete)
+        if int(count) < 1:
+            raise ConfigError(f"`by` must give at least 1 response or window, got {by!r}.")
+        notes += [] if known.any() else ["windows are cut in the order of the files"]
+        in_order, said = _equal_parts(len(times), int(count)), ""
+        if count == by:
+            in_order, said = _full_parts(len(times), int(count), incomplete)
+        notes += [said] if said else []
+        place, names = _placed(times, in_order)
     windows = tuple(_window(name, times[place == i]) for i, name in enumerate(names))
     return Windows(place, windows, tuple(notes))
 
 
-def _size(by: str, n: int) -> int | None:
-    number = by.removeprefix("/")
-    if not number.isdigit():
-        return None
-    if int(number) < 1:
-        raise ConfigError(f"`by` must give at least 1 response or window, got {by!r}.")
-    return int(number) if number == by else max(1, -(-n // int(number)))
+def _equal_parts(n: int, count: int) -> NDArray[np.int64]:
+    """Window of each response in order of time, sizes apart by one at most."""
+    count = min(count, n)
+    return np.asarray(np.arange(n) * count // max(n, 1), dtype=np.int64)
 
 
-def _by_size(times: NDArray[np.datetime64], size: int, incomplete: str) -> tuple[NDArray[np.int64], list[str]]:
-    n = len(times)
-    order = np.argsort(times, kind="stable")  # NaT comes last
+def _full_parts(n: int, size: int, incomplete: str) -> tuple[NDArray[np.int64], str]:
+    """Window of each response in order of time, and a sentence on a last one that is not full."""
     number = np.arange(n) // size
-    if n % size and incomplete == "append" and number[-1] > 0:
-        number = np.minimum(number, number[-1] - 1)
-    if n % size and incomplete == "drop":
-        number = np.where(number == number[-1], -1, number)
-    place = np.empty(n, dtype=np.int64)
-    place[order] = number
-    count = int(number.max(initial=-1)) + 1
-    edges = [np.flatnonzero(number == i) for i in range(count)]
+    rest = n % size
+    if not rest:
+        return number, ""
+    said = f"the last window has {rest:,} of {size:,} responses"
+    if incomplete == "drop":
+        return np.where(number == number[-1], -1, number), f"{said} and is left out"
+    if incomplete == "append" and number[-1] > 0:
+        return np.minimum(number, number[-1] - 1), f"{said} and is part of the one before"
+    return number, said
+
+
+def _placed(times: NDArray[np.datetime64], number: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[str]]:
+    place = np.empty(len(times), dtype=np.int64)
+    place[np.argsort(times, kind="stable")] = number  # NaT comes last
+    edges = [np.flatnonzero(number == i) for i in range(int(number.max(initial=-1)) + 1)]
     return place, [f"{int(rows[0]):,} to {int(rows[-1]):,}" for rows in edges]
 
 
