@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -72,6 +73,8 @@ def test_plan_acquire_with_costs(capsys, folder, tmp_path):
     code, out, err = run(capsys, *shared)
     assert code == 0
     assert "No response is in the slice nowhere" in err
+    assert "a learning curve of exponent 0.3" in err
+    assert re.search(r"with 0\.2, \d+%; with 0\.5, \d+%", err)
     costs.write_text("slice,cost\n" + lines[0])
     code, _, err = run(capsys, *shared)
     assert code == 2

@@ -1,9 +1,10 @@
 import json
 
+import pyarrow as pa
 import pytest
 
 from nilometer.cli import main
-from nilometer.traces import corpus_path
+from nilometer.traces import corpus_path, read_traces, write_traces
 
 
 def run(capsys, *arguments):
@@ -173,3 +174,17 @@ def test_labels_of_other_models_stand_in_where_they_are_closer(capsys, tmp_path)
     code, out, err = run(capsys, "report", corpus_path("gemma3"), "--by", "domain", *others[:2])
     assert code == 0
     assert "from the labels of one other model" in out
+
+
+def test_terminal_names_what_to_label_and_acquire_and_the_commands(capsys, tmp_path):
+    file = tmp_path / "few.parquet"
+    table = read_traces(corpus_path("specialist")).read_all().take(list(range(0, 7200, 5)))
+    few = pa.array([value if i % 3 else None for i, value in enumerate(table["correct"].to_pylist())], pa.float32())
+    write_traces(file, table.set_column(table.column_names.index("correct"), "correct", few))
+    code, out, err = run(capsys, "report", file, "--by", "domain")
+    assert code == 0, err
+    words = " ".join(out.split())
+    assert "Label next, of 100:" in words
+    assert "nilometer plan label FILES --by domain --budget 100 --out plan.jsonl" in words
+    assert "among the worst 3" in words
+    assert "No response has a time" in err

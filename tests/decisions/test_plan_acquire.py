@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from nilometer.decisions import AcquireOptions, SliceCost, choose_slices, cover_slice, plan_acquisition
+from nilometer.decisions import AcquireOptions, SliceCost, choose_slices, cover_slice, moved_share, plan_acquisition
 from nilometer.errors import ConfigError, NotEnoughDataError
 from nilometer.estimators import Estimate, NotEnoughData
 
@@ -51,6 +51,17 @@ def test_probability_of_being_worst():
     # a uniform accuracy is below .4 with probability .4
     assert found["new"].p_worst == pytest.approx(0.4, abs=0.04)
     assert found["new"].accuracy is None
+
+
+def test_moved_share_is_nothing_for_the_same_plan_and_all_for_disjoint_ones():
+    found = tuple(_plan().values())
+    assert moved_share(found, found[::-1]) == 0
+    dear = {row.slice: SliceCost(cost=1e6) for row in found}
+    first, second = (
+        tuple(_plan(costs={**dear, name: SliceCost()}, options=AcquireOptions(target=0.99)).values())
+        for name in ("bad", "middling")
+    )
+    assert moved_share(first, second) == 1
 
 
 def test_missing_and_impossible_costs_are_named():

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from nilometer.decisions import (
     AcquireOptions,
     SliceAcquisition,
+    SliceCost,
     Text,
     Traffic,
     choose_families,
@@ -20,6 +21,7 @@ from nilometer.decisions import (
     choose_slices,
     cover_slice,
     measure_plan,
+    moved_share,
     plan_acquisition,
     plan_labels,
     read_costs,
@@ -65,6 +67,7 @@ plan = typer.Typer(
 )  # fmt: skip
 
 _SHOWN = 3
+_OTHER_EXPONENTS = (0.2, 0.5)
 
 SentinelOption = Annotated[
     Path | None, typer.Option("--sentinel", metavar="FILE", help="A saved sentinel; else one is fitted on the labels.")
@@ -192,9 +195,8 @@ def acquire(
     estimates = with_labels(
         known.estimates, known.names, correct=known.correct, p_correct=known.p_correct, finite=False
     )
-    found = plan_acquisition(
-        estimates, budget, costs=costs, options=AcquireOptions(target, worst), rng=np.random.default_rng(seed)
-    )
+    options = AcquireOptions(target, worst)
+    found = plan_acquisition(estimates, budget, costs=costs, options=options, rng=np.random.default_rng(seed))
     chosen = {row.slice: _covering(known, row.slice, examples) for row in found if row.n_new}
     if as_json:
         fields = found[0].__dataclass_fields__
@@ -203,7 +205,7 @@ def acquire(
     _show_acquisition(found, known.keys, worst)
     for name, ids in list(chosen.items())[:_SHOWN]:
         talk(f"{name}: for example {', '.join(ids)}")
-    talk("What an example closes is an assumed learning curve (exponent .3) unless the cost file says otherwise.")
+    talk(_assumed(estimates, found, budget, costs=costs, options=options, seed=seed))
 
 
 @plan.command()
@@ -334,6 +336,25 @@ def _show_acquisition(found: Sequence[SliceAcquisition], keys: tuple[str, ...], 
     ]  # fmt: skip
     head = (", ".join(keys), "share", "estimated", f"in worst {worst}", "collect", "cost", "fewer errors / 1,000")
     _table(head, rows)
+
+
+def _assumed(
+    estimates: Sequence[Estimate | NotEnoughData], found: Sequence[SliceAcquisition], budget: float, *,
+    costs: dict[str, SliceCost] | None, options: AcquireOptions, seed: int,
+) -> str:  # fmt: skip
+    """Say what learning curve was assumed, and how much of the budget hangs on it."""
+    usual = SliceCost().exponent
+    known = costs or {row.slice: SliceCost() for row in estimates}
+    moved = []
+    for exponent in _OTHER_EXPONENTS:
+        other = {k: c._replace(exponent=exponent) if c.exponent == usual else c for k, c in known.items()}
+        rng = np.random.default_rng(seed)
+        moved.append(moved_share(found, plan_acquisition(estimates, budget, costs=other, options=options, rng=rng)))
+    said = "; ".join(f"with {g:g}, {share:.0%}" for g, share in zip(_OTHER_EXPONENTS, moved, strict=True))
+    return (
+        f"What an example closes is an assumption: a learning curve of exponent {usual:g} where the cost file says "
+        f"nothing else. With another one part of the budget would go to other slices: {said}."
+    )
 
 
 def _covering(known: _Known, name: str, n: int) -> list[str]:

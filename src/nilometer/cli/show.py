@@ -10,7 +10,7 @@ from .common import console
 
 __all__ = ["show_estimates", "show_outlook", "show_ranking"]
 
-_SHOWN = 3
+_SHOWN, _ALERTS = 3, 10
 
 
 def show_estimates(estimates: SliceEstimates, *, by: Sequence[str] = (), title: str | None = None) -> None:
@@ -38,20 +38,48 @@ def show_estimates(estimates: SliceEstimates, *, by: Sequence[str] = (), title: 
 
 
 def show_outlook(report: Report) -> None:
-    """Print alerts, and in a line each what to label and what to acquire next."""
-    lines = []
-    if report.watch is not None:
-        lines += [f"ALERT {a.window}, {short_name(a.slice, report.by)}: {a.message}" for a in report.watch.alerts]
-        lines += [] if report.watch.alerts else [f"No alert in {len(report.watch.windows)} windows after the first."]
-    if report.outlook is not None:
-        wanted = sorted(report.outlook.plan, key=lambda row: -row.n_new)
-        more = [f"{short_name(row.slice, report.by)} {row.n_new:,}" for row in wanted if row.n_new]
-        lines += [f"Label next, of {report.outlook.budget}: {_first(more)}."] if more else []
-        wanted_data = [row for row in report.outlook.acquisition if row.n_new]
-        more = [f"{short_name(row.slice, report.by)} {row.n_new:,}" for row in wanted_data]
-        lines += [f"Acquire next, of {report.outlook.n_examples:,} examples: {_first(more)}."] if more else []
-    for line in lines:
+    """Print alerts, and in a line each what to label and what to acquire next, with the verb that gives the lists."""
+    for line in (*_alerts(report), *_to_label(report), *_to_acquire(report)):
         console().print(line, markup=False)
+
+
+def _alerts(report: Report) -> list[str]:
+    if report.watch is None:
+        return []
+    alerts = report.watch.alerts
+    if not alerts:
+        return [f"No alert in {len(report.watch.windows)} windows after the first."]
+    lines = [f"ALERT {a.window}, {short_name(a.slice, report.by)}: {a.message}" for a in alerts[:_ALERTS]]
+    more = len(alerts) - len(lines)
+    return [*lines, f"{more} more alerts, all in the page and in `nilometer watch`."] if more else lines
+
+
+def _to_label(report: Report) -> list[str]:
+    if report.outlook is None:
+        return []
+    wanted = sorted((row for row in report.outlook.plan if row.n_new), key=lambda row: -row.n_new)
+    said = [
+        f"{short_name(row.slice, report.by)} {row.n_new:,} (±{row.half_width:.2f} to ±{row.expected_half_width:.2f})"
+        for row in wanted
+    ]
+    if not said:
+        return []
+    return [f"Label next, of {report.outlook.budget}: {_first(said)}.", f"  {report.label_command}"]
+
+
+def _to_acquire(report: Report) -> list[str]:
+    if report.outlook is None:
+        return []
+    said = [
+        f"{short_name(row.slice, report.by)} {row.n_new:,} ({row.p_worst:.0%} among the worst 3)"
+        for row in report.outlook.acquisition
+        if row.n_new
+    ]
+    return (
+        [f"Acquire next, of {report.outlook.n_examples:,} examples: {_first(said)}.", f"  {report.acquire_command}"]
+        if said
+        else []
+    )
 
 
 def _first(names: list[str]) -> str:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         pairwise_utility,
     )
     from .outlook import Outlook, build_outlook
-    from .plan_acquire import AcquireOptions, SliceAcquisition, SliceCost, cover_slice, plan_acquisition
+    from .plan_acquire import AcquireOptions, SliceAcquisition, SliceCost, cover_slice, moved_share, plan_acquisition
     from .plan_files import PLAN_FORMATS, Text, read_costs, read_label_plan, write_label_plan
     from .plan_label import LabelPlan, PlannedLabel, SlicePlan, Traffic, allocate_labels, measure_plan, plan_labels
     from .plan_slices import choose_slices
@@ -148,6 +148,7 @@ __all__ = [
     "mbr_many",
     "measure_plan",
     "mix_p_value",
+    "moved_share",
     "oracle_point",
     "pairwise_utility",
     "plan_acquisition",
@@ -249,6 +250,7 @@ _LAZY = {
     "SliceAcquisition": "plan_acquire",
     "SliceCost": "plan_acquire",
     "cover_slice": "plan_acquire",
+    "moved_share": "plan_acquire",
     "plan_acquisition": "plan_acquire",
     "choose_slices": "plan_slices",
     "PLAN_FORMATS": "plan_files",

@@ -123,7 +123,7 @@ def _confirmed(
     """
     raised = p_values.copy()
     n_permutations = int(min(np.ceil(2 * len(p_values) / level), _MOST_PERMUTATIONS))
-    for i in np.flatnonzero(holm(p_values) <= level):
+    for i in np.flatnonzero(holm(p_values) <= level).tolist():
         kind, name, window, _ = found[i]
         if kind != _MEAN:
             continue

@@ -121,7 +121,7 @@ def _to_label(report: Report, outlook: Outlook) -> str:
     return (
         "<h2>What to label next</h2><p class=soft>Accuracy and interval with the labels counted in, as if they had been drawn "
         "at random inside each slice. Which responses: "
-        f"<code>nilometer plan label --budget {outlook.budget}</code>.</p><div class=wide><table><thead><tr>{head}</tr></thead>"
+        f"<code>{escape(report.label_command)}</code>.</p><div class=wide><table><thead><tr>{head}</tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
@@ -143,7 +143,7 @@ def _to_acquire(report: Report, outlook: Outlook) -> str:
     return (
         "<h2>What to acquire next</h2><p class=soft>Where training data is expected to close most errors, if every slice has "
         "100 examples, costs the same and learns as published curves do (exponent .3): assumptions. With your costs: "
-        f"<code>nilometer plan acquire</code>.</p><div class=wide><table><thead><tr>{head}</tr></thead>"
+        f"<code>{escape(report.acquire_command)} --cost costs.csv</code>.</p><div class=wide><table><thead><tr>{head}</tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div>" + (f"<p class=soft>{more} more slices.</p>" if more else "")
     )
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from nilometer.errors import ConfigError
 from nilometer.estimators import Estimate, NotEnoughData, draw_accuracies
 
-__all__ = ["AcquireOptions", "SliceAcquisition", "SliceCost", "cover_slice", "plan_acquisition"]
+__all__ = ["AcquireOptions", "SliceAcquisition", "SliceCost", "cover_slice", "moved_share", "plan_acquisition"]
 
 Floats = NDArray[np.float64]
 
@@ -134,6 +134,28 @@ def plan_acquisition(
         for i, row in enumerate(estimates)
     ]  # fmt: skip
     return tuple(sorted(rows, key=lambda row: (-row.errors_closed, -row.errors_closed_per_cost)))
+
+
+def moved_share(plan: Sequence[SliceAcquisition], other: Sequence[SliceAcquisition]) -> float:
+    r"""Share of the money that another plan of the same slices spends elsewhere, in [0, 1].
+
+    .. math:: \tfrac12 \sum_s \Big| \frac{c_s}{\sum c} - \frac{c'_s}{\sum c'} \Big|
+
+    with the cost c of each slice: 0 if both spend alike, 1 if they have no slice in common. It tells how far a plan
+    hangs on an assumption, such as the exponent of the learning curve.
+
+    Examples
+    --------
+    >>> shared = {"n": 9, "share": 0.5, "accuracy": None, "p_worst": 1.0, "errors_closed": 1.0}
+    >>> def row(name, cost):
+    ...     return SliceAcquisition(slice=name, n_new=cost, cost=cost, errors_closed_per_cost=1.0, **shared)
+    >>> moved_share([row("a", 8), row("b", 2)], [row("b", 4), row("a", 6)])
+    0.2
+    """
+    spent = [{row.slice: row.cost for row in rows} for rows in (plan, other)]
+    total = [sum(by_slice.values()) or 1.0 for by_slice in spent]
+    apart = (abs(spent[0][name] / total[0] - spent[1][name] / total[1]) for name in spent[0])
+    return round(sum(apart) / 2, 9)
 
 
 def _cost(name: str, costs: Mapping[str, SliceCost] | None) -> SliceCost:

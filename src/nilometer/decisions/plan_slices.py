@@ -37,8 +37,7 @@ def choose_slices(scores: Mapping[str, float], k: int) -> tuple[str, ...]:
     ('b', 'e')
     """
     if not 2 <= k <= len(scores):
-        raise NotEnoughDataError(
-            f"{k} slices cannot be chosen of {len(scores)}.", f"Ask for 2 to {len(scores)}, or cut finer slices."
-        )
+        cure = f"Ask for 2 to {len(scores)}, or cut finer slices." if len(scores) > 1 else "Cut finer slices."
+        raise NotEnoughDataError(f"{k} slices cannot be chosen of {len(scores)}.", cure)
     names = sorted(scores, key=lambda name: (scores[name], name))
     return tuple(names[(2 * i + 1) * len(names) // (2 * k)] for i in range(k))

@@ -1,6 +1,7 @@
 """The report as numbers: estimates per slice and what a reader needs to judge them."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -74,6 +75,18 @@ class Report:
     """Labels counted in, and what to label and to acquire next; None for a ranking."""
     watch: Watch | None = None
     """Windows of time and alerts, where the responses have times."""
+
+    @property
+    def label_command(self) -> str:
+        """The command that names the responses of the planned labels."""
+        n = self.outlook.budget if self.outlook else 0
+        return f"nilometer plan label FILES --by {shlex.quote(','.join(self.by))} --budget {n} --out plan.jsonl"
+
+    @property
+    def acquire_command(self) -> str:
+        """The command that plans examples with costs of one's own."""
+        n = self.outlook.n_examples if self.outlook else 0
+        return f"nilometer plan acquire FILES --by {shlex.quote(','.join(self.by))} --budget {n}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""

@@ -162,7 +162,10 @@ def _cluster_sums(values: Floats, clusters: NDArray[Any], *, rng: np.random.Gene
     """Sum and number of the known values of each cluster, of at most 200 clusters."""
     known = ~np.isnan(values)
     names, parts = np.unique(np.asarray(clusters)[known], return_inverse=True)
-    sums = np.stack([np.bincount(parts, values[known], len(names)), np.bincount(parts, minlength=len(names))], axis=1)
+    sums: Floats = np.stack(
+        [np.bincount(parts, values[known], len(names)), np.bincount(parts, minlength=len(names)).astype(np.float64)],
+        axis=1,
+    )
     return sums if len(sums) <= _MOST_CLUSTERS else rng.choice(sums, _MOST_CLUSTERS, replace=False, axis=0)
 
 
