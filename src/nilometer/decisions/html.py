@@ -67,7 +67,8 @@ def _headline(report: Report) -> str:
         said.append(f"{outside} lie outside the labelled slices.")
     if report.watch is not None and report.watch.alerts:
         windows = sorted({alert.window for alert in report.watch.alerts})
-        said.append(f"<b>Alerts</b> in {escape(', '.join(windows))}, <a href='#time'>below</a>.")
+        where = f"{len(windows)} windows" if len(windows) > 3 else escape(", ".join(windows))
+        said.append(f"<b>Alerts</b> in {where}, <a href='#time'>below</a>.")
     return f"<p>{' '.join(said)}</p>"
 
 
@@ -136,8 +137,8 @@ def _to_acquire(report: Report, outlook: Outlook) -> str:
             f"<td>{row.errors_closed:.1f}</td></tr>"
         )
     head = (
-        f"<th scope=col>{escape(', '.join(report.by))}<th scope=col>share of traffic<th scope=col>accuracy<th scope=col>among the worst 3"
-        f"<th scope=col>of the next {outlook.n_examples:,} examples<th scope=col>errors closed in 1,000"
+        f"<th scope=col>{escape(', '.join(report.by))}<th scope=col>share of traffic<th scope=col>accuracy<th scope=col>in worst 3"
+        f"<th scope=col>to collect, of {outlook.n_examples:,}<th scope=col>fewer errors / 1,000"
     )
     more = len(outlook.acquisition) - len(rows)
     return (
