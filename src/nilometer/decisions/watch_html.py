@@ -79,7 +79,8 @@ def change_table(watch: Watch) -> str:
     )
     return (
         "<h2>Change of the estimated accuracy of all traffic</h2><div class=wide><table><thead><tr><th scope=col>window"
-        "<th scope=col>reference<th scope=col>window<th scope=col>by the mix of slices<th scope=col>within slices</tr></thead>"
+        "<th scope=col>reference<th scope=col>window<th scope=col>by the mix of slices<th scope=col>within slices"
+        "</tr></thead>"
         f"<tbody>{rows}</tbody></table></div>"
     )
 
