@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from nilometer.estimators import Estimate, NotEnoughData, cross_model_accuracy, with_other_models
+from nilometer.estimators import (
+    Estimate,
+    NotEnoughData,
+    cross_model_accuracy,
+    fit_residuals,
+    prediction_interval,
+    with_other_models,
+)
 
 NAMES = [f"s{i}" for i in range(12)]
 
@@ -53,6 +60,14 @@ def test_interval_covers_unlabelled_slices_from_one_other_model_on(n_others):
         hits += [r.low <= a <= r.high for r, a in zip(found.estimates[6:], realized[6:], strict=True)]
     # slices of one draw share their models; .9 with 150 draws has a standard error of .025 at most
     assert 0.84 <= np.mean(hits) <= 0.97
+
+
+def test_interval_is_that_of_the_left_out_slices_with_a_small_spread_expected():
+    table = _accuracies(np.random.default_rng(6), 4, 0.1)
+    rows = with_other_models(_rows(table[0], 6), _mapping(table[1:]), confidence_level=0.9).estimates
+    left_out = fit_residuals(np.array([row.accuracy for row in rows[:6]]), table[0][:6], np.full(6, 400.0))
+    wanted = prediction_interval(rows[8].accuracy, left_out._replace(prior_spread=0.1), n=400, confidence_level=0.9)
+    assert (rows[8].low, rows[8].high) == pytest.approx(wanted)
 
 
 def test_estimates_that_are_closer_are_kept():
