@@ -183,7 +183,7 @@ def pooled(draws: int) -> dict:
 def other_models(draws: int) -> dict:
     """Error, coverage and width on subjects without labels, label-free and from other models' labels."""
     collections, found = load("mmlupro"), {}
-    realized = [accuracies(c.labelled) for c in collections]
+    realized = [c.labelled.accuracies for c in collections]
     for n_families in (4, 7):
         rng = np.random.default_rng([SEED, n_families])
         for _ in range(draws):
@@ -213,13 +213,9 @@ def other_models(draws: int) -> dict:
     }
 
 
-def accuracies(labelled: Labelled) -> dict[str, float]:
-    return {str(name): float(labelled.correct[labelled.slices == name].mean()) for name in np.unique(labelled.slices)}
-
-
 def known_by_labels(rows: SliceEstimates, own: Labelled) -> list[Estimate | NotEnoughData]:
     """Estimates that know of the drawn labels and of no others."""
-    known = accuracies(own)
+    known = own.accuracies
     return [
         replace(row, realized_accuracy=known.get(row.slice), n_labels=int((own.slices == row.slice).sum()))
         for row in rows

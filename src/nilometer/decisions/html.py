@@ -9,7 +9,7 @@ from .charts import calibration_chart, curve_chart, slice_chart
 from .outlook import Outlook
 from .page import figure, page
 from .report import Example, Report, short_name
-from .watch_html import alert_list, change_table, watch_chart
+from .watch_html import alert_list, change_table, window_figure
 
 __all__ = ["render_html"]
 
@@ -91,10 +91,8 @@ def _over_time(report: Report) -> str:
     """Alerts first, then the windows that they come from."""
     if report.watch is None:
         return ""
-    drawn = figure(
-        "Accuracy by window; the band is the interval, the dot the accuracy by labels", watch_chart(report.watch)
-    )
-    return f"<h2 id=time>Over time</h2>{alert_list(report.watch)}{drawn}{change_table(report.watch)}"
+    shown = (alert_list(report.watch), window_figure(report.watch), change_table(report.watch))
+    return "<h2 id=time>Over time</h2>" + "".join(shown)
 
 
 def _outlook(report: Report) -> str:

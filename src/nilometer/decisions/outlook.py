@@ -14,6 +14,7 @@ from nilometer.estimators import (
     SliceEstimates,
     as_profiles,
     choose_period,
+    rows_by_name,
     with_labels,
 )
 
@@ -100,10 +101,8 @@ def _left_out_probabilities(sentinel: Sentinel, profiles: pa.Table, names: NDArr
     """Probability of a correct answer by rules that never saw a label of the response's family."""
     features = as_profiles(profiles)
     found = np.empty(len(names))
-    order = np.argsort(names, kind="stable")
-    unique, starts = np.unique(names[order], return_index=True)
-    for name, rows in zip(unique, np.split(order, starts[1:]), strict=True):
-        own = sentinel.left_out_.get(str(name))
+    for name, rows in rows_by_name(names).items():
+        own = sentinel.left_out_.get(name)
         rule = sentinel.fitted_.rule if own is None else own.rule
         found[rows] = rule.p_correct(features.rows(rows))
     return found

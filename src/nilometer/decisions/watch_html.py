@@ -11,7 +11,7 @@ from .page import figure, page
 from .report import short_name
 from .watch import Watch
 
-__all__ = ["alert_list", "change_table", "render_watch_html", "watch_chart"]
+__all__ = ["alert_list", "change_table", "render_watch_html", "window_figure"]
 
 _BLUE, _ORANGE = "#2166ac", "#c4561a"
 
@@ -22,7 +22,7 @@ def render_watch_html(watch: Watch, *, title: str = "Accuracy over time") -> str
         f"<h1>{escape(title)}</h1>",
         f"<p class=soft>slices by {escape(', '.join(watch.by))} · {len(watch.windows)} windows after the reference</p>",
         alert_list(watch),
-        figure("Accuracy by window; the band is the interval, the dot the accuracy by labels", watch_chart(watch)),
+        window_figure(watch),
         change_table(watch),
         "<h2>Every slice and window</h2>" + _rows(watch),
         "<h2>Notes</h2><ul>" + "".join(f"<li>{escape(note)}</li>" for note in watch.notes) + "</ul>"
@@ -45,8 +45,12 @@ def alert_list(watch: Watch) -> str:
     return f"<h2>{len(watch.alerts)} alert{'s' * (len(watch.alerts) > 1)}</h2><ul>{items}</ul>"
 
 
-def watch_chart(watch: Watch) -> Any:
-    """Draw one small chart per slice; None without estimates."""
+def window_figure(watch: Watch) -> str:
+    """Draw one small chart per slice under a heading; nothing without estimates."""
+    return figure("Accuracy by window; the band is the interval, the dot the accuracy by labels", _chart(watch))
+
+
+def _chart(watch: Watch) -> Any:
     rows = [
         {
             "window": row.window, "slice": short_name(row.slice, watch.by), "estimated": row.estimate.accuracy,

@@ -40,7 +40,7 @@ from .labelled_strata import cut_strata, neyman_allocation, stratified_mean
 from .posterior import Bounds, Posterior
 from .posterior_parse import Parser, parse_answer, parse_items, parse_label, parse_number, parse_text, parse_tokens
 from .posterior_responses import posterior_from_lm_eval, posterior_from_response, posteriors_from_traces
-from .profiles import Profiles, as_profiles
+from .profiles import Profiles, as_profiles, rows_by_name
 from .quality import BestTest, ModelQualities, QualityDifferences
 from .weak_slices import WeakSlice, benjamini_hochberg, cluster_embeddings, confirm_weak_slices, find_weak_slices
 from .windows import Window, Windows, choose_period, cut_windows
@@ -149,6 +149,7 @@ __all__ = [
     "precision_weights",
     "prediction_interval",
     "prediction_weight",
+    "rows_by_name",
     "save_sentinel",
     "save_token_confidence",
     "score_drift",

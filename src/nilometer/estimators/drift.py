@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .labelled import sums_and_sizes
+
 __all__ = [
     "AccuracyChange",
     "MeanChange",
@@ -161,11 +163,7 @@ def permuted_mean_change(
 def _cluster_sums(values: Floats, clusters: NDArray[Any], *, rng: np.random.Generator) -> Floats:
     """Sum and number of the known values of each cluster, of at most 200 clusters."""
     known = ~np.isnan(values)
-    names, parts = np.unique(np.asarray(clusters)[known], return_inverse=True)
-    sums: Floats = np.stack(
-        [np.bincount(parts, values[known], len(names)), np.bincount(parts, minlength=len(names)).astype(np.float64)],
-        axis=1,
-    )
+    sums: Floats = np.stack(sums_and_sizes(values[known], np.asarray(clusters)[known]), axis=1)
     return sums if len(sums) <= _MOST_CLUSTERS else rng.choice(sums, _MOST_CLUSTERS, replace=False, axis=0)
 
 

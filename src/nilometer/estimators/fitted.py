@@ -62,11 +62,11 @@ class Fitted:
     def _judge(self, columns: LeftOutColumns) -> Verdict:
         skill = fit_skill(columns, confidence_level=self.confidence_level)
         chooses = self.rule.plan.method == "combined" and skill is not None and skill.n_families >= LEAST_SLICES
-        constant = chooses and skill is not None and skill.over_constant.gain <= 0
+        gain = skill.over_constant if skill is not None and chooses else None
+        constant = gain is not None and gain.gain <= 0
         own = left_out_residuals(columns, constant=constant)
-        if chooses and skill is not None and own is not None:
-            other = left_out_residuals(columns, constant=not constant)
-            own = _unsure(own, other, skill.over_constant)
+        if gain is not None and own is not None:
+            own = _unsure(own, left_out_residuals(columns, constant=not constant), gain)
         return Verdict(skill, constant, None if own is None else pool_residuals(own, self.pool))
 
     def estimate(

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .accuracy import fit_threshold, thresholded_accuracy
+from .profiles import distinct
 from .shifted import importance_weighted, label_shift, matched_moments, quantile_regression
 from .slope import LOGIT_SLOPE, anchored_slope, difference_slope, scaled_logit
 
@@ -127,7 +128,7 @@ def sequence_weight(sequence: Floats, p: Floats, correct: Floats, *, families: N
     if not known.any():
         return 0.0
     gap = _log_loss(sequence[known], correct[known]) - _log_loss(p[known], correct[known])
-    place = np.unique(families[known], return_inverse=True)[1]
+    place = distinct(families[known])[1]
     evidence = _EVIDENCE * float((np.bincount(place, gap) / np.bincount(place)).sum())
     return float(1 / (1 + np.exp(min(evidence, 500.0))))
 

@@ -17,6 +17,7 @@ __all__ = [
     "labelled_mean",
     "score_interval",
     "size_by_design",
+    "sums_and_sizes",
 ]
 
 Floats = NDArray[np.float64]
@@ -128,10 +129,17 @@ def cluster_sums(values: Floats, clusters: NDArray[Any]) -> tuple[Floats, Floats
     >>> cluster_sums(np.array([1.0, 2.0, 4.0]), np.array(["a", "b", "a"]))[0].tolist()
     [5.0, 2.0]
     """
-    names, place = np.unique(clusters, return_inverse=True)
-    if names.size < 2:
+    sums, sizes = sums_and_sizes(values, clusters)
+    if sums.size < 2:
         raise NotEnoughDataError("all labels are in one cluster.", "Label responses of at least one more cluster.")
-    return np.bincount(place, values).astype(np.float64), np.bincount(place).astype(np.float64)
+    return sums, sizes
+
+
+def sums_and_sizes(values: Floats, clusters: NDArray[Any]) -> tuple[Floats, Floats]:
+    """Return the sum of ``values`` in each cluster, and the size of each, of however few."""
+    names, place = np.unique(clusters, return_inverse=True)
+    sums = np.bincount(place, values, names.size).astype(np.float64)
+    return sums, np.bincount(place, minlength=names.size).astype(np.float64)
 
 
 def score_interval(

@@ -10,6 +10,7 @@ from .estimate import Estimate, NotEnoughData, SliceEstimates
 from .labelled import LabelledAccuracy
 from .labelled_posterior import combine
 from .labelled_ppi import ppi_mean
+from .profiles import rows_by_name
 
 __all__ = ["with_labels"]
 
@@ -45,9 +46,7 @@ def with_labels(
     >>> with_labels([few], names, correct=correct, p_correct=np.full(4, np.nan))[0].method
     'ppi++'
     """
-    order = np.argsort(names, kind="stable")
-    unique, starts = np.unique(names[order], return_index=True)
-    rows = dict(zip(unique.tolist(), np.split(order, starts[1:]), strict=True)) if len(names) else {}
+    rows = rows_by_name(names)
     none = np.empty(0, dtype=np.int64)
     return SliceEstimates(
         _one(row, correct[rows.get(row.slice, none)], p_correct[rows.get(row.slice, none)], finite=finite)

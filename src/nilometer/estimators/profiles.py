@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nilometer.signals import ATTENTION_FEATURE_NAMES, FEATURE_NAMES
 
-__all__ = ["Profiles", "as_profiles", "distinct"]
+__all__ = ["Profiles", "as_profiles", "distinct", "rows_by_name"]
 
 _PROVENANCE = ("k", "logprobs_mode", "model")
 
@@ -58,6 +58,21 @@ def distinct(names: NDArray[Any]) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
     return found[order], rank[encoded.indices.to_numpy()]
+
+
+def rows_by_name(names: NDArray[Any]) -> dict[str, NDArray[np.int64]]:
+    """Rows of every distinct name, names sorted and rows in their order.
+
+    Examples
+    --------
+    >>> {name: rows.tolist() for name, rows in rows_by_name(np.array(["b", "a", "b"])).items()}
+    {'a': [1], 'b': [0, 2]}
+    """
+    found, place = distinct(names)
+    if not len(found):
+        return {}
+    parts = np.split(np.argsort(place, kind="stable"), np.cumsum(np.bincount(place))[:-1])
+    return dict(zip(found.tolist(), parts, strict=True))
 
 
 def as_profiles(X: Any) -> Profiles:

@@ -74,6 +74,12 @@ class Labelled(NamedTuple):
         names, place = distinct(self.families)
         return np.asarray((len(place) / len(names) / np.bincount(place))[place])
 
+    @property
+    def accuracies(self) -> dict[str, float]:
+        """Share of correct answers by slice."""
+        names, place = distinct(self.slices)
+        return dict(zip(names.tolist(), (np.bincount(place, self.correct) / np.bincount(place)).tolist(), strict=True))
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:

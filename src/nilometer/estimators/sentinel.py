@@ -16,7 +16,7 @@ from .fitted import fit_sentinel, needed_features
 from .intervals import Residuals
 from .label_free import LABEL_FREE
 from .left_out import Skill
-from .profiles import Profiles, as_profiles, distinct
+from .profiles import Profiles, as_profiles, rows_by_name
 from .reference import check_compatible, check_labels, mixed_provenance, varies
 from .rule import Labelled, Plan
 
@@ -201,12 +201,11 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         profiles = self._compatible(X).only(needed_features(self.plan_))
         names = np.full(len(profiles), "all") if by is None else np.asarray(by).astype(str)
         labels = np.full(len(profiles), np.nan) if correct is None else np.asarray(correct, dtype=np.float64)
-        unique, place = distinct(names)
-        parts = np.split(np.argsort(place, kind="stable"), np.cumsum(np.bincount(place))[:-1]) if len(unique) else []
-        together = len(unique) if simultaneous else 1
+        parts = rows_by_name(names)
+        together = len(parts) if simultaneous else 1
         return SliceEstimates(
-            self.fitted_.estimate(str(name), profiles.rows(rows), labels[rows], simultaneous=together)
-            for name, rows in zip(unique, parts, strict=True)
+            self.fitted_.estimate(name, profiles.rows(rows), labels[rows], simultaneous=together)
+            for name, rows in parts.items()
         )
 
     def _check_parameters(self) -> None:
