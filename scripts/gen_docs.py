@@ -25,8 +25,7 @@ from estimation_tables import (
     slope_table,
 )
 
-from nilometer.cli import VERBS, app
-from nilometer.cli import main as main_of_cli
+from nilometer.cli import VERBS, app, main as main_of_cli
 from nilometer.decisions import TEXT_UTILITIES
 from nilometer.signals import FEATURES
 from nilometer.traces import FORMATS

@@ -34,10 +34,10 @@ from nilometer.estimators import (
     thresholded_accuracy,
     with_labels,
 )
-from nilometer.estimators.classifier import FEATURE_SETS, Recipe
-from nilometer.estimators.left_out import as_columns, fit_left_out, fit_skill
-from nilometer.estimators.rule import Labelled, Plan, fit_rule, target_scores
-from nilometer.estimators.sentinel import MONOTONE_FEATURES
+from nilometer.estimators.accuracy.classifier import FEATURE_SETS, Recipe
+from nilometer.estimators.accuracy.left_out import as_columns, fit_left_out, fit_skill
+from nilometer.estimators.accuracy.rule import Labelled, Plan, fit_rule, target_scores
+from nilometer.estimators.accuracy.sentinel import MONOTONE_FEATURES
 
 RESULT = Path(__file__).parent / "results" / "arms.json"
 SIZES, SEED, BOOTSTRAPS, TWENTY = (1, 2, 3, 4), 20261125, 300, 20

@@ -34,7 +34,7 @@ from nilometer.estimators import (
     prediction_interval,
     with_other_models,
 )
-from nilometer.estimators.rule import Labelled
+from nilometer.estimators.accuracy.rule import Labelled
 
 RESULT = Path(__file__).parent / "results" / "coverage.json"
 SEED, LEVEL = 20261125, 0.9

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nilometer.estimators import Profiles, as_profiles
-from nilometer.estimators.rule import Labelled
+from nilometer.estimators.accuracy.rule import Labelled
 from nilometer.signals import profile_traces
 from nilometer.traces import corpus_path, read_traces, slice_names
 

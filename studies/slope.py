@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 from evidence import CORPUS, PUBLIC, Collection, load
 
-from nilometer.estimators.classifier import FEATURE_SETS, Recipe
+from nilometer.estimators.accuracy.classifier import FEATURE_SETS, Recipe
+from nilometer.estimators.accuracy.rule import Plan, fit_rule
+from nilometer.estimators.accuracy.sentinel import MONOTONE_FEATURES
+from nilometer.estimators.accuracy.slope import scaled_logit
 from nilometer.estimators.intervals import logit
-from nilometer.estimators.rule import Plan, fit_rule
-from nilometer.estimators.sentinel import MONOTONE_FEATURES
-from nilometer.estimators.slope import scaled_logit
 
 RESULT = Path(__file__).parent / "results" / "slope.json"
 SEED, BOOTSTRAPS, MOST_ROWS = 20261125, 1000, 20_000

@@ -1,24 +1,28 @@
 """The rules of DESIGN that a machine can check: direction, sizes, names, imports, safety."""
 
 import ast
+import importlib
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 SRC = Path(__file__).parents[1] / "src" / "nilometer"
 FILES = sorted(SRC.rglob("*.py"))
-STAGES = ["errors", "traces", "signals", "estimators", "decisions", "service", "cli"]
+STAGES = ["facades", "errors", "traces", "signals", "estimators", "decisions", "pages", "service", "cli"]
 ALLOWED = {stage: set(STAGES[: i + 1]) for i, stage in enumerate(STAGES)}
-ALLOWED["models"] = {"errors", "traces", "signals", "models"}
+ALLOWED["models"] = {"facades", "errors", "traces", "signals", "models"}
 ALLOWED["cli"].add("models")
 ALLOWED["service"].add("models")
+MAX_FILES = 16
 MAX_FILE, MAX_FUNCTION, MAX_NESTING, MAX_PARAMETERS, MAX_POSITIONAL = 400, 40, 3, 6, 3
 HEAVY = {"torch", "transformers", "pandas", "polars", "ray", "starlette", "uvicorn", "gguf", "reasoning_gym"}
 ONLY = {
     "sklearn": {"estimators"},
-    "altair": {"decisions"},
+    "altair": {"pages"},
+    "jinja2": {"pages"},
     "rich": {"cli", "models"},
     "typer": {"cli"},
     "duckdb": {"traces"},
@@ -42,18 +46,81 @@ def _imports(tree, *, top=False):
             yield node.module or "", node.level
 
 
+def _module(path):
+    return ".".join(("nilometer", *path.relative_to(SRC).with_suffix("").parts)).removesuffix(".__init__")
+
+
+def _package(path):
+    return ".".join(("nilometer", *path.parent.relative_to(SRC).parts))
+
+
+def _absolute(path, module, level):
+    """Full name of what ``from <level dots><module> import`` in this file means."""
+    if not level:
+        return module
+    parts = _package(path).split(".")
+    return ".".join((*parts[: len(parts) - level + 1], module)).removesuffix(".")
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SRC)))
 def test_imports_point_left_and_through_the_init(path):
     stage = _stage(path)
     if stage == "__init__":
         return
     for module, level in _imports(_tree(path)):
-        assert level < 2, f"{module}: reach another stage by its full name"
-        if level or not module.startswith("nilometer."):
+        full = _absolute(path, module, level)
+        if not full.startswith("nilometer."):
             continue
-        parts = module.split(".")
-        assert parts[1] in ALLOWED[stage], f"{stage} must not import {module}"
-        assert len(parts) == 2 or parts[1] == stage, f"import {parts[1]} through its __init__, not {module}"
+        other = full.split(".")[1]
+        assert other in ALLOWED[stage], f"{stage} must not import {full}"
+        if other == stage:
+            assert level or stage == "facades", f"{full}: imports inside a stage are relative"
+        else:
+            assert not level, f"{full}: reach another stage by its full name"
+            target = SRC / Path(*full.split(".")[1:])
+            assert target.is_dir() or other in {"errors", "facades"}, (
+                f"import a package of {other}, not its file {full}"
+            )
+
+
+def _graph(node_of):
+    """Which nodes import which, with relative imports followed to the file that they name."""
+    modules = {_module(path): path for path in FILES}
+    graph = {}
+    for path in FILES:
+        if path.name == "__init__.py":
+            continue
+        edges = graph.setdefault(node_of(path), set())
+        for module, level in _imports(_tree(path)):
+            target = modules.get(_absolute(path, module, level))
+            if target is not None and node_of(target) != node_of(path):
+                edges.add(node_of(target))
+    return graph
+
+
+def _cycle(graph):
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
+def test_no_two_files_import_each_other():
+    assert _cycle(_graph(_module)) == []
+
+
+def test_no_two_packages_import_each_other():
+    def package(path):
+        return _package(path) if len(path.relative_to(SRC).parts) > 2 else _module(path)
+
+    assert _cycle(_graph(package)) == []
+
+
+@pytest.mark.parametrize("folder", sorted({path.parent for path in FILES}), ids=lambda p: str(p.relative_to(SRC)))
+def test_packages_stay_small(folder):
+    if folder.name != "cli":  # one file per verb
+        assert len([path for path in folder.glob("*.py") if path.name != "__init__.py"]) <= MAX_FILES
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SRC)))
@@ -110,7 +177,7 @@ def _order(name):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SRC)))
 def test_all_is_there_sorted_and_complete(path):
-    if path.name == "__main__.py":
+    if path.name == "__main__.py" or path.with_suffix(".pyi").exists():
         return
     tree = _tree(path)
     names = _exported(tree)
@@ -119,6 +186,24 @@ def test_all_is_there_sorted_and_complete(path):
     kinds = ast.FunctionDef | ast.ClassDef
     public = {node.name for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")}
     assert public <= set(names), f"missing from __all__: {sorted(public - set(names))}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SRC)))
+def test_every_name_of_all_exists(path):
+    if path.parent.name == "models" or "sampler" in path.parts:
+        pytest.importorskip("torch") if "torch" in path.read_text(encoding="utf-8") else None
+    module = importlib.import_module(_module(path))
+    names = list(module.__all__)
+    assert len(names) == len(set(names))
+    for name in names:
+        assert getattr(module, name) is not None
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.with_suffix(".pyi").exists()], ids=lambda p: _module(p))
+def test_facades_list_their_names_in_the_stub_alone(path):
+    module = importlib.import_module(_module(path))
+    assert module.__all__ == sorted(module.__all__)
+    assert _exported(_tree(path)) is None
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SRC)))

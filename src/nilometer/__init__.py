@@ -1,44 +1,15 @@
 """How accurate is your LLM on every slice of its traffic.
 
-The names here are those of the main job; everything else is in the stages ``nilometer.traces``,
-``nilometer.signals``, ``nilometer.estimators``, ``nilometer.decisions`` and ``nilometer.models``.
+The names here answer the five questions: how accurate is the model, what to label, which answer to give, which model
+to ask, and where an answer wavers. Everything else is in ``nilometer.traces``, ``nilometer.signals``,
+``nilometer.estimators``, ``nilometer.decisions``, ``nilometer.pages`` and ``nilometer.models``.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from .decisions import build_report, render_html
-    from .estimators import Estimate, NotEnoughData, Sentinel, SliceEstimates, load_sentinel, save_sentinel
-    from .signals import profile_traces
-    from .traces import diagnose, join_labels, read_labels, read_traces, slice_names, write_traces
+from .facades import attach
 
-__all__ = [
-    "Estimate",
-    "NotEnoughData",
-    "Sentinel",
-    "SliceEstimates",
-    "build_report",
-    "diagnose",
-    "join_labels",
-    "load_sentinel",
-    "profile_traces",
-    "read_labels",
-    "read_traces",
-    "render_html",
-    "save_sentinel",
-    "slice_names",
-    "write_traces",
-]
-
-_STAGES = {
-    "traces": ("diagnose", "join_labels", "read_labels", "read_traces", "slice_names", "write_traces"),
-    "signals": ("profile_traces",),
-    "estimators": ("Estimate", "NotEnoughData", "Sentinel", "SliceEstimates", "load_sentinel", "save_sentinel"),
-    "decisions": ("build_report", "render_html"),
-}
-_LAZY = {name: stage for stage, names in _STAGES.items() for name in names}
-"""Imported on first use, so that ``import nilometer`` stays quick."""
+_attached, __dir__, __all__ = attach(__name__, __file__)
 
 
 def __getattr__(name: str) -> Any:
@@ -46,6 +17,4 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("nilometer")
-    if name in _LAZY:
-        return getattr(import_module(f".{_LAZY[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _attached(name)

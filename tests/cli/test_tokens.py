@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from nilometer.cli import main
-from nilometer.decisions import AnswerView, TokenView, render_tokens
+from nilometer.pages import AnswerView, TokenView, render_tokens
 from nilometer.signals import attention_statistics
 from nilometer.traces import Trace, corpus_path, trace_batch, write_traces
 

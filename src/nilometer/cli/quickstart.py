@@ -7,8 +7,9 @@ import numpy as np
 import pyarrow as pa
 import typer
 
-from nilometer.decisions import build_report, render_html
+from nilometer.decisions import build_report
 from nilometer.estimators import Estimate, Sentinel
+from nilometer.pages import render_html
 from nilometer.traces import corpus_path, slice_names
 
 from .common import JsonOption, talk, write_json

@@ -20,8 +20,8 @@ from nilometer.models import (
     SuiteOptions,
     make_suite,
     read_thresholds,
+    record as record_suite,
 )
-from nilometer.models import record as record_suite
 from nilometer.traces import read_traces, slice_names
 
 from .common import JsonOption, console, talk, write_json

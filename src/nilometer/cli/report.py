@@ -6,8 +6,9 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from nilometer.decisions import Example, Report, build_report, render_html
+from nilometer.decisions import Example, Report, build_report
 from nilometer.estimators import Estimate, Sentinel, load_sentinel
+from nilometer.pages import render_html
 from nilometer.traces import slice_names
 
 from .common import (

@@ -2,9 +2,9 @@
 
 import typer
 
-from .route_eval import route_eval
-from .route_explain import route_explain
-from .route_fit import route_fit
+from .routes.eval import route_eval
+from .routes.explain import route_explain
+from .routes.fit import route_fit
 
 __all__ = ["route"]
 

@@ -10,8 +10,14 @@ import pyarrow as pa
 import typer
 
 from nilometer.errors import ConfigError
-from nilometer.models import STATES, StepSignals, classify_step, fit_thresholds, write_thresholds
-from nilometer.models import SamplerThresholds as Thresholds
+from nilometer.models import (
+    STATES,
+    SamplerThresholds as Thresholds,
+    StepSignals,
+    classify_step,
+    fit_thresholds,
+    write_thresholds,
+)
 from nilometer.signals import ragged_from_batch, token_signals
 from nilometer.traces import has_attention, read_traces
 

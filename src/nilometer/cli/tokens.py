@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import typer
 
-from nilometer.decisions import AnswerView, TokenView, render_tokens
 from nilometer.errors import ConfigError, MissingLogprobsError, NotEnoughDataError
 from nilometer.estimators import TokenConfidence, load_token_confidence, save_token_confidence
+from nilometer.pages import AnswerView, TokenView, render_tokens
 from nilometer.signals import (
     TOKEN_ATTENTION_NAMES,
     TOKEN_OUTPUT_NAMES,

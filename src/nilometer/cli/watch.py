@@ -11,17 +11,10 @@ import pyarrow as pa
 import typer
 from numpy.typing import NDArray
 
-from nilometer.decisions import (
-    Watch,
-    WatchOptions,
-    build_watch,
-    choose_families,
-    choose_keys,
-    render_watch_html,
-    short_name,
-)
+from nilometer.decisions import Watch, WatchOptions, build_watch, choose_families, choose_keys, short_name
 from nilometer.errors import ConfigError
 from nilometer.estimators import Estimate, Sentinel, load_sentinel
+from nilometer.pages import render_watch_html
 from nilometer.traces import slice_names
 
 from .common import (

@@ -6,13 +6,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from .attention_scores import ATTENTION_FEATURE_NAMES
-from .attention_table import attention_profile
-from .features import FEATURE_NAMES
-from .ragged import Ragged, ragged_from_batch
-from .segments import Segments
-from .spans import boxed_tokens
-from .tokens import token_signals
+from .attention.scores import ATTENTION_FEATURE_NAMES
+from .attention.table import attention_profile
+from .tokens.features import FEATURE_NAMES
+from .tokens.ragged import Ragged, ragged_from_batch
+from .tokens.segments import Segments
+from .tokens.signals import token_signals
+from .tokens.spans import boxed_tokens
 
 __all__ = ["PROFILE_COLUMNS", "profile_batch", "profile_features", "profile_traces"]
 

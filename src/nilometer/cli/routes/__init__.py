@@ -1,0 +1,3 @@
+"""The verbs of `nilometer route`."""
+
+__all__: list[str] = []

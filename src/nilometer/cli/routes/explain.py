@@ -1,0 +1,56 @@
+"""``nilometer route explain``: the choice of a saved router for prompts, one line each."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nilometer.decisions import Route, Router, load_router
+from nilometer.errors import ConfigError
+from nilometer.models import Embedder
+
+from ..common import JsonOption, talk, write_json
+from .inputs import embedder_of
+from .options import EmbedderModelOption
+
+__all__ = ["route_explain"]
+
+
+def route_explain(
+    router: Annotated[Path, typer.Option(help="File made by `nilometer route fit`.")],
+    prompts: Annotated[list[str] | None, typer.Argument(help="Prompts; lines of standard input by default.")] = None,
+    embedder_model: EmbedderModelOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say which model a prompt goes to and why, and what the alternatives are."""
+    saved = load_router(router)
+    texts = prompts or _lines()
+    if not texts:
+        raise ConfigError("There is no prompt. Give some as arguments or on standard input.")
+    looks = saved.smoothie.n_neighbors is not None
+    embedder = embedder_of(saved.embedder or "ngrams", model=embedder_model) if looks else None
+    routes = [(text, _route(saved, embedder, text)) for text in texts]
+    if as_json:
+        write_json([{"prompt": text, **_plain(route)} for text, route in routes])
+        return
+    for text, route in routes:
+        typer.echo(f"{route.model}\t{route.reason}." + (f"\t{' '.join(text.split())}" if len(texts) > 1 else ""))
+    if not looks:
+        talk("The router has one model for all prompts; fit it with --neighbors to choose per prompt.")
+
+
+def _lines() -> list[str]:
+    if sys.stdin.isatty():
+        return []
+    return [line.strip() for line in sys.stdin if line.strip()]
+
+
+def _route(router: Router, embedder: Embedder | None, text: str) -> Route:
+    if not text.strip():
+        raise ConfigError("A prompt is empty. Leave it out.")
+    return router.route(None if embedder is None else embedder.embed([text])[0])
+
+
+def _plain(route: Route) -> dict[str, Any]:
+    return {**route._asdict(), "alternatives": [other._asdict() for other in route.alternatives]}

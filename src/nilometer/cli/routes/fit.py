@@ -1,0 +1,85 @@
+"""``nilometer route fit``: the qualities of the models, and the router that follows from them."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nilometer.decisions import build_route_report, fit_router, save_router
+from nilometer.pages import render_route_html
+
+from ..common import (
+    ByOption,
+    ConfidenceOption,
+    FilesArgument,
+    FormatOption,
+    JsonOption,
+    LabelKeyOption,
+    LabelsOption,
+    split_keys,
+    talk,
+    write_json,
+)
+from .inputs import RouteOptions, read_route_panel
+from .options import (
+    CacheOption,
+    CompareOption,
+    CostOption,
+    EmbedderModelOption,
+    EmbedderOption,
+    NeighborsOption,
+    SentinelOption,
+    VoterOption,
+    default_cache,
+)
+from .show import show_route_report
+
+__all__ = ["route_fit"]
+
+
+def route_fit(
+    files: FilesArgument,
+    out: Annotated[Path | None, typer.Option(help="Where the router goes.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the page here.")] = None,
+    labels: LabelsOption = None,
+    label_key: LabelKeyOption = "trace_id",
+    by: ByOption = None,
+    cost: CostOption = None,
+    budget: Annotated[float | None, typer.Option(min=0, help="Mean cost per prompt to stay within.")] = None,
+    neighbors: NeighborsOption = None,
+    voter: VoterOption = "model",
+    compare: CompareOption = "embedding",
+    embedder: EmbedderOption = "ngrams",
+    embedder_model: EmbedderModelOption = None,
+    cache: CacheOption = None,
+    sentinel: SentinelOption = None,
+    confidence_level: ConfidenceOption = 0.95,
+    wire_format: FormatOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Estimate the quality of every model from how its answers agree with the others', and choose.
+
+    Labels in the traces count; --labels adds others. Agreement is not truth: models that share mistakes look
+    good together, so label some prompts before money depends on it.
+    """
+    options = RouteOptions(
+        voter, compare, embedder, embedder_model, default_cache(cache), labels, label_key, cost, sentinel, wire_format,
+        prompts=neighbors is not None,
+    )  # fmt: skip
+    read = read_route_panel(files, options)
+    fitted = fit_router(read.table, n_neighbors=neighbors, budget=budget, confidence_level=confidence_level)
+    router = replace(fitted, embedder=embedder)
+    keys = split_keys(by)
+    slices = read.panel.slices(keys).tolist() if keys else None
+    report = build_route_report(router, read.table, slices=slices, by=", ".join(keys), notes=read.notes)
+    if as_json:
+        write_json(report.to_dict())
+    else:
+        show_route_report(report)
+    if out is not None:
+        save_router(out, router)
+        talk(f"Wrote {out}.")
+    if html is not None:
+        html.write_text(render_route_html(report), encoding="utf-8")
+        talk(f"Wrote {html}.")

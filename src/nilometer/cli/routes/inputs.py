@@ -1,0 +1,229 @@
+"""What the routing verbs read: answers of several models joined by prompt, embedded, with labels and prices."""
+
+import csv
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from nilometer.decisions import AnswerTable
+from nilometer.errors import ConfigError, TraceFormatError
+from nilometer.estimators import load_sentinel
+from nilometer.models import EmbeddedTexts, Embedder, embed_texts, make_embedder
+from nilometer.signals import ANSWER_KINDS, answer_embeddings, final_answer, profile_batch, read_answer
+from nilometer.traces import Panel, attribute_keys, read_panel, read_traces, slice_names
+
+from ..common import check_bad_lines, expand_files, progress, talk
+from ..inputs import read_correct
+
+__all__ = ["RouteOptions", "RoutePanel", "embedder_of", "read_costs", "read_route_panel"]
+
+EMBEDDING = "embedding"
+
+
+class RouteOptions(NamedTuple):
+    """How the files are read and the answers compared."""
+
+    voter: str = "model"
+    compare: str = EMBEDDING
+    embedder: str = "ngrams"
+    embedder_model: str | None = None
+    cache: Path | None = None
+    labels: list[str] | None = None
+    label_key: str = "trace_id"
+    cost: Path | None = None
+    sentinel: Path | None = None
+    wire_format: str | None = None
+    prompts: bool = False
+    """Whether the prompts themselves are embedded."""
+
+
+class RoutePanel(NamedTuple):
+    """The joined answers and the arrays made of them."""
+
+    panel: Panel
+    table: AnswerTable
+    notes: tuple[str, ...]
+
+
+def read_route_panel(files: list[str], options: RouteOptions) -> RoutePanel:
+    """Read traces of several models, join them by prompt, and embed what is compared.
+
+    Raises
+    ------
+    TraceFormatError
+        If there is no response, or more than one line in a hundred is bad.
+    ConfigError
+        For options that name nothing known, labels that match nothing, or prices that are missing.
+    """
+    if options.compare != EMBEDDING and options.compare not in ANSWER_KINDS:
+        known = ", ".join((EMBEDDING, *ANSWER_KINDS))
+        raise ConfigError(f"`--compare` must be one of {known}, got {options.compare!r}.")
+    if options.label_key == "prompt_id":
+        raise ConfigError("`--label-key` must tell models apart, got prompt_id. Label by trace_id.")
+    traces = _read(files, options.wire_format)
+    panel = read_panel(traces, voter=options.voter)
+    correct = read_correct(traces, options.labels, key=options.label_key)
+    scores = panel.means(correct)
+    inputs = _embedded_prompts(panel, options)
+    texts = panel.prompts()
+    table = AnswerTable(
+        models=panel.models, embeddings=_compared(panel, options), prompts=inputs,
+        scores=None if np.isnan(scores).all() else scores, costs=_costs(panel, traces, options.cost),
+        confidence=_confidence(panel, traces, options.sentinel),
+        groups=np.asarray(texts) if len(set(texts)) < len(texts) else None,
+    )  # fmt: skip
+    return RoutePanel(panel, table, panel.notes)
+
+
+def embedder_of(name: str, *, model: str | None) -> Embedder:
+    """Make the embedder of a name; the key of a server is read from OPENAI_API_KEY."""
+    return make_embedder(name, model=model, key=os.environ.get("OPENAI_API_KEY"))
+
+
+def read_costs(path: Path, models: Sequence[str], n_tokens: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Price of a call to each model, from a JSON object or a CSV file.
+
+    Parameters
+    ----------
+    path
+        ``{"model": price of a call}``, or columns ``model`` and ``cost`` (of a call) or ``per_million_tokens``.
+    n_tokens
+        (models,) mean length of an answer, for prices per token; NaN where unknown.
+
+    Raises
+    ------
+    ConfigError
+        If a model has no price, or one that is no number >= 0.
+    """
+    given = _json_costs(path) if path.suffix == ".json" else _csv_costs(path, dict(zip(models, n_tokens, strict=True)))
+    missing = [model for model in models if model not in given]
+    if missing:
+        raise ConfigError(f"{path}: no cost for {', '.join(missing)}; it holds {', '.join(given) or 'no model'}.")
+    unknown = [model for model in given if model not in models]
+    if unknown:
+        talk(f"{path}: {', '.join(unknown)} gave no answer and is left out.")
+    costs = [_price(given[model], f"{path}: {model}") for model in models]
+    return np.array(costs)
+
+
+def _price(value: Any, where: str) -> float:
+    try:
+        price = float(value)
+    except (TypeError, ValueError):
+        price = float("nan")
+    if not (np.isfinite(price) and price >= 0):
+        raise ConfigError(f"{where}: the cost must be a number >= 0, got {value!r}.")
+    return price
+
+
+def _json_costs(path: Path) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except msgspec.MsgspecError as exc:
+        raise ConfigError(f"{path}: costs must be a JSON object from model to price ({exc}).") from exc
+
+
+def _csv_costs(path: Path, n_tokens: dict[str, float]) -> dict[str, Any]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        rows, names = list(reader), reader.fieldnames or []
+    if "model" not in names or not {"cost", "per_million_tokens"} & set(names):
+        raise ConfigError(f"{path}: columns `model` and `cost` or `per_million_tokens` are needed, got {list(names)}.")
+    if "cost" in names:
+        return {row["model"]: row["cost"] for row in rows}
+    priced = {}
+    for row in rows:
+        length = n_tokens.get(row["model"], 0.0)
+        if np.isnan(length):
+            raise ConfigError(f"{path}: {row['model']} has answers without `n_tokens`; give its `cost` per call.")
+        priced[row["model"]] = _price(row["per_million_tokens"], f"{path}: {row['model']}") * length / 1e6
+    return priced
+
+
+def _read(files: list[str], wire_format: str | None) -> pa.Table:
+    paths = expand_files(files)
+    stream = read_traces(paths, format=wire_format)
+    batches = []
+    with progress("Reading") as advance:
+        for batch in stream:
+            batches.append(batch)
+            advance(batch.num_rows)
+    check_bad_lines(stream.report)
+    if not batches:
+        raise TraceFormatError(f"{', '.join(map(str, paths))}: no response could be read.")
+    return pa.Table.from_batches(batches)
+
+
+def _compared(panel: Panel, options: RouteOptions) -> NDArray[Any]:
+    """(prompts, models, dim) vectors, or (prompts, models, generations, dim) with several answers each."""
+    answers = panel.answers()
+    n, m, g = panel.rows.shape
+    flat = [[text for model in prompt for text in model] for prompt in answers]
+    if options.compare == EMBEDDING:
+        vectors: NDArray[Any] = _embed([text for row in flat for text in row], options, "answers").vectors
+    else:
+        kind = options.compare
+        vectors = answer_embeddings(
+            [[None if text is None else read_answer(text, kind) or final_answer(text) for text in row] for row in flat]
+        )
+    shaped = vectors.reshape(n, m, g, -1)
+    return shaped[:, :, 0] if g == 1 else shaped
+
+
+def _embedded_prompts(panel: Panel, options: RouteOptions) -> NDArray[Any] | None:
+    if not options.prompts:
+        return None
+    if not panel.has_prompts():
+        raise ConfigError("`--neighbors` needs the texts of the prompts, and some traces have none.")
+    return _embed(panel.prompts(), options, "prompts").vectors
+
+
+def _embed(texts: Sequence[str | None], options: RouteOptions, what: str) -> EmbeddedTexts:
+    with progress(f"Embedding {what}") as advance:
+        cache = options.cache if options.embedder != "ngrams" else None
+        embedder = embedder_of(options.embedder, model=options.embedder_model)
+        found = embed_texts(texts, embedder, cache=cache, advance=advance)
+    each = "" if found.milliseconds_per_text is None else f", {found.milliseconds_per_text:.2g} ms each"
+    talk(
+        f"Embedded {found.n_embedded:,} {what} ({found.n_characters:,} characters) with {embedder.name} in "
+        f"{found.seconds:.2f} s{each}; {found.n_cached:,} were in the cache."
+    )
+    return found
+
+
+def _costs(panel: Panel, traces: pa.Table, path: Path | None) -> NDArray[np.float64] | None:
+    if path is not None:
+        lengths = panel.means(traces["n_tokens"].to_numpy().astype(np.float64))
+        known = ~np.isnan(lengths)
+        means = np.where(
+            known.any(axis=0), np.where(known, lengths, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1), np.nan
+        )
+        return read_costs(path, panel.models, means)
+    if "cost" not in attribute_keys(traces):
+        return None
+    texts = slice_names(traces, "cost").to_pylist()
+    spent = panel.means(np.array([_number(text) for text in texts]))
+    known = ~np.isnan(spent)
+    if not known.any(axis=0).all():
+        return None
+    return np.asarray(np.where(known, spent, 0.0).sum(axis=0) / known.sum(axis=0))
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
+def _confidence(panel: Panel, traces: pa.Table, path: Path | None) -> NDArray[np.float64] | None:
+    if path is None:
+        return None
+    profiles = pa.Table.from_batches([profile_batch(batch) for batch in traces.to_batches()])
+    return panel.means(load_sentinel(path).predict_proba(profiles)[:, 1])

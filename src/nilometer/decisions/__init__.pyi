@@ -1,0 +1,6 @@
+from .answers import *
+from .plans import *
+from .report import *
+from .routes import *
+from .texts import *
+from .watch import *

@@ -1,0 +1,25 @@
+from .acquire import (
+    AcquireOptions as AcquireOptions,
+    SliceAcquisition as SliceAcquisition,
+    SliceCost as SliceCost,
+    cover_slice as cover_slice,
+    moved_share as moved_share,
+    plan_acquisition as plan_acquisition,
+)
+from .files import (
+    PLAN_FORMATS as PLAN_FORMATS,
+    Text as Text,
+    read_costs as read_costs,
+    read_label_plan as read_label_plan,
+    write_label_plan as write_label_plan,
+)
+from .label import (
+    LabelPlan as LabelPlan,
+    PlannedLabel as PlannedLabel,
+    SlicePlan as SlicePlan,
+    Traffic as Traffic,
+    allocate_labels as allocate_labels,
+    measure_plan as measure_plan,
+    plan_labels as plan_labels,
+)
+from .slices import choose_slices as choose_slices

@@ -1,0 +1,5 @@
+"""The best of several texts under a text metric (minimum Bayes risk)."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,17 @@
+from .accuracy import *
+from .agreement import *
+from .change import *
+from .confidence import *
+from .estimate import Estimate as Estimate, NotEnoughData as NotEnoughData, SliceEstimates as SliceEstimates
+from .intervals import (
+    LEAST_SLICES as LEAST_SLICES,
+    Residuals as Residuals,
+    conformal_interval as conformal_interval,
+    fit_residuals as fit_residuals,
+    pool_residuals as pool_residuals,
+    prediction_interval as prediction_interval,
+    wilson_interval as wilson_interval,
+)
+from .labelled import *
+from .posterior import *
+from .profiles import Profiles as Profiles, as_profiles as as_profiles, rows_by_name as rows_by_name

@@ -1,0 +1,188 @@
+"""Slices estimated by rules that never saw their family, and what such estimates are worth."""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..intervals import LEAST_SLICES, Residuals, fit_residuals
+from .reference import has_both_kinds
+from .rule import Labelled, Plan, Rule, fit_rule
+from .threshold import fit_threshold, thresholded_accuracy
+
+__all__ = [
+    "Gain",
+    "LeftOut",
+    "LeftOutColumns",
+    "Skill",
+    "as_columns",
+    "family_of_slices",
+    "fit_left_out",
+    "fit_skill",
+    "left_out_probabilities",
+    "left_out_residuals",
+]
+
+Floats = NDArray[np.float64]
+
+
+class LeftOut(NamedTuple):
+    """A labelled slice, estimated by a rule that never saw its family."""
+
+    rule: Rule
+    family: str
+    estimated: float
+    realized: float
+    n_labels: int
+    constant: float
+    """Accuracy of the other families."""
+    atc: float
+    """Estimate by thresholding one feature."""
+
+
+class LeftOutColumns(NamedTuple):
+    """The numbers of all left-out slices, each of shape (slices,)."""
+
+    family: NDArray[np.str_]
+    estimated: Floats
+    realized: Floats
+    n_labels: Floats
+    constant: Floats
+    atc: Floats
+
+    def without(self, family: str | None) -> "LeftOutColumns":
+        """Leave one family out."""
+        return self if family is None else LeftOutColumns(*(column[self.family != family] for column in self))
+
+
+class Gain(NamedTuple):
+    """How much smaller the error of left-out slices is than that of a simpler estimate."""
+
+    error: float
+    """Mean absolute error of the estimates, families weighted equally."""
+    other_error: float
+    """That of the simpler estimate."""
+    gain: float
+    """``other_error - error``; above 0 the estimates are worth something."""
+    low: float
+    high: float
+    """Interval of ``gain``, by t over the families."""
+    standard_error: float
+    n_families: int
+
+
+class Skill(NamedTuple):
+    """Worth of the estimates, measured on families that were left out."""
+
+    over_constant: Gain
+    """Against the accuracy of the other families."""
+    over_atc: Gain
+    """Against a threshold on one feature."""
+    n_families: int
+
+
+def family_of_slices(labelled: Labelled) -> dict[str, list[str]]:
+    """Return the slices of every family whose absence leaves labels of both kinds.
+
+    Raises
+    ------
+    ValueError
+        If a slice lies in two families.
+    """
+    pairs = sorted(set(zip(labelled.families.tolist(), labelled.slices.tolist(), strict=True)))
+    found: dict[str, list[str]] = {}
+    for family, name in pairs:
+        found.setdefault(family, []).append(name)
+    if len(pairs) > len(set(labelled.slices.tolist())):
+        twice = next(name for _, name in pairs if sum(name == other for _, other in pairs) > 1)
+        raise ValueError(f"`families` must give every slice one family, got several for {twice!r}.")
+    return {
+        family: slices
+        for family, slices in found.items()
+        if has_both_kinds(labelled.correct[labelled.families != family])
+    }
+
+
+def fit_left_out(labelled: Labelled, plan: Plan) -> dict[str, LeftOut]:
+    """Estimate every labelled slice by a rule that never saw its family."""
+    left_out: dict[str, LeftOut] = {}
+    for family, slices in family_of_slices(labelled).items():
+        rest = labelled.rows(labelled.families != family)
+        rule = fit_rule(rest, plan)
+        for name in slices:
+            own = labelled.rows(labelled.slices == name)
+            left_out[name] = LeftOut(
+                rule, family, rule.estimate(own.profiles), float(own.correct.mean()), len(own.correct),
+                rule.accuracy, _thresholded(rest, own, plan.feature),
+            )  # fmt: skip
+    return dict(sorted(left_out.items()))
+
+
+def _thresholded(rest: Labelled, own: Labelled, feature: str) -> float:
+    """Estimate by thresholding one feature; the accuracy of the rest where it is not known."""
+    if feature not in rest.profiles.names:
+        return float(rest.correct.mean())
+    score, target = rest.profiles.column(feature), own.profiles.column(feature)
+    known, given = ~np.isnan(score), ~np.isnan(target)
+    if not known.any() or not given.any():
+        return float(rest.correct.mean())
+    return thresholded_accuracy(target[given], fit_threshold(score[known], rest.correct[known]))
+
+
+def as_columns(left_out: Iterable[LeftOut]) -> LeftOutColumns:
+    """Put the numbers of the left-out slices side by side."""
+    rows = list(left_out)
+    numbers = [[getattr(row, name) for row in rows] for name in LeftOutColumns._fields[1:]]
+    return LeftOutColumns(
+        np.array([row.family for row in rows], dtype=np.str_), *(np.array(v, dtype=np.float64) for v in numbers)
+    )
+
+
+def left_out_residuals(columns: LeftOutColumns, *, constant: bool = False) -> Residuals | None:
+    """Summarise the residuals; None from fewer than ``LEAST_SLICES`` families.
+
+    ``constant`` takes those of the constant estimate.
+    """
+    if np.unique(columns.family).size < LEAST_SLICES:
+        return None
+    estimated = columns.constant if constant else columns.estimated
+    return fit_residuals(estimated, columns.realized, columns.n_labels, families=columns.family)
+
+
+def fit_skill(columns: LeftOutColumns, *, confidence_level: float = 0.95) -> Skill | None:
+    """Compare the errors of left-out slices with simpler estimates; None from fewer than two families."""
+    names, place, sizes = np.unique(columns.family, return_inverse=True, return_counts=True)
+    if names.size < 2:
+        return None
+    errors = [
+        np.bincount(place, np.abs(values - columns.realized)) / sizes
+        for values in (columns.estimated, columns.constant, columns.atc)
+    ]
+    over_constant, over_atc = (_gain(errors[0], other, confidence_level) for other in errors[1:])
+    return Skill(over_constant, over_atc, int(names.size))
+
+
+def _gain(error: Floats, other: Floats, confidence_level: float) -> Gain:
+    from scipy.stats import t
+
+    gain = other - error
+    standard_error = float(gain.std(ddof=1)) / np.sqrt(gain.size)
+    half = float(t.ppf(0.5 + confidence_level / 2, gain.size - 1)) * standard_error
+    mean = float(gain.mean())
+    return Gain(
+        float(error.mean()), float(other.mean()), mean, mean - half, mean + half, float(standard_error), gain.size
+    )
+
+
+def left_out_probabilities(labelled: Labelled, left_out: Mapping[str, LeftOut]) -> tuple[Floats, Floats]:
+    """Return (probability of a correct answer, label) of the labelled responses, each family left out once.
+
+    Families whose absence leaves labels of one kind only are not among them.
+    """
+    parts = [(np.empty(0), np.empty(0))]
+    for name, row in left_out.items():
+        own = labelled.rows(labelled.slices == name)
+        parts.append((row.rule.p_correct(own.profiles), own.correct))
+    probabilities, labels = zip(*parts, strict=True)
+    return np.concatenate(probabilities), np.concatenate(labels)

@@ -1,0 +1,294 @@
+"""The sentinel: slice accuracy from profiles, learned on labelled slices."""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from nilometer.errors import NotEnoughDataError
+
+from ..estimate import SliceEstimates
+from ..intervals import Residuals
+from ..profiles import Profiles, as_profiles, rows_by_name
+from .classifier import FEATURE_SETS, Recipe
+from .fitted import fit_sentinel, needed_features
+from .label_free import LABEL_FREE
+from .left_out import Skill
+from .reference import check_compatible, check_labels, mixed_provenance, varies
+from .rule import Labelled, Plan
+
+__all__ = ["METHODS", "MONOTONE_FEATURES", "Sentinel"]
+
+Floats = NDArray[np.float64]
+
+METHODS = tuple(sorted(LABEL_FREE))
+MONOTONE_FEATURES = ("nll_sum", "nll_avg", "se_sum", "max", "tail_mass_max")
+"""Usual features of the monotone classifier; those that are constant or unknown are left out."""
+_FALLBACK = "nll_sum"
+
+
+class Sentinel(BaseEstimator):  # type: ignore[misc]
+    """Accuracy of a model on each slice of traffic, from profiles, with intervals.
+
+    ``fit`` learns on labelled responses grouped by slice; ``estimate`` gives each slice of other traffic an
+    accuracy and a prediction interval made from families of slices that were left out one at a time.
+
+    The default averages the probability of a correct answer under a monotone logistic regression that weights
+    all families equally, with one part in five of that probability thresholded, and the probability that the model
+    itself gave its answers, as far as the labels find that one calibrated. Where its error on families
+    that were left out is no smaller than that of the labelled accuracy alone, the estimate is that constant,
+    and says so. The paper's own method is ``Sentinel.paper()``.
+
+    Parameters
+    ----------
+    method
+        A name of ``LABEL_FREE``: ``"combined"`` (default); ``"atc"``, share of one feature beyond a threshold
+        that reproduces the labelled accuracy; ``"pcc"``, mean probability of the classifier (the paper's);
+        ``"constant"``, accuracy of the labelled responses; and others.
+    feature
+        Score of ``"atc"``: a name of ``FEATURE_NAMES``.
+    classifier, features, balanced, calibrated
+        The classifier: ``"monotone"``, or the paper's ``"forest"``, ``"logistic"`` or ``"mlp"``; names of its
+        features, or 1, 3, 10 or 17 of the paper's, None for its usual ones; for the paper's, whether classes are
+        balanced and probabilities calibrated.
+    confidence_level
+        Coverage of the intervals, in (0, 1).
+    bootstraps
+        Refits on labels drawn again, whose spread widens intervals where there are fewer than 1,000 labels.
+    pool
+        ``residuals_`` of sentinels of other models on the same kinds of slices; they steady the interval.
+    random_state
+        Seed of the classifier and of the draws.
+
+    Attributes
+    ----------
+    residuals_
+        Leave-one-family-out residuals, None with fewer than ``LEAST_SLICES`` labelled families.
+    skill_
+        What the estimates are worth against the constant and against a threshold, on left-out families.
+    falls_back_
+        Whether the estimates are the constant.
+    slices_, n_labels_
+        Names of the labelled slices and number of labels.
+    feature_
+        Score in use: ``feature``, or ``nll_sum`` where the data has no alternatives.
+    dropped_features_
+        Features of the classifier left out because they are constant or unknown.
+    notes_
+        What a reader of the estimates should know.
+
+    References
+    ----------
+    Memoli Buffa and Del Corro (2026), "Entropy Sentinel", arXiv 2601.09001. Garg et al. (2022), arXiv 2201.04234.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> rng = np.random.default_rng(0)
+    >>> hard = np.repeat([0.2, 0.4, 0.6, 0.8, 1.0], 50)
+    >>> entropy = rng.gamma(2.0, hard)
+    >>> correct = rng.random(250) < np.exp(-entropy)
+    >>> sentinel = Sentinel().fit(pa.table({"max": entropy}), correct, groups=hard.astype(str))
+    >>> estimate = sentinel.estimate(pa.table({"max": rng.gamma(2.0, 0.5, 100)}))[0]
+    >>> estimate.low < estimate.accuracy < estimate.high
+    True
+    """
+
+    def __init__(  # noqa: PLR0913 - scikit-learn: every parameter is named in the constructor
+        self,
+        *,
+        method: str = "combined",
+        feature: str = "max",
+        classifier: str = "monotone",
+        features: int | Sequence[str] | None = None,
+        balanced: bool = False,
+        calibrated: bool = True,
+        confidence_level: float = 0.95,
+        bootstraps: int = 30,
+        pool: Sequence[Residuals] = (),
+        random_state: int = 42,
+    ) -> None:
+        self.method = method
+        self.feature = feature
+        self.classifier = classifier
+        self.features = features
+        self.balanced = balanced
+        self.calibrated = calibrated
+        self.confidence_level = confidence_level
+        self.bootstraps = bootstraps
+        self.pool = pool
+        self.random_state = random_state
+
+    @classmethod
+    def paper(cls, **changes: Any) -> "Sentinel":
+        """Return the paper's deployment: forest, 10 features, balanced, calibrated, mean probability."""
+        return cls(**{"method": "pcc", "classifier": "forest", "features": 10, "balanced": True, **changes})
+
+    def fit(self, X: Any, y: Any, groups: Any = None, *, families: Any = None) -> Self:
+        """Learn from labelled responses.
+
+        Parameters
+        ----------
+        X
+            Profiles.
+        y
+            Shape (n,), labels in [0, 1]; NaN or None rows are left out.
+        groups
+            Shape (n,), slice of each response; None is one slice, which gives no intervals.
+        families
+            Shape (n,), larger unit that each slice belongs to (its task, its customer); slices of one family err
+            together, so it is left out whole. None makes each slice its own family.
+
+        Raises
+        ------
+        NotEnoughDataError
+            If there are fewer than 10 labels or all are of one kind.
+        ValueError
+            If a parameter or a label is outside its range, or a slice lies in two families.
+        """
+        self._check_parameters()
+        labelled = _labelled(as_profiles(X), y, groups=groups, families=families)
+        check_labels(labelled.correct)
+        self.labelled_ = labelled
+        self.n_labels_ = len(labelled.correct)
+        self.slices_ = sorted(set(labelled.slices.tolist()))
+        self.notes_ = mixed_provenance(labelled.profiles)
+        self.plan_ = self._plan(labelled.profiles)
+        self.fitted_ = fit_sentinel(
+            labelled, self.plan_, confidence_level=self.confidence_level, pool=self.pool,
+            bootstraps=self.bootstraps, seed=self.random_state,
+        )  # fmt: skip
+        self.left_out_ = self.fitted_.left_out
+        self.skill_, self.falls_back_, self.residuals_ = self.fitted_.judged[None]
+        self.notes_ += _worth(self.skill_, falls_back=self.falls_back_)
+        return self
+
+    def predict_proba(self, X: Any) -> Floats:
+        """Probability of a wrong and of a correct answer for each response, shape (n, 2).
+
+        With ``"atc"`` on a feature, a logistic regression on that feature; responses without it get the
+        accuracy of such responses among the labelled ones.
+        """
+        check_is_fitted(self, "fitted_")
+        p = self.fitted_.rule.p_correct(self._compatible(X))
+        return np.stack([1 - p, p], axis=1)
+
+    def estimate(self, X: Any, by: Any = None, *, correct: Any = None, simultaneous: bool = False) -> SliceEstimates:
+        """Estimate the accuracy of every slice.
+
+        A slice that took part in ``fit`` is estimated by the rule fitted without its family.
+
+        Parameters
+        ----------
+        X
+            Profiles.
+        by
+            Shape (n,), slice of each response; None is one slice called ``all``.
+        correct
+            Shape (n,), labels where known (NaN elsewhere), for ``realized_accuracy``; not used otherwise.
+        simultaneous
+            Whether all intervals hold together with ``confidence_level``; otherwise each does alone.
+
+        Raises
+        ------
+        IncompatibleModelError
+            If k, logprobs mode or features differ from those of ``fit``.
+        """
+        check_is_fitted(self, "fitted_")
+        profiles = self._compatible(X).only(needed_features(self.plan_))
+        names = np.full(len(profiles), "all") if by is None else np.asarray(by).astype(str)
+        labels = np.full(len(profiles), np.nan) if correct is None else np.asarray(correct, dtype=np.float64)
+        parts = rows_by_name(names)
+        together = len(parts) if simultaneous else 1
+        return SliceEstimates(
+            self.fitted_.estimate(name, profiles.rows(rows), labels[rows], simultaneous=together)
+            for name, rows in parts.items()
+        )
+
+    def _check_parameters(self) -> None:
+        if self.method not in LABEL_FREE:
+            raise ValueError(f"`method` must be one of {', '.join(METHODS)}, got {self.method!r}.")
+        if not 0 < self.confidence_level < 1:
+            raise ValueError(f"`confidence_level` must lie in (0, 1), got {self.confidence_level}.")
+
+    def _plan(self, profiles: Profiles) -> Plan:
+        self.feature_ = self.feature
+        self.dropped_features_: tuple[str, ...] = ()
+        if not _given(profiles, self.feature):
+            self.feature_ = _FALLBACK
+        recipe = Recipe(self.classifier, self.balanced, self.calibrated, self.random_state)
+        features: tuple[str, ...] = ()
+        if self.method == "atc":
+            self._check_score(profiles)
+        elif self.method != "constant":
+            features = self._useful_features(profiles)
+        method = self.method if features or self.method != "combined" else "constant"
+        return Plan(method, self.feature_, features, recipe)
+
+    def _check_score(self, profiles: Profiles) -> None:
+        profiles.column(self.feature)
+        if self.feature_ == self.feature:
+            return
+        if not _given(profiles, _FALLBACK):
+            raise NotEnoughDataError(
+                f"no labelled response has the feature {self.feature!r}.", "Record log-probabilities."
+            )
+        self.notes_.append(f"no response has {self.feature!r}, so {_FALLBACK!r} is used")
+
+    def _useful_features(self, profiles: Profiles) -> tuple[str, ...]:
+        usual = MONOTONE_FEATURES if self.classifier == "monotone" else 17
+        wanted = usual if self.features is None else self.features
+        names = FEATURE_SETS.get(wanted, ()) if isinstance(wanted, int) else tuple(wanted)
+        if not names:
+            raise ValueError(f"`features` must be 1, 3, 10, 17 or names of features, got {self.features!r}.")
+        useful = tuple(name for name in names if name in profiles.names and varies(profiles.column(name)))
+        self.dropped_features_ = tuple(name for name in names if name not in useful)
+        if self.method == "combined" and not useful and any(_given(profiles, name) for name in names):
+            self.notes_.append("no feature varies, so every slice gets the labelled accuracy")
+        elif not useful:
+            raise NotEnoughDataError(
+                "every feature of the classifier is constant or unknown.", "Record log-probabilities."
+            )
+        return useful
+
+    def _compatible(self, X: Any) -> Profiles:
+        profiles = as_profiles(X)
+        needed = {*self.plan_.features, *([self.feature_] if self.method == "atc" else [])}
+        check_compatible(profiles, self.labelled_.profiles, needed)
+        return profiles
+
+
+def _given(profiles: Profiles, feature: str) -> bool:
+    return feature in profiles.names and not bool(np.isnan(profiles.column(feature)).all())
+
+
+def _labelled(profiles: Profiles, y: Any, *, groups: Any, families: Any) -> Labelled:
+    """Rows with a label; slices and families by name."""
+    labels = np.asarray(y, dtype=np.float64)
+    names = np.zeros(len(labels), dtype=int).astype(str) if groups is None else np.asarray(groups).astype(str)
+    units = names if families is None else np.asarray(families).astype(str)
+    if not len(profiles) == len(labels) == len(names) == len(units):
+        lengths = f"{len(profiles)}, {len(labels)}, {len(names)}, {len(units)}"
+        raise ValueError(f"`X`, `y`, `groups` and `families` must be equally long, got {lengths}.")
+    return Labelled(profiles, labels, names, units).rows(~np.isnan(labels))
+
+
+def _worth(skill: Skill | None, *, falls_back: bool) -> list[str]:
+    """Say what the estimates are worth on left-out families."""
+    if skill is None:
+        return []
+    own, other = skill.over_constant, skill.over_atc
+    if falls_back:
+        return [
+            f"on {skill.n_families} left-out families the estimates from log-probabilities were off by "
+            f"{own.error:.3f}, the labelled accuracy alone by {own.other_error:.3f}: no skill, so every slice gets the "
+            "labelled accuracy, with the interval that belongs to it"
+        ]
+    return [
+        f"on {skill.n_families} left-out families the estimates were off by {own.error:.3f}, the labelled accuracy "
+        f"alone by {own.other_error:.3f} (gain {own.gain:+.3f}, {own.low:+.3f} to {own.high:+.3f}), a threshold on "
+        f"one feature by {other.other_error:.3f} (gain {other.gain:+.3f}, {other.low:+.3f} to {other.high:+.3f})"
+    ]

@@ -1,0 +1,5 @@
+"""What changed: drift, windows of time, a silently replaced model, weak slices."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

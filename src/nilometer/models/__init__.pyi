@@ -1,0 +1,29 @@
+from .attention import AttentionCapture as AttentionCapture
+from .canary import (
+    CANARY_PROMPTS as CANARY_PROMPTS,
+    Canary as Canary,
+    ask_canary as ask_canary,
+    read_canary as read_canary,
+    write_canary as write_canary,
+)
+from .embedders import (
+    Embedder as Embedder,
+    FunctionEmbedder as FunctionEmbedder,
+    MiniLMEmbedder as MiniLMEmbedder,
+    ServerEmbedder as ServerEmbedder,
+    WordLlamaEmbedder as WordLlamaEmbedder,
+    make_embedder as make_embedder,
+)
+from .embedding import EmbeddedTexts as EmbeddedTexts, embed_texts as embed_texts
+from .hf import HFRunner as HFRunner, smollm2_folder as smollm2_folder
+from .problems import Problem as Problem, make_problems as make_problems, verify as verify
+from .recording import Recording as Recording, Runner as Runner, Sampling as Sampling, record as record
+from .sampler import *
+from .server import ServerRunner as ServerRunner
+from .suites import (
+    Question as Question,
+    SuiteOptions as SuiteOptions,
+    make_suite as make_suite,
+    question_of as question_of,
+)
+from .tasks import LEVELS as LEVELS, TASKS as TASKS, Draft as Draft, Task as Task

@@ -1,0 +1,5 @@
+"""What is shown: charts, and one file for each page."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

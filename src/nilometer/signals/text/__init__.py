@@ -1,0 +1,5 @@
+"""Texts as integers, and how much of one is found in another."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,5 @@
+"""Numbers per token and per response, read from the log-probabilities."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,20 @@
+from .batch import Trace as Trace, trace_batch as trace_batch
+from .corpus import corpus_names as corpus_names, corpus_path as corpus_path
+from .doctor import *
+from .labels import (
+    LabelReport as LabelReport,
+    join_labels as join_labels,
+    parse_correct as parse_correct,
+    read_labels as read_labels,
+)
+from .panel import Panel as Panel, read_panel as read_panel
+from .schema import (
+    ATTENTION_COLUMNS as ATTENTION_COLUMNS,
+    ATTENTION_SCHEMA as ATTENTION_SCHEMA,
+    FORMAT_VERSION as FORMAT_VERSION,
+    LABEL_SCHEMA as LABEL_SCHEMA,
+    TRACE_SCHEMA as TRACE_SCHEMA,
+)
+from .slices import attribute_keys as attribute_keys, slice_names as slice_names
+from .store import has_attention as has_attention, write_traces as write_traces
+from .wire import *

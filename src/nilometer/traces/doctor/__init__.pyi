@@ -1,0 +1,2 @@
+from .diagnosis import Diagnosis as Diagnosis, ModelDiagnosis as ModelDiagnosis, diagnose as diagnose
+from .rules import Finding as Finding, SliceCoverage as SliceCoverage

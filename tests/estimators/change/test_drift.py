@@ -1,0 +1,130 @@
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies as st
+from scipy.stats import ttest_ind
+
+from nilometer.estimators import decompose_change, holm, mean_change, permuted_mean_change, score_drift
+
+NAMES = np.array(["a", "b", "c", "d"])
+
+
+@given(st.integers(0, 10_000))
+def test_mix_and_within_add_up_to_the_change(seed):
+    rng = np.random.default_rng(seed)
+    shares = rng.dirichlet(np.ones(4), 2)
+    shares[0, 0] = shares[1, 1] = 0  # one slice came, one went
+    shares /= shares.sum(axis=1, keepdims=True)
+    accuracies = np.where(shares > 0, rng.random((2, 4)), np.nan)
+    found = decompose_change(tuple(shares), tuple(accuracies), names=NAMES)
+    total = np.nansum(shares[1] * accuracies[1]) - np.nansum(shares[0] * accuracies[0])
+    assert found.after - found.before == pytest.approx(total)
+    assert found.mix + found.within == pytest.approx(total)
+    assert sum(row.mix + row.within for row in found.slices) == pytest.approx(total)
+    assert found.slices[0].within == found.slices[1].within == 0
+    assert found.slices[0].accuracy_before is None
+
+
+def test_only_mix_and_only_within():
+    even, accuracies = np.full(4, 0.25), np.array([0.9, 0.7, 0.5, 0.3])
+    mixed = decompose_change((even, np.array([0.1, 0.2, 0.3, 0.4])), (accuracies, accuracies), names=NAMES)
+    fallen = decompose_change((even, even), (accuracies, accuracies - 0.1), names=NAMES)
+    assert (mixed.within, round(mixed.mix, 10)) == (0, -0.1)
+    assert (fallen.mix, round(fallen.within, 10)) == (0, -0.1)
+
+
+def test_shares_and_accuracies_are_checked():
+    half = np.array([0.5, 0.5])
+    with pytest.raises(ValueError, match="`shares` must sum to 1, got"):
+        decompose_change((half, half / 2), (half, half), names=NAMES[:2])
+    with pytest.raises(ValueError, match="`accuracies` must be known"):
+        decompose_change((half, half), (half, np.array([0.5, np.nan])), names=NAMES[:2])
+
+
+def test_change_of_the_mean_is_welchs_t():
+    rng = np.random.default_rng(0)
+    before, after = rng.random(40), rng.random(25) ** 2
+    expected = ttest_ind(after, before, equal_var=False)
+    assert mean_change(before, after).p_value == pytest.approx(expected.pvalue)
+
+
+def test_copies_of_a_prompt_do_not_make_a_change_surer():
+    rng = np.random.default_rng(1)
+    before, after = rng.random(40), rng.random(25) * 0.8
+    once = mean_change(before, after)
+    copies = mean_change(
+        np.repeat(before, 3), np.repeat(after, 3), reference_clusters=np.repeat(np.arange(40), 3),
+        clusters=np.repeat(np.arange(25), 3),
+    )  # fmt: skip
+    assert copies == pytest.approx(once)
+
+
+def _shuffled(before, after, *, n_permutations=4000, seed=0, sizes=(1, 1)):
+    sides = [np.repeat(np.arange(len(v) // n), n) for v, n in zip((before, after), sizes, strict=True)]
+    return permuted_mean_change(
+        before, after, reference_clusters=sides[0], clusters=sides[1], n_permutations=n_permutations,
+        rng=np.random.default_rng(seed),
+    )  # fmt: skip
+
+
+def test_shuffled_p_value_is_that_of_all_ways_to_share_out():
+    rng = np.random.default_rng(3)
+    before, after = rng.random(5), rng.random(4) + 0.4
+    both = np.concatenate([before, after])
+
+    def t(rows):
+        one, other = both[list(rows)], np.delete(both, list(rows))
+        return abs(one.mean() - other.mean()) / np.sqrt(one.var(ddof=1) / one.size + other.var(ddof=1) / other.size)
+
+    every = [t(rows) for rows in combinations(range(9), 5)]
+    exact = np.mean(np.array(every) >= t(range(5)) - 1e-9)
+    assert _shuffled(before, after, n_permutations=20_000) == pytest.approx(exact, abs=0.012)
+
+
+def test_shuffling_knows_prompts_of_any_size_as_welchs_test_does():
+    rng = np.random.default_rng(4)
+    before, after = np.repeat(rng.random(60), 3), np.repeat(rng.random(40) + 0.1, 2)
+    welch = mean_change(
+        before, after, reference_clusters=np.repeat(np.arange(60), 3), clusters=np.repeat(np.arange(40), 2)
+    )
+    assert _shuffled(before, after, sizes=(3, 2)) == pytest.approx(welch.p_value, abs=0.03)
+
+
+def test_shuffling_keeps_its_level_on_a_handful_of_prompts_where_welchs_test_does_not():
+    level, false = 0.05, [0, 0]
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        before, after = (np.repeat(rng.beta(0.3, 0.05, n), 4) for n in (30, 6))
+        welch = mean_change(
+            before, after, reference_clusters=np.repeat(np.arange(30), 4), clusters=np.repeat(np.arange(6), 4)
+        )
+        false[0] += welch.p_value <= level
+        false[1] += _shuffled(before, after, n_permutations=199, seed=seed, sizes=(4, 4)) <= level
+    assert false[1] <= 20  # binomial(200, .05) is above 20 with probability .0004
+    assert false[0] > 20
+
+
+def test_shuffling_needs_two_prompts_a_side_and_thins_many():
+    assert _shuffled(np.ones(1), np.ones(3)) is None
+    rng = np.random.default_rng(5)
+    assert _shuffled(rng.random(5000), rng.random(3000) + 0.5, n_permutations=99) == 0.01
+
+
+def test_equal_and_constant_samples():
+    assert mean_change(np.ones(3), np.ones(3)).p_value == 1
+    assert mean_change(np.ones(3), np.zeros(3)).p_value == 0
+    assert mean_change(np.ones(1), np.ones(3)) is None
+    assert score_drift(np.array([np.nan, 1.0]), np.ones(3)) is None
+
+
+def test_drift_tells_a_shift_in_its_unit():
+    values = np.random.default_rng(2).random(100)
+    found = score_drift(values, values + 0.5)
+    assert found.wasserstein == pytest.approx(0.5)
+    assert found.p_value < 1e-6
+
+
+def test_holm_by_hand():
+    # R: p.adjust(c(.01, .02, .03, .005), "holm")
+    assert holm(np.array([0.01, 0.02, 0.03, 0.005])).tolist() == pytest.approx([0.03, 0.04, 0.04, 0.02])
