@@ -90,15 +90,23 @@ def main() -> None:
     ratios = [b / a for a, b in zip(plain, captured, strict=True)]
     result = {
         "model": "smollm2-135m-instruct, float32",
-        "layers": config.num_hidden_layers, "heads": config.num_attention_heads,
-        "context": options.context, "steps": options.steps, "repeats": options.repeats, "threads": 1,
-        "torch": version("torch"), "transformers": version("transformers"),
-        "cpu_seconds_sdpa": [round(x, 3) for x in plain], "cpu_seconds_captured": [round(x, 3) for x in captured],
+        "layers": config.num_hidden_layers,
+        "heads": config.num_attention_heads,
+        "context": options.context,
+        "steps": options.steps,
+        "repeats": options.repeats,
+        "threads": 1,
+        "torch": version("torch"),
+        "transformers": version("transformers"),
+        "cpu_seconds_sdpa": [round(x, 3) for x in plain],
+        "cpu_seconds_captured": [round(x, 3) for x in captured],
         "decode_overhead": round(statistics.median(ratios) - 1, 4),
         "decode_overhead_per_repeat": [round(x - 1, 4) for x in ratios],
-        "eager_bytes_200_tokens": measured, "eager_bytes": eager, "kept_bytes": kept,
+        "eager_bytes_200_tokens": measured,
+        "eager_bytes": eager,
+        "kept_bytes": kept,
         "memory_ratio": round(eager / kept, 1),
-    }  # fmt: skip
+    }
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))

@@ -80,12 +80,20 @@ def main() -> None:
     for rule, peer in loops.items():
         peer["times_as_fast"] = round(rates[rule]["answers_and_risks_per_second"] / peer["posteriors_per_second"], 1)
     result = {
-        "unit": "posteriors per second of CPU time, median of runs", "posteriors": N, "samples": SAMPLES, "runs": RUNS,
-        "seed": 0, "rates": rates, "peers": loops,
+        "unit": "posteriors per second of CPU time, median of runs",
+        "posteriors": N,
+        "samples": SAMPLES,
+        "runs": RUNS,
+        "seed": 0,
+        "rates": rates,
+        "peers": loops,
         "rules_at_100000": sorted(name for name, r in rates.items() if r["answers_and_risks_per_second"] >= 100_000),
-        "python": platform.python_version(), "numpy": version("numpy"), "scipy": version("scipy"),
-        "cpu_count": os.cpu_count(), "machine": platform.machine(),
-    }  # fmt: skip
+        "python": platform.python_version(),
+        "numpy": version("numpy"),
+        "scipy": version("scipy"),
+        "cpu_count": os.cpu_count(),
+        "machine": platform.machine(),
+    }
     RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 

@@ -122,9 +122,15 @@ def counter_f1(texts: list[str]) -> list[list[float]]:
 def agreement(jobs: dict[str, Callable[[list[str]], object]], item: list[str]) -> dict[str, float]:
     """Largest difference between our expected utilities and each peer's; for mbrs that of the winner."""
     ours = {name: np.array(mbr(item, utility=name).scores) for name in ("chrf", "bleu", "rouge1", "rougeL")}
-    pairs = {"sacrebleu loop, chrF": "chrf", "sacrebleu loop, BLEU": "bleu", "fastchrf.pairwise_chrf": "chrf",
-             "rouge-score loop, ROUGE-1": "rouge1", "rouge-score loop, ROUGE-L": "rougeL",
-             "mbrs chrF, defaults": "chrf", "mbrs BLEU, defaults": "bleu"}  # fmt: skip
+    pairs = {
+        "sacrebleu loop, chrF": "chrf",
+        "sacrebleu loop, BLEU": "bleu",
+        "fastchrf.pairwise_chrf": "chrf",
+        "rouge-score loop, ROUGE-1": "rouge1",
+        "rouge-score loop, ROUGE-L": "rougeL",
+        "mbrs chrF, defaults": "chrf",
+        "mbrs BLEU, defaults": "bleu",
+    }
     found = {}
     for peer, name in pairs.items():
         if peer not in jobs:
@@ -158,12 +164,14 @@ def large() -> dict[str, float]:
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, cpu()
     decision = mbr(texts, pseudo_references=texts[:2])
     return {
-        "n_texts": len(texts), "n_pseudo_references": 2, "n_calls": decision.n_calls,
+        "n_texts": len(texts),
+        "n_pseudo_references": 2,
+        "n_calls": decision.n_calls,
         "mean_characters": round(float(np.mean([len(text) for text in texts])), 1),
         "megabytes_before": round(before / 1024),
         "peak_megabytes": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         "cpu_seconds": round(cpu() - start, 1),
-    }  # fmt: skip
+    }
 
 
 def races(rng: np.random.Generator) -> dict[str, dict[str, float]]:
@@ -177,8 +185,12 @@ def races(rng: np.random.Generator) -> dict[str, dict[str, float]]:
             exact = mbr(texts)
             found.append(exact.scores[race.index] >= exact.expected_utility - 1e-9)
             share.append(race.n_calls / race.n_calls_exact)
-        result[str(n)] = {"calls_of_exact": round(float(np.mean(share)), 3), "exact_winner": float(np.mean(found)),
-                          "confidence_level": 0.95, "n_prompts": len(found)}  # fmt: skip
+        result[str(n)] = {
+            "calls_of_exact": round(float(np.mean(share)), 3),
+            "exact_winner": float(np.mean(found)),
+            "confidence_level": 0.95,
+            "n_prompts": len(found),
+        }
     return result
 
 
@@ -196,8 +208,16 @@ def main() -> None:
     ours = {name: milliseconds(lambda t, n=name: list(mbr_many([t], utility=n)), items) for name in UTILITIES}
     jobs = peers()
     theirs = {name: milliseconds(job, items[:N_PEER], 3) for name, job in jobs.items()}
-    against = {"chrF": "chrf", "fastchrf": "chrf", "BLEU": "bleu", "ROUGE-1": "rouge1", "ROUGE-L": "rougeL",
-               "token F1": "token_f1", "WER": "wer", "CER": "cer"}  # fmt: skip
+    against = {
+        "chrF": "chrf",
+        "fastchrf": "chrf",
+        "BLEU": "bleu",
+        "ROUGE-1": "rouge1",
+        "ROUGE-L": "rougeL",
+        "token F1": "token_f1",
+        "WER": "wer",
+        "CER": "cer",
+    }
     ratios = {
         peer: round(spent / ours[next(ours_name for part, ours_name in against.items() if part in peer)], 1)
         for peer, spent in theirs.items()
@@ -208,16 +228,34 @@ def main() -> None:
         "largest_difference": agreement(jobs, items[0]),
         "cpu_ms_per_prompt_by_hypotheses": scaling(rng),
         "race": races(rng),
-        "n_hypotheses": N_HYPOTHESES, "n_prompts": N_ITEMS, "n_prompts_of_peers": N_PEER, "runs": RUNS,
-        "runs_of_peers": 3, "seed": SEED, "mean_distinct": float(np.mean([len(set(t)) for t in items])),
+        "n_hypotheses": N_HYPOTHESES,
+        "n_prompts": N_ITEMS,
+        "n_prompts_of_peers": N_PEER,
+        "runs": RUNS,
+        "runs_of_peers": 3,
+        "seed": SEED,
+        "mean_distinct": float(np.mean([len(set(t)) for t in items])),
         "mean_characters": round(float(np.mean([len(t) for item in items for t in item])), 1),
         "mean_words": round(float(np.mean([len(t.split()) for item in items for t in item])), 1),
-        "versions": {name: _version(name) for name in
-                     ("nilometer", "numpy", "mbrs", "fastchrf", "sacrebleu", "rouge-score", "unisson", "rapidfuzz",
-                      "torch")},
-        "python": platform.python_version(), "n_cpus": os.cpu_count(), "date": time.strftime("%Y-%m-%d"),
+        "versions": {
+            name: _version(name)
+            for name in (
+                "nilometer",
+                "numpy",
+                "mbrs",
+                "fastchrf",
+                "sacrebleu",
+                "rouge-score",
+                "unisson",
+                "rapidfuzz",
+                "torch",
+            )
+        },
+        "python": platform.python_version(),
+        "n_cpus": os.cpu_count(),
+        "date": time.strftime("%Y-%m-%d"),
         "omp_num_threads": os.environ.get("OMP_NUM_THREADS"),
-    }  # fmt: skip
+    }
     if "large" in known:
         result["large"] = known["large"]
     RESULT.parent.mkdir(exist_ok=True)

@@ -49,8 +49,12 @@ def _response(i: int, logprobs: np.ndarray) -> dict:
     message = {"role": "assistant", "content": "".join(token["token"] for token in tokens)}
     choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": {"content": tokens}}
     return {
-        "id": f"chatcmpl-{i}", "object": "chat.completion", "created": 1_700_000_000, "model": "m", "choices": [choice]
-    }  # fmt: skip
+        "id": f"chatcmpl-{i}",
+        "object": "chat.completion",
+        "created": 1_700_000_000,
+        "model": "m",
+        "choices": [choice],
+    }
 
 
 def with_nilometer(path: Path) -> int:
@@ -115,10 +119,14 @@ def main() -> None:
         "tokens_per_cpu_second": speeds,
         "ratio": {name: round(speeds["nilometer"] / value, 2) for name, value in speeds.items()},
         "bytes_per_token": {name: round(value, 1) for name, value in sizes.items()},
-        "n_responses": options.responses, "tokens_each": options.tokens, "k": K, "repeats": options.repeats,
+        "n_responses": options.responses,
+        "tokens_each": options.tokens,
+        "k": K,
+        "repeats": options.repeats,
         "versions": {name: version(name) for name in ("msgspec", "orjson", "duckdb", "pyarrow")},
-        "python": platform.python_version(), "n_cpus": os.cpu_count(),
-    }  # fmt: skip
+        "python": platform.python_version(),
+        "n_cpus": os.cpu_count(),
+    }
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))

@@ -53,12 +53,17 @@ def main() -> None:
         seconds = time.perf_counter() - start
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         result = {
-            "n_profiles": n, "n_slices": 72, "seconds": round(seconds, 1),
-            "cpu_seconds": round(used.ru_utime + used.ru_stime, 1), "peak_mb": round(used.ru_maxrss / 1024),
-            "file_mb": round(path.stat().st_size / 1e6), "page_kb": round(page.stat().st_size / 1e3),
+            "n_profiles": n,
+            "n_slices": 72,
+            "seconds": round(seconds, 1),
+            "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
+            "peak_mb": round(used.ru_maxrss / 1024),
+            "file_mb": round(path.stat().st_size / 1e6),
+            "page_kb": round(page.stat().st_size / 1e3),
             "versions": {name: version(name) for name in ("nilometer", "numpy", "pyarrow")},
-            "python": platform.python_version(), "n_cpus": os.cpu_count(),
-        }  # fmt: skip
+            "python": platform.python_version(),
+            "n_cpus": os.cpu_count(),
+        }
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))

@@ -102,9 +102,16 @@ def largest(rng: np.random.Generator) -> dict:
     per_batch = cpu(lambda: [triplet_value(batch, *t) for t in sample], 1) * len(every) / len(sample)
     theirs = per_batch * n / len(batch)
     return {
-        "n": n, "m": m, "ours_s": round(ours, 3), "n_triplets": len(every), "n_triplets_timed": len(sample),
-        "triplets_s": round(theirs), "ratio": round(theirs / ours), "extrapolated": True, "in_batches_of": len(batch),
-    }  # fmt: skip
+        "n": n,
+        "m": m,
+        "ours_s": round(ours, 3),
+        "n_triplets": len(every),
+        "n_triplets_timed": len(sample),
+        "triplets_s": round(theirs),
+        "ratio": round(theirs / ours),
+        "extrapolated": True,
+        "in_batches_of": len(batch),
+    }
 
 
 _STREAM = """
@@ -166,9 +173,13 @@ def local(n: int, rng: np.random.Generator) -> dict:
     fitted._local_errors(near)
     rest = time.process_time() - start
     return {
-        "n": n, "k": 20, "fit_s": round(whole, 2), "search_s": round(search, 2), "averages_s": round(rest, 3),
+        "n": n,
+        "k": 20,
+        "fit_s": round(whole, 2),
+        "search_s": round(search, 2),
+        "averages_s": round(rest, 3),
         "search_share": round(search / whole, 3),
-    }  # fmt: skip
+    }
 
 
 def one_route(n: int, k: int | None, rng: np.random.Generator) -> dict:
@@ -207,11 +218,14 @@ def main() -> None:
         "memory": memory(rng),
         "local": [local(n, rng) for n in ([2_000] if quick else [5_000, 20_000])],
         "one_route": [one_route(n, k, rng) for n, k in [(1_000, None), (1_000, 20), (10_000, 20)]],
-        "dim": DIM, "runs": RUNS, "seed": 0,
+        "dim": DIM,
+        "runs": RUNS,
+        "seed": 0,
         "versions": {name: version(name) for name in ("nilometer", "numpy", "scikit-learn")},
-        "python": platform.python_version(), "n_cpus": os.cpu_count(),
+        "python": platform.python_version(),
+        "n_cpus": os.cpu_count(),
         "threads": os.environ.get("OMP_NUM_THREADS", "default"),
-    }  # fmt: skip
+    }
     if not quick:
         result["sizes"].append(largest(rng))
     result["peak_rss_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -73,10 +73,20 @@ def loop_profile(answer: list[dict]) -> dict[str, float]:
     nll = np.array([-token["logprob"] for token in answer])
     odd, mean, std = nll * np.log(nll + 1e-8), h.mean(), h.std(ddof=1)
     values = (
-        mean, std, h.max(), *np.quantile(h, [0.1, 0.25, 0.5, 0.75, 0.9]), np.mean((h - mean) ** 3) / (std**3 + 1e-8),
-        np.mean((h - mean) ** 4) / (std**4 + 1e-8), h.sum(), nll.mean(), nll.max(), nll.sum(), odd.sum(), odd.max(),
+        mean,
+        std,
+        h.max(),
+        *np.quantile(h, [0.1, 0.25, 0.5, 0.75, 0.9]),
+        np.mean((h - mean) ** 3) / (std**3 + 1e-8),
+        np.mean((h - mean) ** 4) / (std**4 + 1e-8),
+        h.sum(),
+        nll.mean(),
+        nll.max(),
+        nll.sum(),
+        odd.sum(),
+        odd.max(),
         np.exp(nll.mean()),
-    )  # fmt: skip
+    )
     return dict(zip(PAPER_FEATURES, map(float, values), strict=True))
 
 
@@ -142,11 +152,15 @@ def agreement(
     loops = [loop_profile(answer) for answer in objects]
     found = {
         "loop, largest relative difference of 17 statistics": max(
-            float(np.max(np.abs(table[f].to_numpy()[: len(loops)] - [row[f] for row in loops])
-                         / np.maximum(np.abs([row[f] for row in loops]), 1e-2)))
+            float(
+                np.max(
+                    np.abs(table[f].to_numpy()[: len(loops)] - [row[f] for row in loops])
+                    / np.maximum(np.abs([row[f] for row in loops]), 1e-2)
+                )
+            )
             for f in PAPER_FEATURES
         )
-    }  # fmt: skip
+    }
     if peers["LM-Polygraph"]:
         theirs = peers["LM-Polygraph"]()
         named = {"MeanTokenEntropy": "mean", "Perplexity": "nll_avg", "MaximumSequenceProbability": "nll_sum"}
@@ -201,12 +215,17 @@ def main() -> None:
         for name in others
     }
     result = {
-        "tokens_per_cpu_second": {name: round(rate) for name, rate in rates.items()}, "ratios": ratios,
+        "tokens_per_cpu_second": {name: round(rate) for name, rate in rates.items()},
+        "ratios": ratios,
         "agreement": agreement(profiles, tables, objects, peers),
-        "n_tokens": n_tokens, "n_tokens_of_peers": n_peer, "k": K, "runs": RUNS,
+        "n_tokens": n_tokens,
+        "n_tokens_of_peers": n_peer,
+        "k": K,
+        "runs": RUNS,
         "versions": {name: _version(name) for name in VERSIONS},
-        "python": platform.python_version(), "n_cpus": os.cpu_count(),
-    }  # fmt: skip
+        "python": platform.python_version(),
+        "n_cpus": os.cpu_count(),
+    }
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))

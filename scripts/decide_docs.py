@@ -15,14 +15,19 @@ def _result(name: str) -> dict:
 def rules() -> str:
     """One table per kind of answer, from RULES."""
     titles = {
-        "any": "Any answer", "number": "Numbers", "set": "Sets and bags", "batch": "A whole batch",
-    }  # fmt: skip
+        "any": "Any answer",
+        "number": "Numbers",
+        "set": "Sets and bags",
+        "batch": "A whole batch",
+    }
     parts = []
     for kind, title in titles.items():
         rows = [
-            f"## {title}", "", "| metric | formula | best answer | parameter | domain | exactness | reference |",
+            f"## {title}",
+            "",
+            "| metric | formula | best answer | parameter | domain | exactness | reference |",
             "|---" * 7 + "|",
-        ]  # fmt: skip
+        ]
         for rule in RULES.values():
             if ("batch" if rule.is_batch else rule.kind) != kind:
                 continue
@@ -43,8 +48,10 @@ def stsb() -> str:
         rows = [
             f"**{model}**, {found['n_test']:,} pairs; in brackets the 95 % interval of the gain over the mode "
             "(above 0 is better)",
-            "", f"| answer | {' | '.join(metrics)} |", "|---" * 5 + "|",
-        ]  # fmt: skip
+            "",
+            f"| answer | {' | '.join(metrics)} |",
+            "|---" * 5 + "|",
+        ]
         shown = [name for name in found["rules"] if ":" not in name or name.endswith(": mean")]
         for name in shown:
             cells = []
@@ -63,9 +70,10 @@ def draws() -> str:
     for model, found in _result("studies/results/decide_stsb.json")["models"].items():
         n = list(found["by_draws"])
         rows += [
-            "", f"| {model}, RMSE | {' | '.join(f'{k} draws' for k in n)} | log-probabilities |",
+            "",
+            f"| {model}, RMSE | {' | '.join(f'{k} draws' for k in n)} | log-probabilities |",
             "|---" * (len(n) + 2) + "|",
-        ]  # fmt: skip
+        ]
         for name, rule in (("mean", "mean"), ("mode", "mode")):
             cells = [f"{found['by_draws'][k][f'rmse_{name}']:.3f}" for k in n]
             rows.append(f"| {name} | {' | '.join(cells)} | {found['rules'][rule]['RMSE']['value']:.3f} |")
@@ -77,9 +85,11 @@ def reasoning() -> str:
     parts = []
     for model, found in _result("studies/results/decide_reasoning.json")["models"].items():
         rows = [
-            f"**{model}**, {found['n_prompts']:,} prompts, {found['n_draws']} draws", "",
-            "| answer | accuracy | gain over greedy | interval over prompts | over whole tasks |", "|---" * 5 + "|",
-        ]  # fmt: skip
+            f"**{model}**, {found['n_prompts']:,} prompts, {found['n_draws']} draws",
+            "",
+            "| answer | accuracy | gain over greedy | interval over prompts | over whole tasks |",
+            "|---" * 5 + "|",
+        ]
         for name, cell in found["accuracy"].items():
             spans = [f"[{cell[key][0]:+.3f}, {cell[key][1]:+.3f}]" for key in cell if key.startswith("interval")]
             if name == "greedy":

@@ -110,10 +110,15 @@ def coverage_table() -> str:
     if "pooled" in result:
         rows += ["", "| several models | coverage | 95 % bounds | mean half-width |", "|---|---|---|---|"]
         for name, c in result["pooled"].items():
-            rows.append(f"| {name} | {c['coverage']:.3f} | [{c['bounds'][0]:.3f}, {c['bounds'][1]:.3f}] "
-                        f"| {c['half_width']:.2f} |")  # fmt: skip
-    rows += ["", "| guard | slices of left-out families | widened | refused | refused though the interval held |",
-             "|---|---|---|---|---|"]  # fmt: skip
+            rows.append(
+                f"| {name} | {c['coverage']:.3f} | [{c['bounds'][0]:.3f}, {c['bounds'][1]:.3f}] "
+                f"| {c['half_width']:.2f} |"
+            )
+    rows += [
+        "",
+        "| guard | slices of left-out families | widened | refused | refused though the interval held |",
+        "|---|---|---|---|---|",
+    ]
     for name, c in result["guard"].items():
         rows.append(f"| {name} | {c['n_slices']} | {c['widened']} | {c['refused']} | {c['refused_in_error']} |")
     return "\n".join(rows)

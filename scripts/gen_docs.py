@@ -127,8 +127,10 @@ def mbr_races() -> str:
     ]
     for name, row in worlds["worlds"].items():
         found = f"{row['exact_winner']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
-        rows.append(f"| {name} | {row['calls_of_exact']:.0%} | {found} | {row['promised']:.2f} "
-                    f"| {row['regret_within_bound']:.2f} |")  # fmt: skip
+        rows.append(
+            f"| {name} | {row['calls_of_exact']:.0%} | {found} | {row['promised']:.2f} "
+            f"| {row['regret_within_bound']:.2f} |"
+        )
     return "\n".join(rows)
 
 
@@ -206,7 +208,9 @@ def main() -> None:
         "docs/mbr.md": ("text decisions", text_decisions()),
         "docs/rules.md": ("rules", decide_docs.rules()),
         "docs/decide.md": {
-            "stsb": decide_docs.stsb(), "draws": decide_docs.draws(), "reasoning": decide_docs.reasoning(),
+            "stsb": decide_docs.stsb(),
+            "draws": decide_docs.draws(),
+            "reasoning": decide_docs.reasoning(),
             "speed": decide_docs.speed(),
         },
         "docs/estimation.md": {marker: table() for marker, table in ESTIMATION.items()},
@@ -214,7 +218,7 @@ def main() -> None:
         "docs/labels.md": ("figures", study_tables.labels()),
         "docs/drift.md": ("figures", study_tables.drift() + "\n\n" + study_tables.canary()),
         "docs/plan.md": ("figures", study_tables.plan()),
-    }  # fmt: skip
+    }
     stale = []
     for name, blocks in pages.items():
         path = ROOT / name

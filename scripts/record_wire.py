@@ -58,9 +58,13 @@ def server(url: str, model: str) -> None:
 
 def _responses(question: str) -> dict:
     return {
-        "input": question, "max_output_tokens": 8, "temperature": 0.8, "top_logprobs": 5, "store": False,
+        "input": question,
+        "max_output_tokens": 8,
+        "temperature": 0.8,
+        "top_logprobs": 5,
+        "store": False,
         "include": ["message.output_text.logprobs"],
-    }  # fmt: skip
+    }
 
 
 def clients(url: str, model: str) -> None:
@@ -84,9 +88,12 @@ def inspect_log(url: str, model: str) -> None:
         with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
             eval(
                 Task(dataset=samples, scorer=includes(), name="questions", config=config),
-                model=f"openai/{model}", model_args={"responses_api": False}, log_dir=folder, log_format=kind,
+                model=f"openai/{model}",
+                model_args={"responses_api": False},
+                log_dir=folder,
+                log_format=kind,
                 display="none",
-            )  # fmt: skip
+            )
             written = next(Path(folder).glob(f"*.{kind}")).read_bytes()
         (WIRE / f"inspect.{kind}").write_bytes(written if kind == "eval" else clean(written.decode(), url).encode())
 
@@ -150,12 +157,19 @@ def lm_eval_samples(url: str, model: str) -> None:
     ]
     source = {"dataset_path": "json", "dataset_kwargs": {"data_files": {"test": "rows.jsonl"}}, "test_split": "test"}
     tasks = {
-        "choice": {"output_type": "multiple_choice", "doc_to_choice": "{{choices}}", "doc_to_target": "label",
-                   "metric_list": [{"metric": "acc"}]},
-        "written": {"output_type": "generate_until", "doc_to_target": "{{choices[label]}}",
-                    "generation_kwargs": {"until": ["\n"], "max_gen_toks": 8},
-                    "metric_list": [{"metric": "exact_match"}]},
-    }  # fmt: skip
+        "choice": {
+            "output_type": "multiple_choice",
+            "doc_to_choice": "{{choices}}",
+            "doc_to_target": "label",
+            "metric_list": [{"metric": "acc"}],
+        },
+        "written": {
+            "output_type": "generate_until",
+            "doc_to_target": "{{choices[label]}}",
+            "generation_kwargs": {"until": ["\n"], "max_gen_toks": 8},
+            "metric_list": [{"metric": "exact_match"}],
+        },
+    }
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
         for name, task in tasks.items():  # JSON is YAML, too
@@ -163,9 +177,20 @@ def lm_eval_samples(url: str, model: str) -> None:
             (Path(folder) / f"{name}.yaml").write_text(text, encoding="utf-8")
         arguments = f"model={model},base_url={url}/completions,tokenizer={os.environ['TOKENIZER']}"
         command = [
-            Path(sys.executable).parent / "lm_eval", "run", "--model", "local-completions", "--model_args", arguments,
-            "--tasks", ",".join(tasks), "--include_path", ".", "--log_samples", "--output_path", "out",
-        ]  # fmt: skip
+            Path(sys.executable).parent / "lm_eval",
+            "run",
+            "--model",
+            "local-completions",
+            "--model_args",
+            arguments,
+            "--tasks",
+            ",".join(tasks),
+            "--include_path",
+            ".",
+            "--log_samples",
+            "--output_path",
+            "out",
+        ]
         subprocess.run(command, cwd=folder, check=True)
         for name in tasks:
             written = next(Path(folder).glob(f"out/**/samples_{name}_*.jsonl"))

@@ -74,13 +74,15 @@ def drift() -> str:
         for name, row in monitor.items()
         if isinstance(row, dict)
     ]
-    return "\n\n".join([
-        "Measured on the recorded corpus: 12 slices, a reference of 600 responses, two windows of 300, alert at 95 %; "
-        "share of runs with an alert of the right kind (`studies/drift.py`, `studies/results/drift.json`):",
-        table(["change", "runs with an alert", "runs"], rows),
-        f"Monitor of labels, c = {monitor['c']}, 20 windows of 100 responses, {monitor['labels_per_window']} labels each:",
-        table(["accuracy", "alerts within 20 windows", "median windows to it"], watched),
-    ])  # fmt: skip
+    return "\n\n".join(
+        [
+            "Measured on the recorded corpus: 12 slices, a reference of 600 responses, two windows of 300, alert at 95 %; "
+            "share of runs with an alert of the right kind (`studies/drift.py`, `studies/results/drift.json`):",
+            table(["change", "runs with an alert", "runs"], rows),
+            f"Monitor of labels, c = {monitor['c']}, 20 windows of 100 responses, {monitor['labels_per_window']} labels each:",
+            table(["accuracy", "alerts within 20 windows", "median windows to it"], watched),
+        ]
+    )
 
 
 def canary() -> str:
@@ -92,12 +94,14 @@ def canary() -> str:
             f"{row[n]['alerts']:.1%} ({row[n]['interval'][0]:.1%} to {row[n]['interval'][1]:.1%})" for n in numbers
         ]
         rows.append([name, f"{row['shift_nats']:.3f}", *cells])
-    return "\n\n".join([
-        f"Share of checks that alert at p ≤ {result['level']}, by answers per prompt on either side: {result['model']}, "
-        f"{result['prompts']} prompts; its noise comes from batches of other lengths. {result['checks']} checks drawn from "
-        f"{result['pool_per_prompt']} answers per prompt (`studies/canary.py`, `studies/results/canary.json`):",
-        table(["change of the model", "mean shift, nats", *numbers], rows),
-    ])  # fmt: skip
+    return "\n\n".join(
+        [
+            f"Share of checks that alert at p ≤ {result['level']}, by answers per prompt on either side: {result['model']}, "
+            f"{result['prompts']} prompts; its noise comes from batches of other lengths. {result['checks']} checks drawn from "
+            f"{result['pool_per_prompt']} answers per prompt (`studies/canary.py`, `studies/results/canary.json`):",
+            table(["change of the model", "mean shift, nats", *numbers], rows),
+        ]
+    )
 
 
 def plan() -> str:

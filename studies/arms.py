@@ -41,8 +41,20 @@ from nilometer.estimators.accuracy.sentinel import MONOTONE_FEATURES
 
 RESULT = Path(__file__).parent / "results" / "arms.json"
 SIZES, SEED, BOOTSTRAPS, TWENTY = (1, 2, 3, 4), 20261125, 300, 20
-SINGLE = ("max", "se_sum", "nll_sum", "nll_avg", "mean", "q10", "q25", "q75", "std", "margin_min", "tail_mass_max",
-          "log_length")  # fmt: skip
+SINGLE = (
+    "max",
+    "se_sum",
+    "nll_sum",
+    "nll_avg",
+    "mean",
+    "q10",
+    "q25",
+    "q75",
+    "std",
+    "margin_min",
+    "tail_mass_max",
+    "log_length",
+)
 SLOW = ("weighted", "profile", "doc", "anchored", "sld", "halfway")
 
 
@@ -63,9 +75,7 @@ class Bench:
         held_out = halves(self.families)[1]
         self.held_out = np.isin(self.family, [self.families.index(f) for f in held_out])
         values = labelled.profiles
-        self.features = tuple(
-            f for f in MONOTONE_FEATURES if f in values.names and np.nanstd(values.column(f)) > 0
-        )  # fmt: skip
+        self.features = tuple(f for f in MONOTONE_FEATURES if f in values.names and np.nanstd(values.column(f)) > 0)
         self.atc = "max" if "max" in self.features else "nll_avg"
 
     def own(self, composition: tuple[int, ...]) -> np.ndarray:
@@ -253,8 +263,9 @@ def describe(runs: list[Errors], name: str, which: str) -> dict | None:
         "median": round(float(np.median(np.concatenate(per_model))), 4),
         "worst_decile": round(float(np.mean([np.quantile(v, 0.9) for v in per_model])), 4),
         "rank_correlation_within_clusters": round(float(np.mean(ranks)), 3) if ranks else None,
-        "n_models": len(tables), "n_compositions": int(np.mean([v.size for v in per_model])),
-    }  # fmt: skip
+        "n_models": len(tables),
+        "n_compositions": int(np.mean([v.size for v in per_model])),
+    }
 
 
 def _quantiles(drawn: list[float]) -> list[float] | None:
@@ -304,12 +315,15 @@ def study(name: str, options: argparse.Namespace) -> dict:
     names = sorted({arm for run in runs for arm in run.estimates})
     halves_ = ("held out", "choices", "all")
     result: dict = {
-        "n_models": len(runs), "families": runs[0].bench.families, "held_out": halves(runs[0].bench.families)[1],
-        "n_slices": len(runs[0].bench.parts), "control": name in CONTROLS,
+        "n_models": len(runs),
+        "families": runs[0].bench.families,
+        "held_out": halves(runs[0].bench.families)[1],
+        "n_slices": len(runs[0].bench.parts),
+        "control": name in CONTROLS,
         "cpu_seconds": {k: round(sum(r.seconds.get(k, 0) for r in runs), 1) for k in runs[0].seconds},
         "arms": {arm: {which: describe(runs, arm, which) for which in halves_} for arm in names},
         "same_compositions_as_paper": matched(runs),
-    }  # fmt: skip
+    }
     result["targets"] = targets(runs, result)
     return result
 
@@ -359,7 +373,9 @@ def targets(runs: list[Errors], result: dict) -> dict[str, dict]:
     if same:
         found["<= 0.6 of the paper, same compositions"] = (same["default"] / same["paper"], 0.6)
         found["worst decile <= 0.6 of the paper's"] = (
-            held["default"]["worst_decile"] / held["paper"]["worst_decile"], 0.6)  # fmt: skip
+            held["default"]["worst_decile"] / held["paper"]["worst_decile"],
+            0.6,
+        )
     if result["control"]:
         found = {"worse than the constant by at most .01": (ours - constant, 0.01)}
     return {k: {"value": round(v, 3), "target": t, "met": bool(v <= t)} for k, (v, t) in found.items()}

@@ -35,7 +35,7 @@ from nilometer.signals import (
     ragged_from_batch,
     token_features,
     token_truth,
-)  # fmt: skip
+)
 from nilometer.traces import read_traces
 
 RESULT = Path(__file__).parent / "results" / "attention_confidence.json"
@@ -46,7 +46,7 @@ SETS = {
     "output": TOKEN_OUTPUT_NAMES,
     "attention": TOKEN_ATTENTION_NAMES,
     "output and attention": NAMES,
-}  # fmt: skip
+}
 OUTPUT_FEATURES = ("max", "se_sum", "nll_sum", "mean", "margin_min", "prob_min", "log_length")
 
 
@@ -82,9 +82,11 @@ def judged(p: np.ndarray, right: np.ndarray) -> dict[str, float]:
     q = np.clip(p, 1e-6, 1 - 1e-6)
     both = 0 < right.sum() < len(right)
     return {
-        "auroc": float(roc_auc_score(right, p)) if both else float("nan"), "brier": float(((p - right) ** 2).mean()),
-        "log_loss": float(-(np.log(q) * right + np.log(1 - q) * ~right).mean()), "ece": float(ece),
-    }  # fmt: skip
+        "auroc": float(roc_auc_score(right, p)) if both else float("nan"),
+        "brier": float(((p - right) ** 2).mean()),
+        "log_loss": float(-(np.log(q) * right + np.log(1 - q) * ~right).mean()),
+        "ece": float(ece),
+    }
 
 
 def over_tasks(values: dict[str, list[float]]) -> dict:

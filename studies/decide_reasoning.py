@@ -28,9 +28,14 @@ from nilometer.signals import read_answer
 from nilometer.traces import corpus_path, expand_paths, read_traces
 
 STRATEGIES = (
-    "greedy", "one draw", "mode of the draws", "mode with greedy as one more vote", "different texts by probability",
-    "votes by calibrated confidence", "odds of calibrated confidence",
-)  # fmt: skip
+    "greedy",
+    "one draw",
+    "mode of the draws",
+    "mode with greedy as one more vote",
+    "different texts by probability",
+    "votes by calibrated confidence",
+    "odds of calibrated confidence",
+)
 RESULT = Path(__file__).parent / "results" / "decide_reasoning.json"
 COLUMNS = ["prompt_id", "answer", "correct", "chosen_logprobs", "attributes"]
 
@@ -84,11 +89,14 @@ def strategies(prompts, greedy, draws) -> dict[str, list[str]]:
         weighted = Posterior.from_samples(texts, classes.__getitem__, logprobs=[min(d["sum"], 0.0) for d in own])
         odds = [np.log(c / (1 - c)) + 5 for c in confidence[p]]
         rows = (
-            greedy[p][0]["class"], own[0]["class"],
+            greedy[p][0]["class"],
+            own[0]["class"],
             decide(Posterior.from_samples([d["class"] for d in own]), "zero_one").value,
-            vote([*own, greedy[p][0]], [1] * (len(own) + 1)), decide(weighted, "zero_one").value,
-            vote(own, confidence[p]), vote(own, odds),
-        )  # fmt: skip
+            vote([*own, greedy[p][0]], [1] * (len(own) + 1)),
+            decide(weighted, "zero_one").value,
+            vote(own, confidence[p]),
+            vote(own, odds),
+        )
         for name, row in zip(found, rows, strict=True):
             found[name].append(row)
     return found
@@ -103,12 +111,14 @@ def study(greedy: dict[str, list[dict]], draws: dict[str, list[dict]]) -> dict:
         name: np.array([a in right[p] for p, a in zip(prompts, row, strict=True)], float) for name, row in found.items()
     }
     return {
-        "n_prompts": len(prompts), "n_draws": int(np.median([len(draws[p]) for p in prompts])),
+        "n_prompts": len(prompts),
+        "n_draws": int(np.median([len(draws[p]) for p in prompts])),
         "upper_limit_any_draw_right": round(any_right(prompts, draws), 4),
-        "accuracy": compared(scores, tasks), "by_task": by_task(scores, tasks),
+        "accuracy": compared(scores, tasks),
+        "by_task": by_task(scores, tasks),
         "confidence": trust(prompts, draws, scores["mode of the draws"], tasks),
         "samples": by_draws(prompts, draws, right) if len(draws[prompts[0]]) > 4 else None,
-    }  # fmt: skip
+    }
 
 
 def any_right(prompts, draws) -> float:
@@ -128,10 +138,11 @@ def compared(scores: dict[str, np.ndarray], tasks: np.ndarray) -> dict:
         over_prompts = np.quantile(gains[picks].mean(axis=1), [0.025, 0.975])
         over_tasks = np.quantile([gains[pick].mean() for pick in whole], [0.025, 0.975])
         found[name] = {
-            "accuracy": round(float(own.mean()), 4), "gain": round(float(gains.mean()), 4),
+            "accuracy": round(float(own.mean()), 4),
+            "gain": round(float(gains.mean()), 4),
             "interval_over_prompts": over_prompts.round(4).tolist(),
             "interval_over_tasks": over_tasks.round(4).tolist(),
-        }  # fmt: skip
+        }
     return found
 
 
@@ -192,9 +203,14 @@ def main() -> None:
         greedy, folder = files.split(",")
         models[name] = study(rows_of(greedy), rows_of(expand_paths(folder)))
     result = {
-        "gain": "accuracy less that of greedy on the same prompts", "resamples": 2000, "seed": 0, "models": models,
-        "python": platform.python_version(), "numpy": version("numpy"), "pyarrow": pa.__version__,
-    }  # fmt: skip
+        "gain": "accuracy less that of greedy on the same prompts",
+        "resamples": 2000,
+        "seed": 0,
+        "models": models,
+        "python": platform.python_version(),
+        "numpy": version("numpy"),
+        "pyarrow": pa.__version__,
+    }
     RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(models, indent=1)[:6000])
 

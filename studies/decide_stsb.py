@@ -39,9 +39,10 @@ def table(answers: dict[str, list], posteriors: list[Posterior], truth: np.ndarr
     rows: dict = {}
     for cell in found.cells:
         rows.setdefault(cell.rule, {})[cell.metric] = {
-            "value": round(cell.value, 4), "gain_over_first": round(cell.gain, 4),
+            "value": round(cell.value, 4),
+            "gain_over_first": round(cell.gain, 4),
             "interval": [round(cell.low, 4), round(cell.high, 4)],
-        }  # fmt: skip
+        }
     return rows
 
 
@@ -64,9 +65,11 @@ def by_draws(posteriors: list[Posterior], truth: np.ndarray) -> dict:
             means.append(np.sqrt(np.mean((np.array(best_answers(few, "squared")) - truth) ** 2)))
             modes.append(np.sqrt(np.mean((np.array(best_answers(few, "zero_one")) - truth) ** 2)))
         found[str(k)] = {
-            "rmse_mean": round(float(np.mean(means)), 4), "sd_mean": round(float(np.std(means)), 4),
-            "rmse_mode": round(float(np.mean(modes)), 4), "sd_mode": round(float(np.std(modes)), 4),
-        }  # fmt: skip
+            "rmse_mean": round(float(np.mean(means)), 4),
+            "sd_mean": round(float(np.std(means)), 4),
+            "rmse_mode": round(float(np.mean(modes)), 4),
+            "sd_mode": round(float(np.std(modes)), 4),
+        }
     return found
 
 
@@ -110,14 +113,18 @@ def study(dev_file: str, test_file: str) -> dict:
     modes = np.array(answers["mode"])
     missing = float(np.mean([posterior.missing_mass for posterior in posteriors]))
     return {
-        "n_fitted_same_mix": len(fitted[1]), "n_fitted_other_mix": len(dev[1]), "n_test": len(truth),
+        "n_fitted_same_mix": len(fitted[1]),
+        "n_fitted_other_mix": len(dev[1]),
+        "n_test": len(truth),
         "mean_missing_mass": round(missing, 4),
         "share_of_the_commonest_mode": round(float(max(np.mean(modes == v) for v in SCALE)), 4),
         "truth_mean": {"same mix": round(float(fitted[1].mean()), 3), "other mix": round(float(dev[1].mean()), 3)},
-        "calibrators": parameters, "rules": table(answers, posteriors, truth),
+        "calibrators": parameters,
+        "rules": table(answers, posteriors, truth),
         "rmse_gain_over_constant": over_constant(answers, posteriors, truth),
-        "by_draws": by_draws(posteriors, truth), "rmse_of_the_mean_by_labels": by_labels(fitted, test),
-    }  # fmt: skip
+        "by_draws": by_draws(posteriors, truth),
+        "rmse_of_the_mean_by_labels": by_labels(fitted, test),
+    }
 
 
 def over_constant(answers: dict[str, list], posteriors: list[Posterior], truth: np.ndarray) -> dict:
@@ -136,10 +143,15 @@ def main() -> None:
         models[name] = study(*files.split(","))
         print(name, json.dumps(models[name]["rules"], indent=0)[:3000])
     result = {
-        "data": "STS benchmark, English; development and test parts, in their order", "resamples": 1000, "seed": 0,
-        "gain": "against the mode of the uncalibrated posterior; above 0 is better", "models": models,
-        "python": platform.python_version(), "numpy": version("numpy"), "scikit-learn": version("scikit-learn"),
-    }  # fmt: skip
+        "data": "STS benchmark, English; development and test parts, in their order",
+        "resamples": 1000,
+        "seed": 0,
+        "gain": "against the mode of the uncalibrated posterior; above 0 is better",
+        "models": models,
+        "python": platform.python_version(),
+        "numpy": version("numpy"),
+        "scikit-learn": version("scikit-learn"),
+    }
     RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 

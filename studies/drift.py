@@ -49,9 +49,13 @@ class Traffic:
 
 def watched(traffic: Traffic, rows: np.ndarray, sentinel: Sentinel, n_reference: int, every: int) -> set[str]:
     found = build_watch(
-        traffic.table.take(pa.array(rows)), np.arange(len(rows)) < n_reference, by=("domain",),
-        correct=np.full(len(rows), np.nan), sentinel=sentinel, options=WatchOptions(every=str(every)),
-    )  # fmt: skip
+        traffic.table.take(pa.array(rows)),
+        np.arange(len(rows)) < n_reference,
+        by=("domain",),
+        correct=np.full(len(rows), np.nan),
+        sentinel=sentinel,
+        options=WatchOptions(every=str(every)),
+    )
     return {alert.kind for alert in found.alerts}
 
 
@@ -138,9 +142,10 @@ def main() -> None:
     parts = {"changes": changes, "correlated": correlated, "monitor": monitor}
     result |= {name: part(options.runs) for name, part in parts.items() if options.only in {None, name}}
     result |= {
-        "seed": SEED, "confidence_level": 0.95,
+        "seed": SEED,
+        "confidence_level": 0.95,
         "versions": {name: version(name) for name in ("nilometer", "scikit-learn", "numpy", "scipy")},
-    }  # fmt: skip
+    }
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
 

@@ -87,9 +87,10 @@ def _mmlupro(data: Path) -> list[Collection]:
     columns = _read(data / "mmlupro.parquet")
     average = -np.log(np.clip(columns["mean_token_prob"], 1e-4, 1 - 1e-6))
     features = {
-        "nll_avg": average, "nll_sum": average * np.maximum(columns["n_tokens"], 1),
+        "nll_avg": average,
+        "nll_sum": average * np.maximum(columns["n_tokens"], 1),
         "no_answer": 1.0 - columns["answered"],
-    }  # fmt: skip
+    }
     domain = columns["domain"].astype(str)
     return _collect("mmlupro", columns, features, domain, domain)
 
@@ -116,8 +117,9 @@ def _qa(data: Path) -> list[Collection]:
     features = {
         "nll_sum": np.where(known, total, np.nan),
         "nll_avg": np.where(known, total / np.maximum(lengths, 1), np.nan),
-        "no_answer": (~known).astype(float), "truncated": 1.0 - columns["finished"].astype(float),
-    }  # fmt: skip
+        "no_answer": (~known).astype(float),
+        "truncated": 1.0 - columns["finished"].astype(float),
+    }
     keep = columns["prompt_style"].astype(str) != "few_shot"
     columns = {name: column[keep] for name, column in columns.items()}
     features = {name: np.maximum(column[keep], 0) for name, column in features.items()}

@@ -26,10 +26,12 @@ def data() -> dict[str, np.ndarray]:
     p, truth, drawn = np.array(p), np.array(truth), np.array(drawn)
     inclusion = 0.05 + 0.5 * np.sqrt(p * (1 - p))
     return {
-        "p": p, "first": np.where(np.arange(400) < 80, truth, np.nan), "inclusion": inclusion,
+        "p": p,
+        "first": np.where(np.arange(400) < 80, truth, np.nan),
+        "inclusion": inclusion,
         "active": np.where(drawn < inclusion, truth, np.nan),
         "clusters": np.arange(400) // 4,
-    }  # fmt: skip
+    }
 
 
 def peers() -> dict:

@@ -134,9 +134,10 @@ def after_labels(slices: list[Slice], numbers: tuple[int, ...], draws: int) -> d
         for name, values in per.items():
             accuracy, low, high = values[..., 0], values[..., 1], values[..., 2]
             result[n][name] = {
-                "error": np.abs(accuracy - truth).mean(axis=0), "width": ((high - low) / 2).mean(axis=0),
+                "error": np.abs(accuracy - truth).mean(axis=0),
+                "width": ((high - low) / 2).mean(axis=0),
                 "coverage": ((low <= truth) & (truth <= high)).mean(axis=0),
-            }  # fmt: skip
+            }
         result[n]["ppi++ shrunk over slices (PAS)"] = {"error": np.abs(np.array(pas) - truth).mean(axis=0)}
         result[n]["models"] = np.array([one.model for one in fit])
     return result
@@ -174,14 +175,17 @@ def summary(slices: list[Slice], draws: int) -> dict:
     held = np.array([one.estimate.low <= a <= one.estimate.high for one, a in zip(slices, truth, strict=True)])
     apart = np.abs(estimated - truth)
     result = {
-        "n_slices": len(slices), "n_models": len(set(models.tolist())), "responses_per_slice": [
-            int(f([len(one.truth) for one in slices])) for f in (min, np.median, max)
-        ],
-        "0": {"label-free estimate": {
-            "error": round(float(apart.mean()), 4), "error_interval": interval(apart, models),
-            "coverage": round(float(held.mean()), 3),
-        }},
-    }  # fmt: skip
+        "n_slices": len(slices),
+        "n_models": len(set(models.tolist())),
+        "responses_per_slice": [int(f([len(one.truth) for one in slices])) for f in (min, np.median, max)],
+        "0": {
+            "label-free estimate": {
+                "error": round(float(apart.mean()), 4),
+                "error_interval": interval(apart, models),
+                "coverage": round(float(held.mean()), 3),
+            }
+        },
+    }
     for n, found in after_labels(slices, NUMBERS, draws).items():
         result[str(n)] = {
             name: {
@@ -191,7 +195,7 @@ def summary(slices: list[Slice], draws: int) -> dict:
             }
             for name, row in found.items()
             if isinstance(row, dict)
-        }  # fmt: skip
+        }
     return result
 
 
@@ -205,11 +209,12 @@ def labels_needed(slices: list[Slice], draws: int) -> dict:
     smallest = min(len(one.truth) for one in large)
     found = after_labels(large, tuple(n for n in MANY if n < smallest), draws)
     result = {
-        "n_slices": len(large), "mean_accuracy_times_error": round(
+        "n_slices": len(large),
+        "mean_accuracy_times_error": round(
             float(np.mean([one.truth.mean() * (1 - one.truth.mean()) for one in large])), 3
         ),
         "median_responses": int(np.median([len(one.truth) for one in large])),
-    }  # fmt: skip
+    }
     for name in next(iter(found.values())):
         if "width" not in (found[MANY[0]][name] if isinstance(found[MANY[0]][name], dict) else {}):
             continue
@@ -239,10 +244,14 @@ def correlated(repetitions: int = 400) -> dict:
                 truth = correct[own].mean()
                 rows[kind].append((found.low <= truth <= found.high, (found.high - found.low) / 2))
     return {
-        "nominal": 0.9, "labelled": "30 of 150 prompts, 4 answers each", "repetitions": len(rows["one by one"]),
-        **{kind: dict(zip(("coverage", "width"), np.mean(v, axis=0).round(3).tolist(), strict=True))
-           for kind, v in rows.items()},
-    }  # fmt: skip
+        "nominal": 0.9,
+        "labelled": "30 of 150 prompts, 4 answers each",
+        "repetitions": len(rows["one by one"]),
+        **{
+            kind: dict(zip(("coverage", "width"), np.mean(v, axis=0).round(3).tolist(), strict=True))
+            for kind, v in rows.items()
+        },
+    }
 
 
 def main() -> None:
@@ -259,13 +268,16 @@ def main() -> None:
             options.traces, "mcq_confidence.parquet", "max_prob", by="dataset", most=2000
         )
     result = {
-        "seed": SEED, "draws_per_slice": options.draws,
-        **{name: summary(slices, options.draws * (6 if name.startswith("spec") else 1))
-           for name, slices in corpora.items()},
+        "seed": SEED,
+        "draws_per_slice": options.draws,
+        **{
+            name: summary(slices, options.draws * (6 if name.startswith("spec") else 1))
+            for name, slices in corpora.items()
+        },
         "labels_needed": {name: labels_needed(slices, 1) for name, slices in corpora.items()},
         "correlated_rows": correlated(),
         "versions": {name: version(name) for name in ("nilometer", "scikit-learn", "numpy")},
-    }  # fmt: skip
+    }
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
 

@@ -49,10 +49,14 @@ def run(n: int, kind: str, share: float | None) -> dict[str, float]:
         lost.append(regret / (exact.max() - exact.mean()))
     interval = binomtest(found, N_RUNS).proportion_ci(0.95)
     return {
-        "exact_winner": found / N_RUNS, "low": round(interval.low, 3), "high": round(interval.high, 3),
-        "promised": round(float(np.mean(promised)), 3), "regret_within_bound": covered / N_RUNS,
-        "regret_of_random_pick": round(float(np.mean(lost)), 3), "calls_of_exact": round(float(np.mean(calls)), 3),
-    }  # fmt: skip
+        "exact_winner": found / N_RUNS,
+        "low": round(interval.low, 3),
+        "high": round(interval.high, 3),
+        "promised": round(float(np.mean(promised)), 3),
+        "regret_within_bound": covered / N_RUNS,
+        "regret_of_random_pick": round(float(np.mean(lost)), 3),
+        "calls_of_exact": round(float(np.mean(calls)), 3),
+    }
 
 
 def main() -> None:
@@ -61,8 +65,12 @@ def main() -> None:
         for kind in ("normal", "0/1", "near ties", "clusters")
         for n, share in ((64, None), (64, 0.06), (64, 0.12), (64, 0.3), (256, None))
     }
-    about = {"confidence_level": LEVEL, "n_runs": N_RUNS, "seeds": f"0 to {N_RUNS - 1}",
-             "versions": {name: version(name) for name in ("nilometer", "numpy", "scipy")}}  # fmt: skip
+    about = {
+        "confidence_level": LEVEL,
+        "n_runs": N_RUNS,
+        "seeds": f"0 to {N_RUNS - 1}",
+        "versions": {name: version(name) for name in ("nilometer", "numpy", "scipy")},
+    }
     RESULT.write_text(json.dumps({"worlds": result} | about, indent=1) + "\n")
     for name, row in result.items():
         print(name, row)

@@ -94,7 +94,9 @@ def study(path: Path, rng: np.random.Generator) -> dict[str, object]:
         for name in UTILITIES
     }
     return {
-        "n_segments": len(scores), "n_talks": int(talks.max()) + 1, "n_blocks": len(np.unique(blocks)),
+        "n_segments": len(scores),
+        "n_talks": int(talks.max()) + 1,
+        "n_blocks": len(np.unique(blocks)),
         "n_systems": len(systems),
         "mean_distinct": round(float(np.mean([len(set(texts)) for texts in outputs])), 2),
         "mqm_error": {
@@ -109,7 +111,7 @@ def study(path: Path, rng: np.random.Generator) -> dict[str, object]:
         "error_saved_against_best_system": {
             name: interval(best - values, blocks, rng) for name, values in chosen.items()
         },
-    }  # fmt: skip
+    }
 
 
 def main() -> None:
@@ -117,13 +119,13 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
     rng = np.random.default_rng(SEED)
-    result = {
-        pair: study(folder / "ted" / pair / f"mqm_ted_{pair}.tsv", rng) for pair in ("ende", "zhen")
-    } | {
+    result = {pair: study(folder / "ted" / pair / f"mqm_ted_{pair}.tsv", rng) for pair in ("ende", "zhen")} | {
         "source": "google/wmt-mqm-human-evaluation, ted/, Apache-2.0",
-        "n_bootstrap": N_BOOTSTRAP, "seed": SEED, "confidence_level": 0.95,
+        "n_bootstrap": N_BOOTSTRAP,
+        "seed": SEED,
+        "confidence_level": 0.95,
         "versions": {name: version(name) for name in ("nilometer", "numpy", "rapidfuzz")},
-    }  # fmt: skip
+    }
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
 

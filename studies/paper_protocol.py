@@ -87,8 +87,11 @@ def constant(corpus: Corpus, own: np.ndarray) -> np.ndarray:
 
 
 QUICK = {
-    "constant": constant, "atc[max]": atc("max"), "atc[se_sum]": atc("se_sum"), "atc[nll_sum]": atc("nll_sum"),
-}  # fmt: skip
+    "constant": constant,
+    "atc[max]": atc("max"),
+    "atc[se_sum]": atc("se_sum"),
+    "atc[nll_sum]": atc("nll_sum"),
+}
 SLOW = {
     "paper: forest, 10 features, balanced": Averaged(10, Recipe("forest", balanced=True, calibrated=True)),
     "paper: logistic, 17 features": Averaged(17, Recipe("logistic", balanced=False, calibrated=True)),
@@ -192,14 +195,17 @@ def main() -> None:
         sampled = json.loads(RESULT.read_text())["sampled_compositions"]
     all_rules = run(corpus, QUICK, every) | run_parallel(corpus, fixed, every, options.processes)
     result = {
-        "corpus": options.corpus, "n_responses": len(corpus.correct), "n_slices": len(corpus.slices),
-        "accuracy": round(float(corpus.correct.mean()), 4), "seed": SEED,
+        "corpus": options.corpus,
+        "n_responses": len(corpus.correct),
+        "n_slices": len(corpus.slices),
+        "accuracy": round(float(corpus.correct.mean()), 4),
+        "seed": SEED,
         "all_compositions": {name: summary(corpus, values, every) for name, values in all_rules.items()},
         "sampled_compositions": sampled,
         "hyper_parameters": {name: rule.chosen for name, rule in fixed.items()},
         "slope_of_averaged_confidence": slope(corpus),
         "versions": {name: version(name) for name in ("nilometer", "scikit-learn", "numpy")},
-    }  # fmt: skip
+    }
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))

@@ -94,9 +94,9 @@ def one_loop(corpus: Corpus, rng: np.random.Generator, per_round: int) -> dict[s
                 drawn = np.flatnonzero(np.isin(corpus.ids[own], [row.trace_id for row in plans[-1]]))
             correct[drawn] = truth[drawn]
             measured = measure_plan(plans, known) if plans else {}
-            believed = np.array([
-                combined(estimates.get(name), accuracy(measured.get(name), correct[names == name])) for name in slices
-            ])  # fmt: skip
+            believed = np.array(
+                [combined(estimates.get(name), accuracy(measured.get(name), correct[names == name])) for name in slices]
+            )
             errors.append(float(np.abs(believed - realized).mean()))
         found[design] = errors
     return found
@@ -145,8 +145,11 @@ def family_errors(bench: Bench, compositions: list[tuple[int, ...]]) -> dict[str
     """Mean absolute error of each family after learning on each composition, by estimator."""
     run = Errors(bench, compositions)
     atc = f"atc[{bench.atc}]"
-    run.run("default", lambda b, c: {"default": quick(b, c)["combined"], atc: thresholds(b, c)[atc]},
-            list(range(len(compositions))))  # fmt: skip
+    run.run(
+        "default",
+        lambda b, c: {"default": quick(b, c)["combined"], atc: thresholds(b, c)[atc]},
+        list(range(len(compositions))),
+    )
     return {name: run.per_family(name, "all") for name in ("default", atc)}
 
 
@@ -166,12 +169,18 @@ def first_slices() -> dict:
         mean = {c: float(np.nanmean(table[i])) for c, i in place.items()}
         for k in (2, 3, 4):
             rows = [
-                {"random": np.mean(v := [mean[c] for c in combinations(own, k)]), "worst tenth": np.quantile(v, 0.9),
-                 "worst": max(v), "best": min(v)}
-                | {rule: mean[tuple(sorted(map(int, choose({str(t): scores[str(t)] for t in own}, k))))]
-                   for rule, choose in RULES.items()}
+                {
+                    "random": np.mean(v := [mean[c] for c in combinations(own, k)]),
+                    "worst tenth": np.quantile(v, 0.9),
+                    "worst": max(v),
+                    "best": min(v),
+                }
+                | {
+                    rule: mean[tuple(sorted(map(int, choose({str(t): scores[str(t)] for t in own}, k))))]
+                    for rule, choose in RULES.items()
+                }
                 for own in sets
-            ]  # fmt: skip
+            ]
             result[f"recorded corpus, {name}, {k}"] = _means(rows)
     if DATA.exists():
         result |= other_models()

@@ -72,9 +72,11 @@ def completion(scorer: Scorer, row: torch.Tensor, name: str) -> dict:
         for value, token in zip(best.tolist(), tokens.tolist(), strict=True)
     ]
     choice = {
-        "index": 0, "finish_reason": "length", "message": {"role": "assistant", "content": listed[0]["token"].strip()},
+        "index": 0,
+        "finish_reason": "length",
+        "message": {"role": "assistant", "content": listed[0]["token"].strip()},
         "logprobs": {"content": [{**listed[0], "top_logprobs": listed}]},
-    }  # fmt: skip
+    }
     return {"object": "chat.completion", "model": name, "choices": [choice]}
 
 

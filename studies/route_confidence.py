@@ -158,13 +158,16 @@ def main() -> None:
     result = {
         "half_of_every_task_labelled": {"n_judged": int((~half).sum()), **summary(rules(half), baseline)},
         "half_of_the_tasks_labelled": {
-            "labelled": names[::2].tolist(), "n_judged": int((~whole).sum()), **summary(rules(whole), baseline),
+            "labelled": names[::2].tolist(),
+            "n_judged": int((~whole).sum()),
+            **summary(rules(whole), baseline),
         },
         "multiple_choice": multiple_choice(),
         "multiple_choice_source": "bplaut/llm-calibration-and-correctness-prediction at c176fdd, MIT",
-        "seed": SEED, "bootstraps": BOOTSTRAPS,
+        "seed": SEED,
+        "bootstraps": BOOTSTRAPS,
         "versions": {name: version(name) for name in ("nilometer", "numpy", "scikit-learn")},
-    }  # fmt: skip
+    }
     RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=1))
 

@@ -63,9 +63,14 @@ def study(data: Dataset) -> dict:
             point = policy_point(name, "route", own, costs=price[chosen])
             points.append(_row(compare_with_mixing(point, own, judged.scores, costs=price)))
     return {
-        "source": data.source, "score": data.score, "n_fitted": len(fitted), "n_judged": len(judged),
-        "cost_unit": "dollars per 1,000 prompts", "dearest": data.table.models[dearest], "points": points,
-    }  # fmt: skip
+        "source": data.source,
+        "score": data.score,
+        "n_fitted": len(fitted),
+        "n_judged": len(judged),
+        "cost_unit": "dollars per 1,000 prompts",
+        "dearest": data.table.models[dearest],
+        "points": points,
+    }
 
 
 def _judged(name: str, cascade: Cascade, judged: AnswerTable, price: np.ndarray) -> dict:
@@ -102,9 +107,11 @@ def _certified(name: str, cheap: tuple[int, ...], tables: tuple[AnswerTable, Ans
 
 def _row(point) -> dict:
     row = {
-        "name": point.name, "kind": point.kind, "cost": round(point.cost, 4),
+        "name": point.name,
+        "kind": point.kind,
+        "cost": round(point.cost, 4),
         "score": _points(point.quality, point.low, point.high),
-    }  # fmt: skip
+    }
     if point.gain is not None:
         row["gain_over_mixing"] = _points(point.gain, point.gain_low, point.gain_high)
     return row
@@ -124,9 +131,10 @@ def main() -> None:
     result = {
         "data": {data.name: study(data) for data in found if data.table.costs is not None},
         "missing": [line for line in missing if "RouterBench" in line],
-        "seed": SEED, "max_harm": MAX_HARM,
+        "seed": SEED,
+        "max_harm": MAX_HARM,
         "versions": {name: version(name) for name in ("nilometer", "numpy")},
-    }  # fmt: skip
+    }
     RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     for name, one in result["data"].items():
         print(name)

@@ -191,9 +191,13 @@ def corpus(folder: Path, cache: Path | None) -> Dataset:
     prompts = np.asarray(panel.prompts(), dtype=object)[keep].tolist()
     inputs = make_embedder("ngrams").embed(prompts)
     table = AnswerTable(
-        models=panel.models, embeddings=answer_embeddings(answers), prompts=inputs, scores=scores, costs=None,
+        models=panel.models,
+        embeddings=answer_embeddings(answers),
+        prompts=inputs,
+        scores=scores,
+        costs=None,
         groups=domains[keep],
-    )  # fmt: skip
+    )
     return Dataset("recorded corpus", "this package", table, answers, "accuracy")
 
 

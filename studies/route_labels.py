@@ -46,11 +46,14 @@ def study(data: Dataset) -> dict:
     n, rng = len(scores), np.random.default_rng(SEED)
     alone = int(np.argmax(quality[:-2]))
     result = {
-        "source": data.source, "score": data.score, "n_prompts": n, "n_candidates": len(names),
+        "source": data.source,
+        "score": data.score,
+        "n_prompts": n,
+        "n_candidates": len(names),
         "scores": {name: round(100 * float(v), 2) for name, v in zip(names, scores.mean(axis=0), strict=True)},
         "agreement_alone": {"chosen": names[alone], "score": round(100 * float(scores[:, alone].mean()), 2)},
         "by_labels": {},
-    }  # fmt: skip
+    }
     for b in SIZES:
         if b > n // 3:
             continue
@@ -120,9 +123,10 @@ def main() -> None:
     result = {
         "data": {data.name: study(data) for data in found},
         "missing": missing,
-        "seed": SEED, "draws": DRAWS,
+        "seed": SEED,
+        "draws": DRAWS,
         "versions": {name: version(name) for name in ("nilometer", "numpy")},
-    }  # fmt: skip
+    }
     RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     for name, one in result["data"].items():
         print(name, one["agreement_alone"], "from", one["combined_beats_both_from"])

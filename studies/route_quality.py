@@ -139,10 +139,14 @@ def study(data: Dataset) -> dict:
     found = policies(data, fitted, judged)
     baseline = found["best single (by the judged labels)"]
     return {
-        "source": data.source, "score": data.score, "n_fitted": len(fitted), "n_judged": len(judged),
-        "n_models": len(data.table.models), "ranking_on_all_prompts": ranking(data.table, rng),
+        "source": data.source,
+        "score": data.score,
+        "n_fitted": len(fitted),
+        "n_judged": len(judged),
+        "n_models": len(data.table.models),
+        "ranking_on_all_prompts": ranking(data.table, rng),
         "policies": {name: summary(values, baseline, rng) for name, values in found.items()},
-    }  # fmt: skip
+    }
 
 
 def main() -> None:
@@ -154,10 +158,12 @@ def main() -> None:
     result = {
         "data": {data.name: study(data) for data in found},
         "missing": missing,
-        "seed": SEED, "bootstraps": BOOTSTRAPS,
-        "bootstraps_of_rankings": RANKINGS, "label_draws": DRAWS,
+        "seed": SEED,
+        "bootstraps": BOOTSTRAPS,
+        "bootstraps_of_rankings": RANKINGS,
+        "label_draws": DRAWS,
         "versions": {name: version(name) for name in ("nilometer", "numpy", "scipy")},
-    }  # fmt: skip
+    }
     RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     for name, one in result["data"].items():
         print(name, one["ranking_on_all_prompts"]["spearman"], one["ranking_on_all_prompts"]["interval"])

@@ -35,9 +35,17 @@ from nilometer.traces import read_traces
 
 RESULT = Path(__file__).parent / "results" / "sampler.json"
 SLICES = (
-    ("running_sum", 1), ("running_sum", 2), ("addition", 1), ("addition", 2), ("subtraction", 1), ("subtraction", 2),
-    ("gcd", 1), ("modulo", 1), ("word_reversal", 1), ("maximum", 1),
-)  # fmt: skip
+    ("running_sum", 1),
+    ("running_sum", 2),
+    ("addition", 1),
+    ("addition", 2),
+    ("subtraction", 1),
+    ("subtraction", 2),
+    ("gcd", 1),
+    ("modulo", 1),
+    ("word_reversal", 1),
+    ("maximum", 1),
+)
 SKIPPED, LONGEST, SEED, DRAWS = 40, 32, 20261125, 5000
 DRAWN = ("temperature 0.7", "min-p 0.1, T 1")
 WIDE = SamplerOptions(temperature=0.0, branches=5, candidates=8, lookahead=8)
@@ -54,8 +62,13 @@ def branching(runner: HFRunner, thresholds, options: SamplerOptions, asked: list
     sampler = SamplerRunner(runner, EntropySampler(thresholds, options))
     for i, (_, question, text) in enumerate(asked):
         (trace,) = sampler.answer([text], Sampling(options.temperature, max_tokens=LONGEST), seed=SEED + i)
-        found.append({"answers": [trace.answer], "costs": [int(trace.attributes["n_evaluated"])],
-                      "correct": [question.judge(trace.answer)]})  # fmt: skip
+        found.append(
+            {
+                "answers": [trace.answer],
+                "costs": [int(trace.attributes["n_evaluated"])],
+                "correct": [question.judge(trace.answer)],
+            }
+        )
     return found
 
 
@@ -68,9 +81,14 @@ def batched(runner: HFRunner, n: int, asked: list, **how) -> list[dict]:
         ids = runner.encode(text)
         many = {"num_return_sequences": n} if n > 1 else {}
         told = runner.model.generate(
-            ids, attention_mask=torch.ones_like(ids), max_new_tokens=LONGEST, eos_token_id=ends,
-            pad_token_id=tokenizer.eos_token_id, **many, **how,
-        )[:, ids.shape[1] :]  # fmt: skip
+            ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=LONGEST,
+            eos_token_id=ends,
+            pad_token_id=tokenizer.eos_token_id,
+            **many,
+            **how,
+        )[:, ids.shape[1] :]
         answers, costs = [], []
         for row in told.tolist():
             length = next((j + 1 for j, token in enumerate(row) if token in ends), len(row))
@@ -95,15 +113,18 @@ def compare(one: np.ndarray, other: np.ndarray, slices: np.ndarray) -> dict:
     rng = np.random.default_rng(SEED)
     difference = one - other
     groups = [np.flatnonzero(slices == name) for name in np.unique(slices)]
-    draws = np.array([
-        np.mean([difference[rng.choice(rows, len(rows))].mean() for rows in groups]) for _ in range(DRAWS)
-    ])  # fmt: skip
+    draws = np.array(
+        [np.mean([difference[rng.choice(rows, len(rows))].mean() for rows in groups]) for _ in range(DRAWS)]
+    )
     wins, losses = int((difference > 0).sum()), int((difference < 0).sum())
     return {
-        "difference": round(float(difference.mean()), 4), "low": round(float(np.quantile(draws, 0.025)), 4),
-        "high": round(float(np.quantile(draws, 0.975)), 4), "wins": wins, "losses": losses,
+        "difference": round(float(difference.mean()), 4),
+        "low": round(float(np.quantile(draws, 0.025)), 4),
+        "high": round(float(np.quantile(draws, 0.975)), 4),
+        "wins": wins,
+        "losses": losses,
         "p_sign": float(sign_test(wins, losses)),
-    }  # fmt: skip
+    }
 
 
 def sign_test(wins: int, losses: int) -> float:
@@ -142,7 +163,7 @@ def main() -> None:
         "entropy sampler, wide": lambda: branching(runner, wide, WIDE, asked),
         "temperature 0.7": lambda: batched(runner, 8, asked, do_sample=True, temperature=0.7, top_k=0),
         "min-p 0.1, T 1": lambda: batched(runner, 3, asked, do_sample=True, top_k=0, min_p=0.1),
-    }  # fmt: skip
+    }
     rows = {}
     for name, run in methods.items():
         kept = options.work / f"{name.replace(' ', '_').replace(',', '')}.json"
@@ -175,14 +196,18 @@ def report(rows: dict[str, list[dict]], asked: list) -> dict:
         ]
     holm(comparisons)
     return {
-        "n_prompts": len(asked), "slices": [f"{t}-{level}" for t, level in SLICES],
+        "n_prompts": len(asked),
+        "slices": [f"{t}-{level}" for t, level in SLICES],
         "methods": {
-            name: {"accuracy": round(float(correct.mean()), 4), "compute": round(float(costs.mean()), 2),
-                   "by_slice": {s: round(float(correct[slices == s].mean()), 3) for s in np.unique(slices).tolist()}}
+            name: {
+                "accuracy": round(float(correct.mean()), 4),
+                "compute": round(float(costs.mean()), 2),
+                "by_slice": {s: round(float(correct[slices == s].mean()), 3) for s in np.unique(slices).tolist()},
+            }
             for name, (correct, costs) in table.items()
         },
         "comparisons": comparisons,
-    }  # fmt: skip
+    }
 
 
 def votes(rows: list[dict], budget: float, asked: list) -> int:

@@ -54,11 +54,12 @@ def summary(rows: np.ndarray) -> dict:
     return {
         "slope": round(slope(rows), 3),
         "interval": [round(float(q), 3) for q in np.quantile(slopes, [0.025, 0.975])],
-        "n_families": int(families.size), "n_slices": len(rows),
+        "n_families": int(families.size),
+        "n_slices": len(rows),
         "error_as_it_is": round(float(np.abs(rows[:, 1] - rows[:, 3]).mean()), 4),
         "error_with_slope_1_6": round(float(np.abs(stretched - rows[:, 3]).mean()), 4),
         "error_constant": round(float(np.abs(rows[:, 2] - rows[:, 3]).mean()), 4),
-    }  # fmt: skip
+    }
 
 
 def plans(collection: Collection) -> dict[str, Plan]:
@@ -84,13 +85,14 @@ def main() -> None:
             values = list(found.values())
             result["collections"][f"{name}, {label}"] = {
                 "median_slope": round(float(np.median([v["slope"] for v in values])), 3),
-                "slopes_above_1": sum(v["slope"] > 1 for v in values), "n_models": len(values),
+                "slopes_above_1": sum(v["slope"] > 1 for v in values),
+                "n_models": len(values),
                 "mean_error": {
                     key: round(float(np.mean([v[key] for v in values])), 4)
                     for key in ("error_as_it_is", "error_with_slope_1_6", "error_constant")
                 },
                 "models": found,
-            }  # fmt: skip
+            }
             head = {k: v for k, v in result["collections"][f"{name}, {label}"].items() if k != "models"}
             print(name, label, json.dumps(head), flush=True)
     result["versions"] = {name: version(name) for name in ("nilometer", "scikit-learn", "numpy")}

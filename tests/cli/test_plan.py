@@ -37,9 +37,22 @@ def folder(tmp_path_factory):
 def test_plan_label_then_measure(capsys, folder, tmp_path):
     plan, tasks = tmp_path / "plan.jsonl", tmp_path / "tasks.json"
     code, out, _ = run(
-        capsys, "plan", "label", folder / "few.parquet", "--by", "domain", "--budget", "100", "--out", plan,
-        "--label-studio", tasks, "--argilla", tmp_path / "records.jsonl", "--json",
-    )  # fmt: skip
+        capsys,
+        "plan",
+        "label",
+        folder / "few.parquet",
+        "--by",
+        "domain",
+        "--budget",
+        "100",
+        "--out",
+        plan,
+        "--label-studio",
+        tasks,
+        "--argilla",
+        tmp_path / "records.jsonl",
+        "--json",
+    )
     assert code == 0
     assert sum(row["n_new"] for row in json.loads(out)["slices"]) == 100
     assert json.loads(tasks.read_text())[0]["data"]["prompt"]

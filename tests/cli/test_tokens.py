@@ -25,12 +25,23 @@ def file(tmp_path):
         p = np.float32([[0.9, 0.1], [0.9, 0.1] if i % 2 else [0.5, 0.4], [0.8, 0.2]])
         tokens = ["a", "b" if i % 2 else "<x>", "c"]
         statistics = attention_statistics(rng.normal(size=(3, 2, 2, 5)))
-        traces.append(Trace(
-            trace_id=f"t{i}", k=2, n_tokens=3, chosen_logprobs=np.log(p[:, 0]), top_logprobs=np.log(p), tokens=tokens,
-            prompt="</script>spell", answer="".join(tokens), attributes={"worked": "abc", "domain": f"d{i % 3}"},
-            attention=np.stack(statistics, -1).astype(np.float32), attention_prompt=2, correct=float(i % 2),
-            top_tokens=["a", "z", "b", "y", "c", "x"],
-        ))  # fmt: skip
+        traces.append(
+            Trace(
+                trace_id=f"t{i}",
+                k=2,
+                n_tokens=3,
+                chosen_logprobs=np.log(p[:, 0]),
+                top_logprobs=np.log(p),
+                tokens=tokens,
+                prompt="</script>spell",
+                answer="".join(tokens),
+                attributes={"worked": "abc", "domain": f"d{i % 3}"},
+                attention=np.stack(statistics, -1).astype(np.float32),
+                attention_prompt=2,
+                correct=float(i % 2),
+                top_tokens=["a", "z", "b", "y", "c", "x"],
+            )
+        )
     path = tmp_path / "traces.parquet"
     write_traces(path, [trace_batch(traces)])
     return str(path)

@@ -17,31 +17,46 @@ transformers = pytest.importorskip("transformers")
 
 NEW = 12
 SMALL = {
-    "vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "pad_token_id": 0, "eos_token_id": None, "bos_token_id": 1, "initializer_range": 0.3,
+    "vocab_size": 64,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "pad_token_id": 0,
+    "eos_token_id": None,
+    "bos_token_id": 1,
+    "initializer_range": 0.3,
     "max_position_embeddings": 128,
-}  # fmt: skip
+}
 LOCAL, GLOBAL = "sliding_attention", "full_attention"
 ARCHITECTURES = {
     "llama": ("LlamaForCausalLM", {}),
     "mistral, window 6": ("MistralForCausalLM", {"sliding_window": 6}),
     "qwen3": ("Qwen3ForCausalLM", {"head_dim": 8}),
     "gemma2, window 6, soft cap": (
-        "Gemma2ForCausalLM", {"head_dim": 8, "sliding_window": 6, "attn_logit_softcapping": 2.0},
+        "Gemma2ForCausalLM",
+        {"head_dim": 8, "sliding_window": 6, "attn_logit_softcapping": 2.0},
     ),
     "gemma3, window 6": (
-        "Gemma3ForCausalLM", {"head_dim": 8, "sliding_window": 6, "layer_types": [LOCAL, LOCAL, GLOBAL]},
+        "Gemma3ForCausalLM",
+        {"head_dim": 8, "sliding_window": 6, "layer_types": [LOCAL, LOCAL, GLOBAL]},
     ),
     "gpt-oss, sinks, window 6": (
         "GptOssForCausalLM",
-        {"head_dim": 8, "sliding_window": 6, "num_local_experts": 2, "num_experts_per_tok": 1,
-         "layer_types": [LOCAL, GLOBAL, LOCAL]},
+        {
+            "head_dim": 8,
+            "sliding_window": 6,
+            "num_local_experts": 2,
+            "num_experts_per_tok": 1,
+            "layer_types": [LOCAL, GLOBAL, LOCAL],
+        },
     ),
     "gpt2": ("GPT2LMHeadModel", {"n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": 128}),
     "gpt-neox": ("GPTNeoXForCausalLM", {}),
     "olmo2": ("Olmo2ForCausalLM", {}),
     "phi3": ("Phi3ForCausalLM", {}),
-}  # fmt: skip
+}
 
 
 def _tiny(name):
@@ -185,9 +200,7 @@ def test_learned_sinks_take_the_rest_of_the_weight():
 
 
 def test_layers_without_softmax_attention_are_named_and_nan():
-    config = transformers.Lfm2Config(
-        **SMALL, layer_types=["conv", GLOBAL, "conv"], block_ff_dim=32
-    )  # fmt: skip
+    config = transformers.Lfm2Config(**SMALL, layer_types=["conv", GLOBAL, "conv"], block_ff_dim=32)
     model = transformers.Lfm2ForCausalLM(config).eval()
     with AttentionCapture(model) as capture:
         _generate(model, {name: value[:1] for name, value in _batch().items()})

@@ -29,10 +29,18 @@ def test_excluded_prompts_never_come():
         ("gcd", 3, lambda p: np.gcd(*map(int, p.prompt.rstrip("?").split()[-3::2])) == int(p.gold)),
         ("base_conversion", 4, lambda p: int(p.gold, int(p.prompt[:-1].split()[-1])) == int(p.prompt.split()[1])),
         ("modulo", 5, lambda p: int(p.prompt.split()[5]) % int(p.prompt[:-1].split()[-1]) == int(p.gold)),
-        ("leap_year", 3, lambda p: (np.datetime64(f"{p.prompt.split()[1]}-12-31")
-            - np.datetime64(f"{p.prompt.split()[1]}-01-01")).astype(int) == 364 + (p.gold == "yes")),
+        (
+            "leap_year",
+            3,
+            lambda p: (
+                (np.datetime64(f"{p.prompt.split()[1]}-12-31") - np.datetime64(f"{p.prompt.split()[1]}-01-01")).astype(
+                    int
+                )
+                == 364 + (p.gold == "yes")
+            ),
+        ),
     ],
-)  # fmt: skip
+)
 def test_gold_answers_agree_with_another_way_of_computing_them(task, level, check):
     assert all(check(p) for p in make_problems(task, level, 100, rng=np.random.default_rng(1)))
 

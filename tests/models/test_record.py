@@ -28,9 +28,17 @@ class _Counting:
         self.asked += prompts
         values = np.full((1, 2), -0.5, dtype=np.float32)
         return [
-            Trace(trace_id="", n_tokens=1, k=2, chosen_logprobs=values[0, :1], top_logprobs=values,
-                  temperature=sampling.temperature, answer=f"Answer: {seed}") for _ in prompts
-        ]  # fmt: skip
+            Trace(
+                trace_id="",
+                n_tokens=1,
+                k=2,
+                chosen_logprobs=values[0, :1],
+                top_logprobs=values,
+                temperature=sampling.temperature,
+                answer=f"Answer: {seed}",
+            )
+            for _ in prompts
+        ]
 
 
 SUITE = make_suite("basic", SuiteOptions(n=6, tasks=("addition", "gcd"), levels=(1, 2)))
@@ -89,9 +97,12 @@ def test_bad_line_of_own_prompts_is_named(tmp_path, line, reason):
 
 @pytest.mark.parametrize(
     ("suite", "options", "reason"),
-    [("nosuch", SuiteOptions(), "must be basic, rg:DATASET or a JSONL file"),
-     ("basic", SuiteOptions(tasks=("sums",)), "got 'sums'"), ("basic", SuiteOptions(levels=(9,)), "got 9")],
-)  # fmt: skip
+    [
+        ("nosuch", SuiteOptions(), "must be basic, rg:DATASET or a JSONL file"),
+        ("basic", SuiteOptions(tasks=("sums",)), "got 'sums'"),
+        ("basic", SuiteOptions(levels=(9,)), "got 9"),
+    ],
+)
 def test_unknown_suite_task_or_level_lists_the_known(suite, options, reason):
     with pytest.raises(ConfigError, match=reason):
         make_suite(suite, options)
@@ -109,8 +120,12 @@ class _Server(BaseHTTPRequestHandler):
             return
         type(self).bodies.append(body)
         top = [{"token": "4", "logprob": -0.1, "bytes": None}, {"token": "5", "logprob": -2.5, "bytes": None}]
-        choice = {"index": 0, "message": {"role": "assistant", "content": "4"}, "finish_reason": "stop",
-                  "logprobs": {"content": [{**top[0], "top_logprobs": top}]}}  # fmt: skip
+        choice = {
+            "index": 0,
+            "message": {"role": "assistant", "content": "4"},
+            "finish_reason": "stop",
+            "logprobs": {"content": [{**top[0], "top_logprobs": top}]},
+        }
         reply = json.dumps({"id": "x", "object": "chat.completion", "model": "m", "choices": [choice]}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(reply)))

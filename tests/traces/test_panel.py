@@ -99,9 +99,13 @@ def write(path, *lines):
 
 def test_wide_lines_give_a_trace_per_model_and_output(tmp_path):
     line = {
-        "id": "p1", "prompt": "2 + 2?", "outputs": {"a": "4", "b": ["4", "5"], "c": None},
-        "correct": {"a": True, "b": [1, 0]}, "costs": {"a": 0.5}, "domain": "sums",
-    }  # fmt: skip
+        "id": "p1",
+        "prompt": "2 + 2?",
+        "outputs": {"a": "4", "b": ["4", "5"], "c": None},
+        "correct": {"a": True, "b": [1, 0]},
+        "costs": {"a": 0.5},
+        "domain": "sums",
+    }
     stream = read_traces(write(tmp_path / "w.jsonl", line))
     table = stream.read_all()
     assert stream.report.files[0].format == "wide"

@@ -18,9 +18,10 @@ __all__ = ["canary", "check", "record"]
 CHANGED = 3
 
 canary = typer.Typer(
-    add_completion=False, rich_markup_mode=None,
+    add_completion=False,
+    rich_markup_mode=None,
     help="Notice that the model behind an endpoint was changed, from a few fixed prompts asked again.",
-)  # fmt: skip
+)
 
 ExtraOption = Annotated[str, typer.Option(help="JSON object of more request fields, for openai:URL.")]
 RepeatsOption = Annotated[int, typer.Option(min=1, help="Answers per prompt, one token each.")]
@@ -87,9 +88,12 @@ def check(
     _check_same(before, after)
     level = 1 - confidence_level
     found = canary_test(
-        before.arrays(), after.arrays(), rng=np.random.default_rng(seed), n_permutations=permutations,
+        before.arrays(),
+        after.arrays(),
+        rng=np.random.default_rng(seed),
+        n_permutations=permutations,
         least_p_value=level,
-    )  # fmt: skip
+    )
     changed = found.p_value <= level
     if as_json:
         write_json({**found._asdict(), "changed": changed, "confidence_level": confidence_level})

@@ -146,12 +146,14 @@ def _summary(asked: Asked, rule: Rule, decisions: list[Decision], *, parameter: 
     ]
     usable = [one for one, _ in pairs]
     summary = {
-        "rule": rule.name, "n_prompts": len(asked.ids), "n_undecided": len(asked.ids) - len(usable),
+        "rule": rule.name,
+        "n_prompts": len(asked.ids),
+        "n_undecided": len(asked.ids) - len(usable),
         "n_abstained": sum(one.abstained for one in decisions),
         "n_failures": sum(one.n_failures for one in usable),
         "n_unstable": sum(not isinstance(d.stability, NotEnoughData) and d.stability < _LEVEL for d in decisions),
         "n_single": sum(isinstance(d.stability, NotEnoughData) for d in decisions),
-    }  # fmt: skip
+    }
     baselines = {"mode": best_answers(usable, "zero_one")}
     if any(greedy is not None for _, greedy in pairs):
         baselines["greedy"] = [greedy for _, greedy in pairs]
@@ -286,16 +288,23 @@ def _live(files: list[str], rule: Rule, server: _Server, reading: Reading, *, pa
         return [trace.answer or "" for trace in runner.answer(prompts, server.sampling, seed=seed)]
 
     found = decide_live(
-        ask, [question.prompt for question in questions], rule, plan=server.plan,
-        read=(reading.parse, reading.labels), parameter=parameter,
-    )  # fmt: skip
+        ask,
+        [question.prompt for question in questions],
+        rule,
+        plan=server.plan,
+        read=(reading.parse, reading.labels),
+        parameter=parameter,
+    )
     rows = [_live_row(question.prompt_id, one) for question, one in zip(questions, found, strict=True)]
     full = server.plan.most * len(questions)
     summary = {
-        "rule": rule.name, "n_prompts": len(rows), "n_calls": n_asked, "n_calls_saved": full - n_asked,
+        "rule": rule.name,
+        "n_prompts": len(rows),
+        "n_calls": n_asked,
+        "n_calls_saved": full - n_asked,
         "n_settled": sum(one.is_settled for one in found),
         "n_undecided": sum(isinstance(one.decision, NotEnoughData) for one in found),
-    }  # fmt: skip
+    }
     if as_json:
         write_json({"summary": summary, "decisions": rows})
         return

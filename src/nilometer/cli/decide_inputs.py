@@ -111,10 +111,13 @@ def parser_for(name: str | None, labels: tuple[Any, ...] | None, kind: str) -> P
             raise ConfigError("`--parse label` needs the scale (`--labels`).")
         return parse_label(labels)
     made: dict[str, Callable[[], Parser]] = {
-        "number": parse_number, "items": lambda: parse_items, "tokens": lambda: parse_tokens,
-        "text": lambda: parse_text, "answer": lambda: parse_answer,
+        "number": parse_number,
+        "items": lambda: parse_items,
+        "tokens": lambda: parse_tokens,
+        "text": lambda: parse_text,
+        "answer": lambda: parse_answer,
         "raw": lambda: str,
-    }  # fmt: skip
+    }
     if name not in made:
         raise ConfigError(f"`--parse` must be one of {', '.join(PARSERS)}, got {name!r}.")
     return made[name]()
@@ -204,9 +207,13 @@ def _posterior(row: dict[str, Any], reading: Reading) -> Posterior:
     temperature = row.get("temperature")
     if "samples" in row:
         return Posterior.from_samples(
-            row["samples"] or (), reading.parse, labels=reading.labels, logprobs=row.get("logprobs"),
-            sampling_logprobs=row.get("sampling_logprobs"), temperature=temperature,
-        )  # fmt: skip
+            row["samples"] or (),
+            reading.parse,
+            labels=reading.labels,
+            logprobs=row.get("logprobs"),
+            sampling_logprobs=row.get("sampling_logprobs"),
+            temperature=temperature,
+        )
     if "label_logprobs" in row:
         parse = parse_label(reading.labels) if reading.labels else reading.parse
         listed = {key: -1e9 if value is None else value for key, value in row["label_logprobs"].items()}
@@ -220,9 +227,13 @@ def _posterior(row: dict[str, Any], reading: Reading) -> Posterior:
         texts = [_text(choice) for choice in response.get("choices") or ()]
         return Posterior.from_samples(texts, reading.parse, temperature=temperature)
     return posterior_from_response(
-        response, reading.labels, field=reading.field, pattern=reading.pattern, fallback=reading.fallback,
+        response,
+        reading.labels,
+        field=reading.field,
+        pattern=reading.pattern,
+        fallback=reading.fallback,
         temperature=temperature,
-    )  # fmt: skip
+    )
 
 
 def _response(row: dict[str, Any]) -> dict[str, Any] | None:

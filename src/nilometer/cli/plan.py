@@ -62,9 +62,10 @@ from .inputs import read_correct, read_inputs
 __all__ = ["acquire", "label", "measure", "plan", "slices", "weak"]
 
 plan = typer.Typer(
-    add_completion=False, rich_markup_mode=None,
+    add_completion=False,
+    rich_markup_mode=None,
     help="What to label next, what to acquire, and which slices nobody named are weak.",
-)  # fmt: skip
+)
 
 _SHOWN = 3
 _OTHER_EXPONENTS = (0.2, 0.5)
@@ -122,10 +123,16 @@ def label(
         write_json(found.to_dict())
     else:
         rows = [
-            (short_name(row.slice, known.keys), f"{row.n:,}", f"{row.n_labels:,}", f"{row.n_new:,}",
-             f"{row.half_width:.3f}", f"{row.expected_half_width:.3f}")
+            (
+                short_name(row.slice, known.keys),
+                f"{row.n:,}",
+                f"{row.n_labels:,}",
+                f"{row.n_new:,}",
+                f"{row.half_width:.3f}",
+                f"{row.expected_half_width:.3f}",
+            )
             for row in found.slices
-        ]  # fmt: skip
+        ]
         _table((", ".join(known.keys), "n", "labels", "to label", "half-width now", "expected"), rows)
     talk(f"{len(found.labels):,} responses to label in {out}.")
 
@@ -268,11 +275,15 @@ def weak(
         write_json([{"slice": row.name, **row._asdict(), "confirmed": _verdict(row.p_value, rate)} for row in tested])
         return
     rows = [
-        (row.name, f"{row.n:,}", f"{row.expected_error:.2f}",
-         "" if row.realized_error is None else f"{row.realized_error:.2f} ({row.n_labels:,})",
-         _verdict(row.p_value, rate))
+        (
+            row.name,
+            f"{row.n:,}",
+            f"{row.expected_error:.2f}",
+            "" if row.realized_error is None else f"{row.realized_error:.2f} ({row.n_labels:,})",
+            _verdict(row.p_value, rate),
+        )
         for row in tested
-    ]  # fmt: skip
+    ]
     _table(("slice", "n", "expected error", "realised", "verdict"), rows)
     if not rows:
         talk("No slice is worse than all traffic by more than its size costs.")
@@ -285,9 +296,14 @@ def _verdict(p_value: float | None, rate: float) -> str:
 
 
 def _read(
-    files: list[str], labels: list[str] | None, *, label_key: str, by: list[str] | None, sentinel: Path | None,
+    files: list[str],
+    labels: list[str] | None,
+    *,
+    label_key: str,
+    by: list[str] | None,
+    sentinel: Path | None,
     wire_format: str | None,
-) -> _Known:  # fmt: skip
+) -> _Known:
     profiles = read_inputs(files, by=split_keys(by), wire_format=wire_format).profiles
     correct = read_correct(profiles, labels, key=label_key).astype(np.float64)
     keys, note = choose_keys(profiles, split_keys(by))
@@ -329,19 +345,30 @@ def _texts(files: list[str], wanted: set[str], wire_format: str | None) -> dict[
 
 def _show_acquisition(found: Sequence[SliceAcquisition], keys: tuple[str, ...], worst: int) -> None:
     rows = [
-        (short_name(row.slice, keys), f"{row.share:.0%}",
-         "unknown" if row.accuracy is None else f"{row.accuracy:.2f}",
-         f"{row.p_worst:.0%}", f"{row.n_new:,}", f"{row.cost:,.0f}", f"{row.errors_closed:.2f}")
+        (
+            short_name(row.slice, keys),
+            f"{row.share:.0%}",
+            "unknown" if row.accuracy is None else f"{row.accuracy:.2f}",
+            f"{row.p_worst:.0%}",
+            f"{row.n_new:,}",
+            f"{row.cost:,.0f}",
+            f"{row.errors_closed:.2f}",
+        )
         for row in found
-    ]  # fmt: skip
+    ]
     head = (", ".join(keys), "share", "estimated", f"in worst {worst}", "collect", "cost", "fewer errors / 1,000")
     _table(head, rows)
 
 
 def _assumed(
-    estimates: Sequence[Estimate | NotEnoughData], found: Sequence[SliceAcquisition], budget: float, *,
-    costs: dict[str, SliceCost] | None, options: AcquireOptions, seed: int,
-) -> str:  # fmt: skip
+    estimates: Sequence[Estimate | NotEnoughData],
+    found: Sequence[SliceAcquisition],
+    budget: float,
+    *,
+    costs: dict[str, SliceCost] | None,
+    options: AcquireOptions,
+    seed: int,
+) -> str:
     """Say what learning curve was assumed, and how much of the budget hangs on it."""
     usual = SliceCost().exponent
     known = costs or {row.slice: SliceCost() for row in estimates}

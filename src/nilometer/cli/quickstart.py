@@ -42,9 +42,12 @@ def quickstart(
     )
     held_out = profiles.filter(pa.array(~labelled))
     result = build_report(
-        held_out, by=keys, correct=correct[~labelled], sentinel=sentinel,
+        held_out,
+        by=keys,
+        correct=correct[~labelled],
+        sentinel=sentinel,
         extra={"examples": examples_of(inputs, ("domain",)), "diagnosis": inputs.diagnosis},
-    )  # fmt: skip
+    )
     known = [row for row in result.estimates if isinstance(row, Estimate) and row.realized_accuracy is not None]
     covered = sum(row.low <= (row.realized_accuracy or 0) <= row.high for row in known)
     error = float(np.mean([abs(row.accuracy - (row.realized_accuracy or 0)) for row in known]))

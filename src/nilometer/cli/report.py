@@ -57,10 +57,13 @@ def report(
     keys = split_keys(by)
     extra = {"diagnosis": inputs.diagnosis}
     result = build_report(
-        inputs.profiles, by=keys, correct=correct,
+        inputs.profiles,
+        by=keys,
+        correct=correct,
         sentinel=load_sentinel(sentinel) if sentinel else Sentinel(confidence_level=confidence_level),
-        others=[load_sentinel(other) for other in others or ()], extra={**extra, "examples": examples_of(inputs, keys)},
-    )  # fmt: skip
+        others=[load_sentinel(other) for other in others or ()],
+        extra={**extra, "examples": examples_of(inputs, keys)},
+    )
     _print(result, as_json=as_json)
     if out:
         out.write_text(render_html(result), encoding="utf-8")

@@ -72,6 +72,8 @@ def _show(thresholds: Thresholds, shares: Mapping[str, float]) -> None:
         low, high = (getattr(thresholds, f"{name}_{end}") for end in ("low", "high"))
         typer.echo(f"{name:12s} low below {low:.3g}, high from {high:.3g}")
     if thresholds.scatter_high is not None:
-        typer.echo(f"{'attention':12s} scattered above {thresholds.scatter_high:.3f}, heads disagree below "
-                   f"{thresholds.agreement_low:.3f}")  # fmt: skip
+        typer.echo(
+            f"{'attention':12s} scattered above {thresholds.scatter_high:.3f}, heads disagree below "
+            f"{thresholds.agreement_low:.3f}"
+        )
     typer.echo("tokens       " + ", ".join(f"{state} {share:.1%}" for state, share in shares.items()))

@@ -112,10 +112,16 @@ def _views(batch: pa.RecordBatch, model: TokenConfidence | None, ids: list[str] 
         shade = p if model is None else model.predict_proba(_fitting(features, model))[:, 1]
         signals = token_signals(ragged.chosen, ragged.top)
         told = [
-            TokenView(text, float(shade[i]), float(p[i]), float(signals.entropy[i]), float(signals.varentropy[i]),
-                      _alternatives(np.exp(ragged.top[i]), named[row], i, len(p)))
+            TokenView(
+                text,
+                float(shade[i]),
+                float(p[i]),
+                float(signals.entropy[i]),
+                float(signals.varentropy[i]),
+                _alternatives(np.exp(ragged.top[i]), named[row], i, len(p)),
+            )
             for i, text in enumerate(batch.column("tokens")[row].as_py())
-        ]  # fmt: skip
+        ]
         scattered = None if attention is None else normalized_attention_entropy(attention.entropy, attention.n_keys)
         yield AnswerView(
             trace_id, batch.column("prompt")[row].as_py(), tuple(told), batch.column("correct")[row].as_py(), scattered

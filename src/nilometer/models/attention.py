@@ -245,9 +245,11 @@ class AttentionCapture:
     def _room(self, step: int, heads: Any) -> Any:
         if self._buffer is None or step >= self._buffer.shape[0]:
             shape = (_FIRST_CAPACITY, self._n_layers(), heads.shape[0], self._n_heads(heads), len(ATTENTION_FIELDS))
-            more = heads.new_full(shape, float("nan")) if self._buffer is None else self._buffer.new_full(
-                self._buffer.shape, float("nan")
-            )  # fmt: skip
+            more = (
+                heads.new_full(shape, float("nan"))
+                if self._buffer is None
+                else self._buffer.new_full(self._buffer.shape, float("nan"))
+            )
             self._buffer = more if self._buffer is None else _joined(self._buffer, more)
         return self._buffer
 

@@ -64,10 +64,15 @@ def score_statistics(scores: Any, *, mask: Any, first: Any, n_prompt: int) -> An
     mixture = (1 / total)[:, None] @ weights / weights.shape[1]
     cross = (weights @ mixture.clamp_(min=1e-38).log_().transpose(1, 2))[..., 0] / total
     columns = (
-        top[..., 0] + log_total, entropy, (square - mean.square()).clamp_(min=0),
-        _at_first(shifted, first) - log_total, shifted[..., -1] - log_total,
-        (_on_prompt(weights, n_prompt) - log_total).clamp_(max=0), (-entropy - cross).clamp_(min=0), count,
-    )  # fmt: skip
+        top[..., 0] + log_total,
+        entropy,
+        (square - mean.square()).clamp_(min=0),
+        _at_first(shifted, first) - log_total,
+        shifted[..., -1] - log_total,
+        (_on_prompt(weights, n_prompt) - log_total).clamp_(max=0),
+        (-entropy - cross).clamp_(min=0),
+        count,
+    )
     return torch.stack(columns, -1)
 
 

@@ -50,9 +50,15 @@ class HFRunner:
     """
 
     def __init__(
-        self, folder: str | Path, *, name: str | None = None, render: bool = True, stop: str | None = None,
-        dtype: str = "bfloat16", attention: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        folder: str | Path,
+        *,
+        name: str | None = None,
+        render: bool = True,
+        stop: str | None = None,
+        dtype: str = "bfloat16",
+        attention: bool = False,
+    ) -> None:
         torch, transformers = _modules()
         self.name = name or Path(folder).name
         self._render, self._stop, self._attention = render, stop, attention
@@ -123,9 +129,13 @@ class HFRunner:
         with torch.inference_mode(), _enough_memory(*tokens.shape):
             for _ in range(sampling.max_tokens):
                 out = self.model(
-                    input_ids=tokens, attention_mask=mask, position_ids=places, use_cache=True, logits_to_keep=1,
+                    input_ids=tokens,
+                    attention_mask=mask,
+                    position_ids=places,
+                    use_cache=True,
+                    logits_to_keep=1,
                     **{self._cache_name: cache},
-                )  # fmt: skip
+                )
                 cache, logprobs = out[self._cache_name], torch.log_softmax(out.logits[:, -1].float(), -1)
                 top, best = logprobs.topk(min(sampling.k, logprobs.shape[1]))
                 chosen = best[:, 0]
@@ -146,13 +156,19 @@ class HFRunner:
         ids = [told.token for told in tokens]
         named = [self._tokenizer.decode([other]) for told in tokens for other in told.best]
         return Trace(
-            trace_id="", provider="transformers", k=len(tokens[0].top), logprobs_mode="raw",
-            temperature=sampling.temperature, finish_reason="stop" if ended else "length", n_tokens=len(ids),
+            trace_id="",
+            provider="transformers",
+            k=len(tokens[0].top),
+            logprobs_mode="raw",
+            temperature=sampling.temperature,
+            finish_reason="stop" if ended else "length",
+            n_tokens=len(ids),
             chosen_logprobs=np.array([told.logprob for told in tokens], dtype=np.float32),
             top_logprobs=np.stack([np.asarray(told.top) for told in tokens]).astype(np.float32),
-            tokens=[self._tokenizer.decode([token]) for token in ids], top_tokens=named or None,
+            tokens=[self._tokenizer.decode([token]) for token in ids],
+            top_tokens=named or None,
             answer=self._tokenizer.decode(ids, skip_special_tokens=True).strip(),
-        )  # fmt: skip
+        )
 
 
 @contextlib.contextmanager

@@ -38,9 +38,14 @@ class ServerRunner:
     """
 
     def __init__(
-        self, url: str, *, model: str, key: str | None = None, extra: dict[str, Any] | None = None,
+        self,
+        url: str,
+        *,
+        model: str,
+        key: str | None = None,
+        extra: dict[str, Any] | None = None,
         patience: float = 1.0,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.name = model
         self._url = check_url(url) + "/chat/completions"
         self._headers = json_headers(key)
@@ -54,10 +59,15 @@ class ServerRunner:
 
     def _ask(self, prompt: str, seed: int, *, sampling: Sampling) -> Trace:
         body = {
-            "model": self.name, "messages": [{"role": "user", "content": prompt}], "logprobs": True,
-            "top_logprobs": sampling.k, "temperature": sampling.temperature, "max_tokens": sampling.max_tokens,
-            "seed": seed % 2**31, **self._extra,
-        }  # fmt: skip
+            "model": self.name,
+            "messages": [{"role": "user", "content": prompt}],
+            "logprobs": True,
+            "top_logprobs": sampling.k,
+            "temperature": sampling.temperature,
+            "max_tokens": sampling.max_tokens,
+            "seed": seed % 2**31,
+            **self._extra,
+        }
         reply = post(self._url, msgspec.json.encode(body), self._headers, patience=self._patience)
         traces = traces_from_response(reply, trace_id="", k=sampling.k)
         if len(traces) != 1:

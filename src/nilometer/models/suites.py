@@ -109,12 +109,14 @@ def _gym(dataset: str, options: SuiteOptions) -> list[Question]:
         raise ConfigError(f"`suite` must name a dataset of reasoning-gym, got {dataset!r} ({exc}).") from exc
     return [
         Question(
-            f"{dataset}-{i}", entry["question"], str(entry["answer"]),
+            f"{dataset}-{i}",
+            entry["question"],
+            str(entry["answer"]),
             {"domain": dataset, "suite": "reasoning-gym", "gold": str(entry["answer"])},
             partial(_scored, data, entry),
         )
         for i, entry in enumerate(data)
-    ]  # fmt: skip
+    ]
 
 
 def _scored(data: Any, entry: dict[str, Any], answer: str) -> float:

@@ -116,8 +116,13 @@ def _spelling_backward(rng: np.random.Generator, level: int) -> Draft:
 
 def _base_conversion(rng: np.random.Generator, level: int) -> Draft:
     low, high, top_base = (
-        (2, 150, 5), (20, 300, 5), (50, 600, 6), (300, 2000, 7), (1000, 8000, 8), (5000, 40000, 9),
-    )[level - 1]  # fmt: skip
+        (2, 150, 5),
+        (20, 300, 5),
+        (50, 600, 6),
+        (300, 2000, 7),
+        (1000, 8000, 8),
+        (5000, 40000, 9),
+    )[level - 1]
     value, base = _between(rng, (low, high)), _between(rng, (2, top_base))
     steps, left, digits = [], value, ""
     while left:
@@ -140,8 +145,13 @@ def _modulo(rng: np.random.Generator, level: int) -> Draft:
 
 def _leap_year(rng: np.random.Generator, level: int) -> Draft:
     low, high = (
-        (1800, 2299), (1400, 2399), (1000, 3999), (4000, 9999), (10000, 99999), (100000, 999999),
-    )[level - 1]  # fmt: skip
+        (1800, 2299),
+        (1400, 2399),
+        (1000, 3999),
+        (4000, 9999),
+        (10000, 99999),
+        (100000, 999999),
+    )[level - 1]
     year = _between(rng, (low, high))
     if rng.random() < 0.4:
         year -= year % (100 if rng.random() < 0.4 else 4)
@@ -159,10 +169,13 @@ def _maximum(rng: np.random.Generator, level: int) -> Draft:
     return Draft(f"What is the largest number in: {' '.join(map(str, values))}?", str(max(values)))
 
 
-_ROMAN = dict(zip(
-    (1000, 900, 500, 400, 100, 90, 50, 40, 10, 9, 5, 4, 1),
-    ("M", "CM", "D", "CD", "C", "XC", "L", "XL", "X", "IX", "V", "IV", "I"), strict=True,
-))  # fmt: skip
+_ROMAN = dict(
+    zip(
+        (1000, 900, 500, 400, 100, 90, 50, 40, 10, 9, 5, 4, 1),
+        ("M", "CM", "D", "CD", "C", "XC", "L", "XL", "X", "IX", "V", "IV", "I"),
+        strict=True,
+    )
+)
 
 
 def _roman(rng: np.random.Generator, level: int) -> Draft:

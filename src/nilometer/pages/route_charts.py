@@ -54,9 +54,10 @@ def cost_quality_chart(points: tuple[PolicyPoint, ...], *, unit: str) -> Any:
     ]
     kinds = [kind for kind in _KINDS if any(p.kind == kind for p in points)]
     colour = alt.Color(
-        "kind:N", scale=alt.Scale(domain=kinds, range=[_KINDS[kind] for kind in kinds]),
+        "kind:N",
+        scale=alt.Scale(domain=kinds, range=[_KINDS[kind] for kind in kinds]),
         legend=alt.Legend(orient="top", title=None),
-    )  # fmt: skip
+    )
     x = alt.X("cost:Q", title=f"{unit} per prompt", scale=_cost_scale([p.cost for p in points]))
     base = alt.Chart(alt.Data(values=rows)).encode(x=x, color=colour)
     bars = base.mark_rule(opacity=0.35).encode(
@@ -67,14 +68,16 @@ def cost_quality_chart(points: tuple[PolicyPoint, ...], *, unit: str) -> Any:
     )
     named = [row for row in rows if row["kind"] in ("model", "oracle")]
     text = (
-        alt.Chart(alt.Data(values=named)).mark_text(align="left", dx=7, fontSize=10)
+        alt.Chart(alt.Data(values=named))
+        .mark_text(align="left", dx=7, fontSize=10)
         .encode(x=x, y=alt.Y("quality:Q", scale=alt.Scale(zero=False)), text="name:N")
-    )  # fmt: skip
+    )
     hull = [{"cost": cost, "quality": quality} for cost, quality in _mixes(_hull(points))]
     line = (
-        alt.Chart(alt.Data(values=hull)).mark_line(color=_GREY, strokeDash=[4, 4])
+        alt.Chart(alt.Data(values=hull))
+        .mark_line(color=_GREY, strokeDash=[4, 4])
         .encode(x=x, y=alt.Y("quality:Q", scale=alt.Scale(zero=False)))
-    )  # fmt: skip
+    )
     return (line + _cascade_bands(points, x) + bars + dots + text).properties(width=480, height=320)
 
 

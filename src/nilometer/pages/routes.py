@@ -73,11 +73,16 @@ def _policies(report: RouteReport) -> str:
     head = ["policy", "kind", report.cost_unit, "score", "interval", "gain over mixing", "interval"]
     rows = [
         [
-            p.name, p.kind, f"{p.cost:.4g}", f"{p.quality:.3f}", _interval(p.low, p.high),
-            "" if p.gain is None else f"{p.gain:+.3f}", _interval(p.gain_low, p.gain_high),
+            p.name,
+            p.kind,
+            f"{p.cost:.4g}",
+            f"{p.quality:.3f}",
+            _interval(p.low, p.high),
+            "" if p.gain is None else f"{p.gain:+.3f}",
+            _interval(p.gain_low, p.gain_high),
         ]
         for p in report.policies
-    ]  # fmt: skip
+    ]
     return f"<p class=soft>{report.policies[0].n:,} prompts with all labels</p>" + _table(head, rows)
 
 

@@ -86,8 +86,11 @@ def render_tokens(answers: list[AnswerView], *, calibrated: bool, title: str = "
     only shaded. All text is escaped.
     """
     kind = "calibrated confidence" if calibrated else "the probability of the sampled token (not calibrated)"
-    parts = [f"<h1>{escape(title)}</h1>", f"<p class=soft>{len(answers):,} answers. Shade: {kind}; darker is less sure, "
-             "underlined below one half. Tab into an answer, then arrow keys.</p>"]  # fmt: skip
+    parts = [
+        f"<h1>{escape(title)}</h1>",
+        f"<p class=soft>{len(answers):,} answers. Shade: {kind}; darker is less sure, "
+        "underlined below one half. Tab into an answer, then arrow keys.</p>",
+    ]
     parts += [_answer(answer, number) for number, answer in enumerate(answers)]
     data = json.dumps([_data(answer) for answer in answers], ensure_ascii=False).replace("</", "<\\/")
     return (
@@ -102,12 +105,16 @@ def _answer(answer: AnswerView, number: int) -> str:
     verdict = "no label" if answer.correct is None else "correct" if answer.correct >= 0.5 else "wrong"
     spans = "".join(_token(token, i == _lowest(answer)) for i, token in enumerate(answer.tokens))
     layers = None if answer.attention is None else answer.attention.shape[1:]
-    figure = "" if layers is None else (
-        '<figure style="margin:0" aria-label="attention map of the token">'
-        f"<canvas width={layers[0]} height={layers[1]} role=img></canvas><figcaption class=soft>"
-        f"Attention entropy, {layers[0]} layers from left to right, {layers[1]} heads from top to bottom; darker is more scattered"
-        "</figcaption></figure>"
-    )  # fmt: skip
+    figure = (
+        ""
+        if layers is None
+        else (
+            '<figure style="margin:0" aria-label="attention map of the token">'
+            f"<canvas width={layers[0]} height={layers[1]} role=img></canvas><figcaption class=soft>"
+            f"Attention entropy, {layers[0]} layers from left to right, {layers[1]} heads from top to bottom; darker is more scattered"
+            "</figcaption></figure>"
+        )
+    )
     return (
         f"<section><h2>{escape(answer.trace_id)} <span class=soft>· {verdict}</span></h2>"
         f"<p>{escape((answer.prompt or '')[:500])}</p>"

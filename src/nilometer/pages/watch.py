@@ -52,13 +52,16 @@ def window_figure(watch: Watch) -> str:
 def _chart(watch: Watch) -> Any:
     rows = [
         {
-            "window": row.window, "slice": short_name(row.slice, watch.by), "estimated": row.estimate.accuracy,
-            "low": row.estimate.low, "high": row.estimate.high,
+            "window": row.window,
+            "slice": short_name(row.slice, watch.by),
+            "estimated": row.estimate.accuracy,
+            "low": row.estimate.low,
+            "high": row.estimate.high,
             "realized": None if row.realized is None else row.realized.accuracy,
         }
         for row in watch.rows
         if isinstance(row.estimate, Estimate)
-    ]  # fmt: skip
+    ]
     if not rows:
         return None
     order = list(dict.fromkeys(row.window for row in watch.rows))

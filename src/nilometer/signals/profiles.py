@@ -17,9 +17,19 @@ from .tokens.spans import boxed_tokens
 __all__ = ["PROFILE_COLUMNS", "profile_batch", "profile_features", "profile_traces"]
 
 PROFILE_COLUMNS = (
-    "trace_id", "prompt_id", "time", "model", "model_fingerprint", "k", "logprobs_mode", "temperature",
-    "finish_reason", "n_tokens", "correct", "attributes",
-)  # fmt: skip
+    "trace_id",
+    "prompt_id",
+    "time",
+    "model",
+    "model_fingerprint",
+    "k",
+    "logprobs_mode",
+    "temperature",
+    "finish_reason",
+    "n_tokens",
+    "correct",
+    "attributes",
+)
 
 _TRUNCATED = ("length", "max_tokens", "max_output_tokens", "model_length")
 _SMALL = 1e-8

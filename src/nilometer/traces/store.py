@@ -22,10 +22,20 @@ _ROW_GROUP_VALUES = 16_000_000
 _LEAST_ROWS = 1000
 _ATTENTION_ROWS = 128
 _DICTIONARY = [
-    "prompt_id", "model", "model_fingerprint", "provider", "k", "logprobs_mode", "temperature",
-    "finish_reason", "tokens.list.element", "top_tokens.list.element",
-    "prompt", "attributes.key_value.key", "attributes.key_value.value",
-]  # fmt: skip
+    "prompt_id",
+    "model",
+    "model_fingerprint",
+    "provider",
+    "k",
+    "logprobs_mode",
+    "temperature",
+    "finish_reason",
+    "tokens.list.element",
+    "top_tokens.list.element",
+    "prompt",
+    "attributes.key_value.key",
+    "attributes.key_value.value",
+]
 
 
 def write_traces(path: str | Path, batches: Iterable[pa.RecordBatch] | pa.Table) -> int:

@@ -14,7 +14,6 @@ from nilometer.decisions import (
     exact_match_utility,
     mbr,
     mbr_many,
-    mbr_scores,
     pairwise_utility,
 )
 from nilometer.errors import ConfigError
@@ -118,8 +117,10 @@ def test_one_hypothesis_wins_without_a_runner_up():
 
 def test_the_margin_is_what_the_runner_up_loses():
     decision = mbr(["the cat sat", "the cat sat down", "a dog"])
-    by_hand = [np.mean([sentence_chrf(h, [r]).score for r in ("the cat sat", "the cat sat down", "a dog")])
-               for h in ("the cat sat down", "the cat sat")]  # fmt: skip
+    by_hand = [
+        np.mean([sentence_chrf(h, [r]).score for r in ("the cat sat", "the cat sat down", "a dog")])
+        for h in ("the cat sat down", "the cat sat")
+    ]
     assert decision.margin == pytest.approx(by_hand[0] - by_hand[1])
 
 
@@ -168,8 +169,8 @@ def test_blocks_change_nothing(monkeypatch):
     rng = np.random.default_rng(1)
     texts = [" ".join(rng.choice(["sun", "moon", "star", "sky"], 6)) for _ in range(40)]
     whole = {name: mbr(texts, utility=name, exclude_self=True) for name in TEXT_UTILITIES}
-    monkeypatch.setattr(mbr_scores, "BLOCK_TEXTS", 7)
-    monkeypatch.setattr(mbr_scores, "BLOCK_CHARACTERS", 150)
+    monkeypatch.setattr("nilometer.decisions.texts.scores.BLOCK_TEXTS", 7)
+    monkeypatch.setattr("nilometer.decisions.texts.scores.BLOCK_CHARACTERS", 150)
     for name, before in whole.items():
         after = mbr(texts, utility=name, exclude_self=True)
         np.testing.assert_allclose(after.scores, before.scores, atol=1e-9)
@@ -177,7 +178,7 @@ def test_blocks_change_nothing(monkeypatch):
 
 
 def test_long_texts_take_the_memory_of_two_blocks(monkeypatch):
-    monkeypatch.setattr(mbr_scores, "BLOCK_CHARACTERS", 1 << 15)
+    monkeypatch.setattr("nilometer.decisions.texts.scores.BLOCK_CHARACTERS", 1 << 15)
     rng = np.random.default_rng(2)
     words = np.array([f"w{i}" for i in range(200)])
     texts = [" ".join(rng.choice(words, 400)) for _ in range(60)]

@@ -94,9 +94,13 @@ def test_one_window_leaves_nothing_to_compare(corpus):
     table, _ = corpus
     with pytest.raises(NotEnoughDataError, match="0 are to be watched"):
         build_watch(
-            _with_days(table, np.zeros(len(table), dtype=int)), None, by=("domain",),
-            correct=np.full(len(table), np.nan), sentinel=None, options=WatchOptions(),
-        )  # fmt: skip
+            _with_days(table, np.zeros(len(table), dtype=int)),
+            None,
+            by=("domain",),
+            correct=np.full(len(table), np.nan),
+            sentinel=None,
+            options=WatchOptions(),
+        )
 
 
 def test_several_answers_to_a_prompt_count_once(corpus):

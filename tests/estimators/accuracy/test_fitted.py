@@ -31,9 +31,13 @@ def _traffic(n_slices=8, n=60, seed=0, signal=True):
 
 def test_skill_by_hand():
     columns = LeftOutColumns(
-        np.array(["a", "a", "b"]), np.array([0.5, 0.7, 0.2]), np.array([0.6, 0.6, 0.2]), np.full(3, 50.0),
-        np.full(3, 0.4), np.array([0.6, 0.6, 0.4]),
-    )  # fmt: skip
+        np.array(["a", "a", "b"]),
+        np.array([0.5, 0.7, 0.2]),
+        np.array([0.6, 0.6, 0.2]),
+        np.full(3, 50.0),
+        np.full(3, 0.4),
+        np.array([0.6, 0.6, 0.4]),
+    )
     skill = fit_skill(columns)
     assert skill.over_constant.error == pytest.approx((0.1 + 0) / 2)
     assert skill.over_constant.gain == pytest.approx((0.1 + 0.2) / 2)

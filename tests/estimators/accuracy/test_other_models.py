@@ -22,11 +22,18 @@ def _accuracies(rng, n_models, noise):
 def _rows(realized, n_known, *, estimated=0.5, n_labels=400):
     return [
         Estimate(
-            slice=name, n=400, accuracy=estimated, low=0.0, high=1.0, confidence_level=0.9, method="x",
-            n_labels=n_labels if i < n_known else 0, realized_accuracy=float(a) if i < n_known else None,
+            slice=name,
+            n=400,
+            accuracy=estimated,
+            low=0.0,
+            high=1.0,
+            confidence_level=0.9,
+            method="x",
+            n_labels=n_labels if i < n_known else 0,
+            realized_accuracy=float(a) if i < n_known else None,
         )
         for i, (name, a) in enumerate(zip(NAMES, realized, strict=True))
-    ]  # fmt: skip
+    ]
 
 
 def _mapping(table):

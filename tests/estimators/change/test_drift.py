@@ -54,18 +54,24 @@ def test_copies_of_a_prompt_do_not_make_a_change_surer():
     before, after = rng.random(40), rng.random(25) * 0.8
     once = mean_change(before, after)
     copies = mean_change(
-        np.repeat(before, 3), np.repeat(after, 3), reference_clusters=np.repeat(np.arange(40), 3),
+        np.repeat(before, 3),
+        np.repeat(after, 3),
+        reference_clusters=np.repeat(np.arange(40), 3),
         clusters=np.repeat(np.arange(25), 3),
-    )  # fmt: skip
+    )
     assert copies == pytest.approx(once)
 
 
 def _shuffled(before, after, *, n_permutations=4000, seed=0, sizes=(1, 1)):
     sides = [np.repeat(np.arange(len(v) // n), n) for v, n in zip((before, after), sizes, strict=True)]
     return permuted_mean_change(
-        before, after, reference_clusters=sides[0], clusters=sides[1], n_permutations=n_permutations,
+        before,
+        after,
+        reference_clusters=sides[0],
+        clusters=sides[1],
+        n_permutations=n_permutations,
         rng=np.random.default_rng(seed),
-    )  # fmt: skip
+    )
 
 
 def test_shuffled_p_value_is_that_of_all_ways_to_share_out():

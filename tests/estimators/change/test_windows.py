@@ -11,8 +11,10 @@ def test_days_have_their_hours_in_any_order():
     order = np.random.default_rng(0).permutation(60)
     found = cut_windows(HOURS[order], by="day")
     assert [(window.name, window.n) for window in found.windows] == [
-        ("2026-01-30", 24), ("2026-01-31", 24), ("2026-02-01", 12),
-    ]  # fmt: skip
+        ("2026-01-30", 24),
+        ("2026-01-31", 24),
+        ("2026-02-01", 12),
+    ]
     assert (found.place == order // 24).all()
     assert "times go back" in found.notes[0]
 

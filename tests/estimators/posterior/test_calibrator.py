@@ -81,10 +81,12 @@ def test_the_score_of_numbers_is_the_ranked_probability_score():
     said, truth, _ = simulated(40, temperature=1.7)
 
     def score(posteriors):
-        return np.mean([
-            p.weights @ np.abs(p.numbers - t) - p.weights @ np.abs(p.numbers[:, None] - p.numbers) @ p.weights / 2
-            for p, t in zip(posteriors, truth, strict=True)
-        ])  # fmt: skip
+        return np.mean(
+            [
+                p.weights @ np.abs(p.numbers - t) - p.weights @ np.abs(p.numbers[:, None] - p.numbers) @ p.weights / 2
+                for p, t in zip(posteriors, truth, strict=True)
+            ]
+        )
 
     calibrator = Calibrator().fit(said, truth)
     assert calibrator.loss_before_ == pytest.approx(score(said), abs=1e-4)

@@ -142,7 +142,7 @@ def test_failures_are_counted_and_shown_shortened():
         (lambda: Posterior.from_samples(["a"]).mean, ValueError, "the answers must be numbers, got 'a'"),
         (lambda: parse_label(["a"]), ValueError, "`labels` must hold at least 2"),
     ],
-)  # fmt: skip
+)
 def test_bad_input_is_refused_with_its_reason(make, error, says):
     with pytest.raises(error, match=says):
         make()
@@ -158,10 +158,19 @@ def test_ten_thousand_long_samples_keep_only_their_values():
 @pytest.mark.parametrize(
     ("text", "number"),
     [
-        ("4", 4), ("Score: 4/5", 4), ("4 out of 5", 4), ("-3.5", -3.5), ("1,250.50 dollars", 1250.5), ("1e3", 1000),
-        ("first 2, finally 3.", 3), ("−7", -7), ("none", None), ("", None), ("v2beta", None),
+        ("4", 4),
+        ("Score: 4/5", 4),
+        ("4 out of 5", 4),
+        ("-3.5", -3.5),
+        ("1,250.50 dollars", 1250.5),
+        ("1e3", 1000),
+        ("first 2, finally 3.", 3),
+        ("−7", -7),
+        ("none", None),
+        ("", None),
+        ("v2beta", None),
     ],
-)  # fmt: skip
+)
 def test_numbers_are_read_as_people_write_them(text, number):
     assert parse_number()(text) == number
 

@@ -25,9 +25,16 @@ PROMPT = torch.tensor([[5, 9, 3, 7]])
 def model():
     torch.manual_seed(0)
     config = transformers.LlamaConfig(
-        vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, eos_token_id=None, pad_token_id=0, initializer_range=0.4,
-    )  # fmt: skip
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        eos_token_id=None,
+        pad_token_id=0,
+        initializer_range=0.4,
+    )
     return transformers.LlamaForCausalLM(config).eval()
 
 
@@ -90,8 +97,10 @@ def test_branching_can_leave_the_greedy_token(model):
 
 def test_seeds_are_honoured_and_noise_differs_from_step_to_step():
     """entropix in JAX never passed a key: every step drew with the same noise."""
-    answers = [EntropySampler(ALWAYS_ORDINARY, SamplerOptions(1.0, 0.0)).answer(_Flat(), PROMPT, max_tokens=40, seed=s)
-               for s in (1, 1, 2)]  # fmt: skip
+    answers = [
+        EntropySampler(ALWAYS_ORDINARY, SamplerOptions(1.0, 0.0)).answer(_Flat(), PROMPT, max_tokens=40, seed=s)
+        for s in (1, 1, 2)
+    ]
     first, again, other = map(_tokens, answers)
     assert first == again != other
     assert len(set(first)) > 10
@@ -207,8 +216,10 @@ class _Flat:
 
     def __call__(self, input_ids, **_):
         logits = self._logits.expand(*input_ids.shape, -1)
-        return _Out(logits=logits, cache=SimpleNamespace(
-            batch_repeat_interleave=lambda n: None, batch_select_indices=lambda rows: None))  # fmt: skip
+        return _Out(
+            logits=logits,
+            cache=SimpleNamespace(batch_repeat_interleave=lambda n: None, batch_select_indices=lambda rows: None),
+        )
 
 
 class _Out(dict):

@@ -214,8 +214,16 @@ def _statistics(n_tokens=3, layers=2, heads=2):
 def _trace(name, statistics):
     values = np.log(np.float32([0.9, 0.5, 0.8]))
     attention = None if statistics is None else np.stack(statistics, -1).astype(np.float32)
-    return Trace(trace_id=name, k=1, n_tokens=3, chosen_logprobs=values, top_logprobs=values[:, None],
-                 attention=attention, attention_prompt=4, answer="x")  # fmt: skip
+    return Trace(
+        trace_id=name,
+        k=1,
+        n_tokens=3,
+        chosen_logprobs=values,
+        top_logprobs=values[:, None],
+        attention=attention,
+        attention_prompt=4,
+        answer="x",
+    )
 
 
 def test_silent_layers_are_left_out_of_curves():

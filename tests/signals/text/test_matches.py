@@ -12,7 +12,6 @@ from nilometer.signals import (
     encode_characters,
     encode_tokens,
     ngram_matches,
-    text_matches,
 )
 
 FEW = settings(max_examples=25, deadline=None)
@@ -49,7 +48,7 @@ def test_slabs_of_columns_change_nothing(texts):
     encoded = encode_characters(texts)
     whole = [found.matches for found in ngram_matches(encoded, [1, 2])]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text_matches, "MAX_CELLS", 3)
+        patch.setattr("nilometer.signals.text.matches.MAX_CELLS", 3)
         for one, other in zip(whole, ngram_matches(encoded, [1, 2]), strict=True):
             np.testing.assert_array_equal(one, other.matches)
 

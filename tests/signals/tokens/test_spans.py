@@ -10,9 +10,14 @@ def _trace(tokens, probabilities, name="a"):
     chosen = np.log(np.float32(probabilities))
     top = np.log(np.stack([probabilities, 1 - np.float64(probabilities)], axis=1).astype(np.float32) + 1e-9)
     return Trace(
-        trace_id=name, k=2, n_tokens=len(tokens), tokens=tokens, answer="".join(tokens), chosen_logprobs=chosen,
+        trace_id=name,
+        k=2,
+        n_tokens=len(tokens),
+        tokens=tokens,
+        answer="".join(tokens),
+        chosen_logprobs=chosen,
         top_logprobs=np.minimum(top, 0),
-    )  # fmt: skip
+    )
 
 
 def _span(*traces, name="answer_prob_min"):

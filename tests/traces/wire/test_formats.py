@@ -56,27 +56,98 @@ CHAT = _chat([_token()])
 LISTED = {
     "openai_chat": CHAT,
     "openai_completions": {
-        "id": "c", "object": "text_completion", "model": "m",
-        "choices": [{"index": 0, "text": " 4", "finish_reason": "stop", "logprobs": {
-            "tokens": [" 4"], "token_logprobs": [-0.1], "top_logprobs": [{" 4": -0.1, " 5": -2.5}], "text_offset": [0]}}],
+        "id": "c",
+        "object": "text_completion",
+        "model": "m",
+        "choices": [
+            {
+                "index": 0,
+                "text": " 4",
+                "finish_reason": "stop",
+                "logprobs": {
+                    "tokens": [" 4"],
+                    "token_logprobs": [-0.1],
+                    "top_logprobs": [{" 4": -0.1, " 5": -2.5}],
+                    "text_offset": [0],
+                },
+            }
+        ],
     },
     "openai_responses": {
-        "id": "resp_1", "object": "response", "created_at": 1700000000, "model": "m", "status": "completed",
+        "id": "resp_1",
+        "object": "response",
+        "created_at": 1700000000,
+        "model": "m",
+        "status": "completed",
         "output": [{"type": "message", "content": [{"type": "output_text", "text": " 4", "logprobs": [_token()]}]}],
     },
-    "sglang": {"text": " 4", "meta_info": {
-        "id": "s", "finish_reason": {"type": "stop", "matched": 2}, "completion_tokens": 1,
-        "output_token_logprobs": [[-0.1, 19, None]], "output_top_logprobs": [[[-0.1, 19, None], [-2.5, 20, None]]]}},
-    "llama_cpp": {"content": " 4", "model": "m", "stop": True, "stop_type": "eos", "tokens_predicted": 1, "generation_settings": {"n_probs": 2},
-        "completion_probabilities": [{"id": 19, "token": " 4", "bytes": [52], "logprob": -0.1,
-            "top_logprobs": [{"id": 19, "token": " 4", "logprob": -0.1}, {"id": 20, "token": " 5", "logprob": -2.5}]}]},
-    "ollama": {"model": "m", "created_at": "2025-11-01T10:00:00.1Z", "message": {"role": "assistant", "content": "4"},
-        "done": True, "done_reason": "stop", "eval_count": 1, "logprobs": [_token()]},
+    "sglang": {
+        "text": " 4",
+        "meta_info": {
+            "id": "s",
+            "finish_reason": {"type": "stop", "matched": 2},
+            "completion_tokens": 1,
+            "output_token_logprobs": [[-0.1, 19, None]],
+            "output_top_logprobs": [[[-0.1, 19, None], [-2.5, 20, None]]],
+        },
+    },
+    "llama_cpp": {
+        "content": " 4",
+        "model": "m",
+        "stop": True,
+        "stop_type": "eos",
+        "tokens_predicted": 1,
+        "generation_settings": {"n_probs": 2},
+        "completion_probabilities": [
+            {
+                "id": 19,
+                "token": " 4",
+                "bytes": [52],
+                "logprob": -0.1,
+                "top_logprobs": [
+                    {"id": 19, "token": " 4", "logprob": -0.1},
+                    {"id": 20, "token": " 5", "logprob": -2.5},
+                ],
+            }
+        ],
+    },
+    "ollama": {
+        "model": "m",
+        "created_at": "2025-11-01T10:00:00.1Z",
+        "message": {"role": "assistant", "content": "4"},
+        "done": True,
+        "done_reason": "stop",
+        "eval_count": 1,
+        "logprobs": [_token()],
+    },
     "openinference": {"name": "llm", "context": {"span_id": "sp1"}, "attributes": {"output.value": json.dumps(CHAT)}},
-    "inspect": {"id": 1, "epoch": 1, "input": "2+2?", "target": "4", "scores": {"match": {"value": "C"}},
-        "output": {"model": "m", "choices": [{"message": {"role": "assistant", "content": "4"}, "stop_reason": "stop", "logprobs": {"content": [_token()]}}]}},
-    "plain": {"trace_id": "a", "k": 2, "chosen_logprobs": [-0.1], "top_logprobs": [[-0.1, -2.5]], "answer": "4", "domain": "sums", "correct": "yes"},
-}  # fmt: skip
+    "inspect": {
+        "id": 1,
+        "epoch": 1,
+        "input": "2+2?",
+        "target": "4",
+        "scores": {"match": {"value": "C"}},
+        "output": {
+            "model": "m",
+            "choices": [
+                {
+                    "message": {"role": "assistant", "content": "4"},
+                    "stop_reason": "stop",
+                    "logprobs": {"content": [_token()]},
+                }
+            ],
+        },
+    },
+    "plain": {
+        "trace_id": "a",
+        "k": 2,
+        "chosen_logprobs": [-0.1],
+        "top_logprobs": [[-0.1, -2.5]],
+        "answer": "4",
+        "domain": "sums",
+        "correct": "yes",
+    },
+}
 
 
 @pytest.mark.parametrize("name", LISTED)
@@ -155,8 +226,13 @@ def test_inspect_archive_and_lm_eval_samples(tmp_path):
 
 
 def test_llama_cpp_linear_probabilities_become_logarithms(tmp_path):
-    old = {"content": " 4", "tokens_predicted": 1, "completion_probabilities": [
-        {"content": " 4", "probs": [{"tok_str": " 4", "prob": 0.9}, {"tok_str": " 5", "prob": 0.0}]}]}  # fmt: skip
+    old = {
+        "content": " 4",
+        "tokens_predicted": 1,
+        "completion_probabilities": [
+            {"content": " 4", "probs": [{"tok_str": " 4", "prob": 0.9}, {"tok_str": " 5", "prob": 0.0}]}
+        ],
+    }
     row, _ = _one(tmp_path, old)
     assert row["chosen_logprobs"] == pytest.approx([math.log(0.9)])
     assert math.isnan(row["top_logprobs"][1])
@@ -247,8 +323,14 @@ def test_streamed_text_completions_are_joined(tmp_path):
 def test_streamed_ollama_parts_are_joined(tmp_path):
     def part(text, value, **more):
         message = {"role": "assistant", "content": text}
-        return {"model": "m", "created_at": "2025-11-01T10:00:00Z", "message": message, "done": False,
-                "logprobs": [_token(value)], **more}  # fmt: skip
+        return {
+            "model": "m",
+            "created_at": "2025-11-01T10:00:00Z",
+            "message": message,
+            "done": False,
+            "logprobs": [_token(value)],
+            **more,
+        }
 
     end = part("", -0.3, done=True, done_reason="stop", eval_count=3)
     row, _ = _one(tmp_path, part("4", -0.1), part("2", -0.2), end)
@@ -258,13 +340,25 @@ def test_streamed_ollama_parts_are_joined(tmp_path):
 
 def test_litellm_entry_keeps_its_id_time_and_request_and_no_bookkeeping(tmp_path):
     entry = {
-        "id": "lite-1", "trace_id": "whole-conversation", "call_type": "acompletion", "stream": False,
-        "response_cost": 0.01, "status": "success", "startTime": 1700000000.5, "endTime": 1700000001.5,
-        "model": "gpt", "model_group": "small", "custom_llm_provider": "openai", "end_user": "u1",
-        "metadata": {"tenant": "t1", "requester_metadata": None}, "prompt_tokens": 3, "cache_hit": False,
+        "id": "lite-1",
+        "trace_id": "whole-conversation",
+        "call_type": "acompletion",
+        "stream": False,
+        "response_cost": 0.01,
+        "status": "success",
+        "startTime": 1700000000.5,
+        "endTime": 1700000001.5,
+        "model": "gpt",
+        "model_group": "small",
+        "custom_llm_provider": "openai",
+        "end_user": "u1",
+        "metadata": {"tenant": "t1", "requester_metadata": None},
+        "prompt_tokens": 3,
+        "cache_hit": False,
         "messages": [{"role": "user", "content": "2+2?"}],
-        "model_parameters": {"temperature": 0.3, "top_logprobs": 2, "logprobs": True}, "response": CHAT,
-    }  # fmt: skip
+        "model_parameters": {"temperature": 0.3, "top_logprobs": 2, "logprobs": True},
+        "response": CHAT,
+    }
     row, _ = _one(tmp_path, entry)
     assert (row["trace_id"], row["prompt"], row["provider"]) == ("lite-1", "2+2?", "openai")
     assert row["temperature"] == pytest.approx(0.3)
@@ -272,8 +366,13 @@ def test_litellm_entry_keeps_its_id_time_and_request_and_no_bookkeeping(tmp_path
 
 
 def test_openinference_span_keeps_its_settings_and_other_spans_are_counted(tmp_path):
-    span = {"context": {"span_id": "s"}, "attributes": {
-        "output.value": json.dumps(CHAT), "llm.invocation_parameters": json.dumps({"temperature": 0.7, "top_logprobs": 2})}}  # fmt: skip
+    span = {
+        "context": {"span_id": "s"},
+        "attributes": {
+            "output.value": json.dumps(CHAT),
+            "llm.invocation_parameters": json.dumps({"temperature": 0.7, "top_logprobs": 2}),
+        },
+    }
     other = {"context": {"span_id": "t"}, "attributes": {"output.value": "a retrieved text"}}
     table, report = _read(tmp_path, span, other)
     assert table["temperature"].to_pylist() == pytest.approx([0.7])
@@ -308,9 +407,15 @@ def test_invalid_utf8_is_a_bad_line(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("data", "reason"), [(b"", "is empty"), (b" \n\n", "is blank"), (b"PK\x03\x04 no archive", "is damaged"),
-                         (gzip.compress(b"{}" * 1000)[:20], "is damaged"), (b"[1, 2", "not a JSON document")],
-)  # fmt: skip
+    ("data", "reason"),
+    [
+        (b"", "is empty"),
+        (b" \n\n", "is blank"),
+        (b"PK\x03\x04 no archive", "is damaged"),
+        (gzip.compress(b"{}" * 1000)[:20], "is damaged"),
+        (b"[1, 2", "not a JSON document"),
+    ],
+)
 def test_unreadable_file_is_named_with_its_fault(tmp_path, data, reason):
     file = tmp_path / "t.jsonl"
     file.write_bytes(data)

@@ -65,9 +65,18 @@ def route_eval(
     looks = neighbors is not None or (saved is not None and saved.smoothie.n_neighbors is not None)
     named = saved.embedder if saved is not None and saved.embedder else embedder
     options = RouteOptions(
-        voter, compare, named, embedder_model, default_cache(cache), labels, label_key, cost, sentinel, wire_format,
+        voter,
+        compare,
+        named,
+        embedder_model,
+        default_cache(cache),
+        labels,
+        label_key,
+        cost,
+        sentinel,
+        wire_format,
         prompts=looks,
-    )  # fmt: skip
+    )
     table = read_route_panel(files, options).table
     if table.scores is None:
         raise NotEnoughDataError("No answer has a label.", "Give --labels.")

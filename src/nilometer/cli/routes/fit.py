@@ -64,9 +64,18 @@ def route_fit(
     good together, so label some prompts before money depends on it.
     """
     options = RouteOptions(
-        voter, compare, embedder, embedder_model, default_cache(cache), labels, label_key, cost, sentinel, wire_format,
+        voter,
+        compare,
+        embedder,
+        embedder_model,
+        default_cache(cache),
+        labels,
+        label_key,
+        cost,
+        sentinel,
+        wire_format,
         prompts=neighbors is not None,
-    )  # fmt: skip
+    )
     read = read_route_panel(files, options)
     fitted = fit_router(read.table, n_neighbors=neighbors, budget=budget, confidence_level=confidence_level)
     router = replace(fitted, embedder=embedder)

@@ -73,11 +73,14 @@ def read_route_panel(files: list[str], options: RouteOptions) -> RoutePanel:
     inputs = _embedded_prompts(panel, options)
     texts = panel.prompts()
     table = AnswerTable(
-        models=panel.models, embeddings=_compared(panel, options), prompts=inputs,
-        scores=None if np.isnan(scores).all() else scores, costs=_costs(panel, traces, options.cost),
+        models=panel.models,
+        embeddings=_compared(panel, options),
+        prompts=inputs,
+        scores=None if np.isnan(scores).all() else scores,
+        costs=_costs(panel, traces, options.cost),
         confidence=_confidence(panel, traces, options.sentinel),
         groups=np.asarray(texts) if len(set(texts)) < len(texts) else None,
-    )  # fmt: skip
+    )
     return RoutePanel(panel, table, panel.notes)
 
 

@@ -73,10 +73,17 @@ def decide(
     if abstained:
         runner_up, regret, value, risk = value, risk - float(abstain_cost or 0), None, float(abstain_cost or 0)
     return Decision(
-        value=value, risk=risk, runner_up=runner_up, regret=regret, stability=firm, rule=rule.name,
-        n_effective=posterior.n_effective, missing_mass=posterior.missing_mass, n_failures=posterior.n_failures,
+        value=value,
+        risk=risk,
+        runner_up=runner_up,
+        regret=regret,
+        stability=firm,
+        rule=rule.name,
+        n_effective=posterior.n_effective,
+        missing_mass=posterior.missing_mass,
+        n_failures=posterior.n_failures,
         abstained=abstained,
-    )  # fmt: skip
+    )
 
 
 def decide_many(
@@ -121,12 +128,18 @@ def decide_many(
     firm = batch_stability(rule, batch, posteriors, answers=found.answers, seed=seed)
     rows = [
         Decision(
-            value=answer.item() if hasattr(answer, "item") else answer, risk=None, runner_up=None, regret=None,
-            stability=one, rule=rule.name, n_effective=posterior.n_effective, missing_mass=posterior.missing_mass,
+            value=answer.item() if hasattr(answer, "item") else answer,
+            risk=None,
+            runner_up=None,
+            regret=None,
+            stability=one,
+            rule=rule.name,
+            n_effective=posterior.n_effective,
+            missing_mass=posterior.missing_mass,
             n_failures=posterior.n_failures,
         )
         for posterior, answer, one in zip(posteriors, found.answers, firm, strict=True)
-    ]  # fmt: skip
+    ]
     return Decisions(rows, rule=rule.name, expected=found.expected)
 
 

@@ -123,9 +123,14 @@ def _measure(metric: str | Rule | tuple[str | Rule, Any]) -> tuple[Rule, Any]:
 
 
 def _cells(
-    rule: Rule, parameter: Any, given: Mapping[str, Sequence[Any]], *, truths: Sequence[Any],
-    picks: NDArray[np.int64], confidence_level: float,
-) -> list[ComparisonCell]:  # fmt: skip
+    rule: Rule,
+    parameter: Any,
+    given: Mapping[str, Sequence[Any]],
+    *,
+    truths: Sequence[Any],
+    picks: NDArray[np.int64],
+    confidence_level: float,
+) -> list[ComparisonCell]:
     cells: list[ComparisonCell] = []
     sign = 1.0 if rule.higher_is_better else -1.0
     first: NDArray[np.float64] | None = None

@@ -80,10 +80,16 @@ def judge_score(posterior: Posterior, *, confidence_level: float = 0.95) -> Judg
         low, high = low - half, high + half
     heaviest = int(np.argmax(posterior.weights >= posterior.weights.max() - 1e-12))
     return JudgeScore(
-        score=mean, low=low, high=high, sd=posterior.sd, mode=float(posterior.values[heaviest]),
-        lower_tail=lower_tail_mean(posterior, 0.1), missing_mass=posterior.missing_mass,
-        n_samples=posterior.n_samples, n_failures=posterior.n_failures,
-    )  # fmt: skip
+        score=mean,
+        low=low,
+        high=high,
+        sd=posterior.sd,
+        mode=float(posterior.values[heaviest]),
+        lower_tail=lower_tail_mean(posterior, 0.1),
+        missing_mass=posterior.missing_mass,
+        n_samples=posterior.n_samples,
+        n_failures=posterior.n_failures,
+    )
 
 
 def lower_tail_mean(posterior: Posterior, share: float) -> float:
@@ -143,10 +149,11 @@ def prefer(first_shown: Posterior, second_shown: Posterior, *, slots: tuple[Any,
     shares = [_share(posterior, slots) for posterior in (first_shown, second_shown)]
     p_first = (shares[0] + 1 - shares[1]) / 2
     return Preference(
-        p_first=p_first, position_bias=(shares[0] + shares[1]) / 2 - 0.5,
+        p_first=p_first,
+        position_bias=(shares[0] + shares[1]) / 2 - 0.5,
         is_consistent=(shares[0] - 0.5) * (0.5 - shares[1]) > 0,
         missing_mass=max(first_shown.missing_mass, second_shown.missing_mass),
-    )  # fmt: skip
+    )
 
 
 def _share(posterior: Posterior, slots: tuple[Any, Any]) -> float:

@@ -144,27 +144,49 @@ def user_rule(
         return [chosen[place] for place in _least_risk(losses, weights, tail)]
 
     return Rule(
-        name=name, kind="any", metric=f"{name}(a, y)", answer="best candidate", solve=solve, loss=loss,
-        summary=lambda losses, weights, _: _summary(losses, weights, tail), measure=name,
+        name=name,
+        kind="any",
+        metric=f"{name}(a, y)",
+        answer="best candidate",
+        solve=solve,
+        loss=loss,
+        summary=lambda losses, weights, _: _summary(losses, weights, tail),
+        measure=name,
         score=lambda a, y, _: float(np.mean([function(x, t) for x, t in zip(a, y, strict=True)])),
-        higher_is_better=higher_is_better, exactness="exact over the candidates; the first of equals",
+        higher_is_better=higher_is_better,
+        exactness="exact over the candidates; the first of equals",
         reference="minimum Bayes risk; Kumar and Byrne (2004)",
-    )  # fmt: skip
+    )
 
 
 LABEL_RULES = (
     Rule(
-        name="zero_one", kind="any", metric="1[a ≠ y]", answer="heaviest class of equal answers", solve=_heaviest,
-        solve_rows=number_mode, loss=lambda a, y, _: float(a != y), measure="accuracy", higher_is_better=True,
+        name="zero_one",
+        kind="any",
+        metric="1[a ≠ y]",
+        answer="heaviest class of equal answers",
+        solve=_heaviest,
+        solve_rows=number_mode,
+        loss=lambda a, y, _: float(a != y),
+        measure="accuracy",
+        higher_is_better=True,
         score=lambda a, y, _: float(np.mean([x == t for x, t in zip(a, y, strict=True)])),
         exactness="exact; equality is that of the parser; the first of equals",
-        reference="self-consistency: Wang et al. (2023), arXiv 2203.11171", aliases=("accuracy", "exact_match", "mode"),
+        reference="self-consistency: Wang et al. (2023), arXiv 2203.11171",
+        aliases=("accuracy", "exact_match", "mode"),
     ),
     Rule(
-        name="cost", kind="any", metric="C[a, y]", answer="row of C with the least expected (or worst-tail) cost",
-        solve=_cheapest, loss=_cost, summary=lambda losses, w, matrix: _summary(losses, w, matrix.tail),
-        measure="mean cost", domain="parameter: CostMatrix", exactness="exact over the rows; the first of equals",
+        name="cost",
+        kind="any",
+        metric="C[a, y]",
+        answer="row of C with the least expected (or worst-tail) cost",
+        solve=_cheapest,
+        loss=_cost,
+        summary=lambda losses, w, matrix: _summary(losses, w, matrix.tail),
+        measure="mean cost",
+        domain="parameter: CostMatrix",
+        exactness="exact over the rows; the first of equals",
         reference="Elkan (2001), The foundations of cost-sensitive learning",
     ),
-)  # fmt: skip
+)
 """Rules for any kind of answer."""

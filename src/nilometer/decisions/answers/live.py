@@ -108,9 +108,13 @@ def decide_live(
 
 
 def _look(
-    samples: list[str], rule: Metric, plan: SamplingPlan, *, read: tuple[Parser | None, Sequence[Any] | None],
+    samples: list[str],
+    rule: Metric,
+    plan: SamplingPlan,
+    *,
+    read: tuple[Parser | None, Sequence[Any] | None],
     parameter: Any,
-) -> LiveDecision:  # fmt: skip
+) -> LiveDecision:
     try:
         posterior = Posterior.from_samples(samples, read[0], labels=read[1])
     except NotEnoughDataError as exc:

@@ -42,9 +42,16 @@ def text_rule(utility: TextUtility) -> Rule:
         return [chosen[place] for place in first_best(-np.where(tied, weights[:, heaviest], -1.0))]
 
     return Rule(
-        name=utility.name, kind="text", metric=f"{utility.name}(a, y)", answer="sample with the best expected utility",
-        solve=solve, losses=losses, loss=lambda a, y, _: float(losses([a], [y])[0, 0]), measure=utility.name,
-        higher_is_better=True, exactness="exact over the samples; of equals the heavier, then the first",
+        name=utility.name,
+        kind="text",
+        metric=f"{utility.name}(a, y)",
+        answer="sample with the best expected utility",
+        solve=solve,
+        losses=losses,
+        loss=lambda a, y, _: float(losses([a], [y])[0, 0]),
+        measure=utility.name,
+        higher_is_better=True,
+        exactness="exact over the samples; of equals the heavier, then the first",
         score=lambda a, y, _: float(np.mean([top - losses([x], [t])[0, 0] for x, t in zip(a, y, strict=True)])),
         reference=utility.source or "minimum Bayes risk; Kumar and Byrne (2004)",
-    )  # fmt: skip
+    )

@@ -56,9 +56,13 @@ class SliceAcquisition:
 
 
 def plan_acquisition(
-    estimates: Sequence[Estimate | NotEnoughData], budget: float, *, costs: Mapping[str, SliceCost] | None = None,
-    options: AcquireOptions | None = None, rng: np.random.Generator,
-) -> tuple[SliceAcquisition, ...]:  # fmt: skip
+    estimates: Sequence[Estimate | NotEnoughData],
+    budget: float,
+    *,
+    costs: Mapping[str, SliceCost] | None = None,
+    options: AcquireOptions | None = None,
+    rng: np.random.Generator,
+) -> tuple[SliceAcquisition, ...]:
     r"""Share a budget out over slices by the errors that more data is expected to close.
 
     .. math:: \text{err}_s(m) = \text{err}_s \Big(\frac{m_s + m}{m_s}\Big)^{-g_s}, \qquad
@@ -127,12 +131,18 @@ def plan_acquisition(
     worst = _p_worst(accuracies, options.worst)
     rows = [
         SliceAcquisition(
-            slice=row.slice, n=row.n, share=float(share[i]), p_worst=float(worst[i]), n_new=int(m[i]),
-            accuracy=row.accuracy if isinstance(row, Estimate) else None, cost=float(m[i] * price[i]),
-            errors_closed=float(closed(m)[i]) * 1000, errors_closed_per_cost=float(first[i]) * 1e6,
+            slice=row.slice,
+            n=row.n,
+            share=float(share[i]),
+            p_worst=float(worst[i]),
+            n_new=int(m[i]),
+            accuracy=row.accuracy if isinstance(row, Estimate) else None,
+            cost=float(m[i] * price[i]),
+            errors_closed=float(closed(m)[i]) * 1000,
+            errors_closed_per_cost=float(first[i]) * 1e6,
         )
         for i, row in enumerate(estimates)
-    ]  # fmt: skip
+    ]
     return tuple(sorted(rows, key=lambda row: (-row.errors_closed, -row.errors_closed_per_cost)))
 
 

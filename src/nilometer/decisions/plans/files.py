@@ -99,11 +99,15 @@ def read_label_plan(path: Path) -> list[PlannedLabel]:
 def _row(values: Mapping[str, Any]) -> PlannedLabel:
     p = values["p_correct"]
     return PlannedLabel(
-        trace_id=str(values["trace_id"]), slice=str(values["slice"]), stratum=int(values["stratum"]),
-        stratum_size=int(values["stratum_size"]), inclusion_probability=float(values["inclusion_probability"]),
-        p_correct=None if p in {None, ""} else float(p), labels_before=int(values["labels_before"]),
+        trace_id=str(values["trace_id"]),
+        slice=str(values["slice"]),
+        stratum=int(values["stratum"]),
+        stratum_size=int(values["stratum_size"]),
+        inclusion_probability=float(values["inclusion_probability"]),
+        p_correct=None if p in {None, ""} else float(p),
+        labels_before=int(values["labels_before"]),
         correct_before=float(values["correct_before"]),
-    )  # fmt: skip
+    )
 
 
 def read_costs(path: Path) -> dict[str, SliceCost]:

@@ -80,9 +80,14 @@ class Traffic(NamedTuple):
 
 
 def plan_labels(
-    traffic: Traffic, estimates: Mapping[str, Estimate | NotEnoughData], budget: int, *,
-    rng: np.random.Generator, weigh: str = "traffic", confidence_level: float = 0.95,
-) -> LabelPlan:  # fmt: skip
+    traffic: Traffic,
+    estimates: Mapping[str, Estimate | NotEnoughData],
+    budget: int,
+    *,
+    rng: np.random.Generator,
+    weigh: str = "traffic",
+    confidence_level: float = 0.95,
+) -> LabelPlan:
     """Choose which responses to label next.
 
     Labels go to slices one by one, each to the one whose variance, weighted by its traffic, falls most
@@ -138,18 +143,27 @@ def plan_labels(
     ]
     slices = tuple(
         SlicePlan(
-            slice=str(names[i]), n=int(sizes[i]), n_labels=int(known[i]), n_new=int(new[i]),
-            half_width=min(float(before[i]), 0.5), expected_half_width=min(float(after[i]), 0.5),
+            slice=str(names[i]),
+            n=int(sizes[i]),
+            n_labels=int(known[i]),
+            n_new=int(new[i]),
+            half_width=min(float(before[i]), 0.5),
+            expected_half_width=min(float(after[i]), 0.5),
         )
         for i in range(len(names))
-    )  # fmt: skip
+    )
     return LabelPlan(tuple(planned), slices)
 
 
 def allocate_labels(
-    sizes: NDArray[np.int64], known: NDArray[np.int64], budget: int, *, variances: Floats, priors: Floats,
+    sizes: NDArray[np.int64],
+    known: NDArray[np.int64],
+    budget: int,
+    *,
+    variances: Floats,
+    priors: Floats,
     weights: Floats,
-) -> NDArray[np.int64]:  # fmt: skip
+) -> NDArray[np.int64]:
     r"""Share a budget of labels out over slices so that the weighted variance falls most.
 
     .. math:: V_s(m) = \Big(\frac1{\tau_s^2} + \frac1{v_s (1/m - 1/N_s)}\Big)^{-1}
@@ -232,12 +246,16 @@ def _drawn(
             size = int(sizes[h]) if len(given) > 1 else len(rows)
             planned.append(
                 PlannedLabel(
-                    trace_id=str(traffic.trace_ids[row]), slice=name, stratum=h, stratum_size=size,
+                    trace_id=str(traffic.trace_ids[row]),
+                    slice=name,
+                    stratum=h,
+                    stratum_size=size,
                     inclusion_probability=float(m) / size,
                     p_correct=None if np.isnan(traffic.p_correct[row]) else float(traffic.p_correct[row]),
-                    labels_before=int(known.sum()), correct_before=float(labels.sum()),
+                    labels_before=int(known.sum()),
+                    correct_before=float(labels.sum()),
                 )
-            )  # fmt: skip
+            )
     return planned
 
 
@@ -296,9 +314,16 @@ def _with_known(rest: LabelledAccuracy, n_known: int, n_correct: float) -> Label
     share = rest.n / size
     accuracy, low, high = ((n_correct + rest.n * a) / size for a in (rest.accuracy, rest.low, rest.high))
     return replace(
-        rest, accuracy=accuracy, low=low, high=high, standard_error=share * rest.standard_error, n=size,
-        n_labels=rest.n_labels + n_known, n_effective=rest.n_effective / share**2, method="stratified, by plan",
-    )  # fmt: skip
+        rest,
+        accuracy=accuracy,
+        low=low,
+        high=high,
+        standard_error=share * rest.standard_error,
+        n=size,
+        n_labels=rest.n_labels + n_known,
+        n_effective=rest.n_effective / share**2,
+        method="stratified, by plan",
+    )
 
 
 def _merge(measured: list[LabelledAccuracy], weights: Floats, confidence_level: float) -> LabelledAccuracy:
@@ -310,6 +335,12 @@ def _merge(measured: list[LabelledAccuracy], weights: Floats, confidence_level: 
     low, high = score_interval(accuracy, effective, confidence_level=confidence_level)
     error = float(np.sqrt(weights**2 @ [row.standard_error**2 for row in measured]))
     return replace(
-        measured[-1], accuracy=accuracy, low=low, high=high, standard_error=error, n_effective=effective,
-        n_labels=max(row.n_labels for row in measured), method=f"stratified, by {len(measured)} plans",
-    )  # fmt: skip
+        measured[-1],
+        accuracy=accuracy,
+        low=low,
+        high=high,
+        standard_error=error,
+        n_effective=effective,
+        n_labels=max(row.n_labels for row in measured),
+        method=f"stratified, by {len(measured)} plans",
+    )

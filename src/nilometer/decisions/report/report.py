@@ -186,9 +186,13 @@ def build_report(
     if not is_fitted and not n_labels:
         notes.append("no labels and no --sentinel: slices are ranked by entropy, uncalibrated; give --labels")
         return Report(
-            **shared, method="uncalibrated ranking", confidence_level=fitted.confidence_level,
-            estimates=SliceEstimates([]), ranking=_ranking(profiles, names), notes=tuple(notes),
-        )  # fmt: skip
+            **shared,
+            method="uncalibrated ranking",
+            confidence_level=fitted.confidence_level,
+            estimates=SliceEstimates([]),
+            ranking=_ranking(profiles, names),
+            notes=tuple(notes),
+        )
     if not is_fitted:
         families, said = choose_families(profiles, keys, correct)
         notes.append(said)
@@ -218,9 +222,13 @@ def _check_logprobs(profiles: pa.Table) -> None:
 
 
 def _estimates(
-    sentinel: Sentinel, profiles: pa.Table, names: NDArray[np.str_], *, correct: NDArray[np.float32],
+    sentinel: Sentinel,
+    profiles: pa.Table,
+    names: NDArray[np.str_],
+    *,
+    correct: NDArray[np.float32],
     others: Sequence[Sentinel],
-) -> tuple[SliceEstimates, str]:  # fmt: skip
+) -> tuple[SliceEstimates, str]:
     estimates = sentinel.estimate(profiles, by=names, correct=correct)
     if not others:
         return estimates, ""

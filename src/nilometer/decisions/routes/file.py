@@ -122,9 +122,13 @@ def _labelled_head(labelled: LabelledQualities) -> dict[str, Any]:
 
 def _qualities(value: ModelQualities) -> dict[str, Any]:
     return {
-        "models": list(value.models), "errors": value.errors.tolist(), "covariance": value.covariance.tolist(),
-        "n_prompts": value.n_prompts, "n_effective": value.n_effective, "confidence_level": value.confidence_level,
-    }  # fmt: skip
+        "models": list(value.models),
+        "errors": value.errors.tolist(),
+        "covariance": value.covariance.tolist(),
+        "n_prompts": value.n_prompts,
+        "n_effective": value.n_effective,
+        "confidence_level": value.confidence_level,
+    }
 
 
 def _labelled(head: dict[str, Any]) -> LabelledQualities:

@@ -138,10 +138,19 @@ def build_route_report(
     )
     explain = router.route(None if table.prompts is None else table.prompts[0]).reason
     return RouteReport(
-        by=by, names=table.models, n_prompts=len(table), models=_model_rows(router, table), best=_best(router, table),
-        separation=_separation(smoothie), families=find_families(table.single, models=table.models), slices=rows,
-        policies=points, cost_unit="calls" if table.costs is None else "cost", explanation=explain, notes=tuple(said),
-    )  # fmt: skip
+        by=by,
+        names=table.models,
+        n_prompts=len(table),
+        models=_model_rows(router, table),
+        best=_best(router, table),
+        separation=_separation(smoothie),
+        families=find_families(table.single, models=table.models),
+        slices=rows,
+        policies=points,
+        cost_unit="calls" if table.costs is None else "cost",
+        explanation=explain,
+        notes=tuple(said),
+    )
 
 
 def lonely_models(smoothie: Smoothie) -> list[str]:
@@ -182,13 +191,18 @@ def _model_rows(router: Router, table: AnswerTable) -> tuple[ModelRow, ...]:
     for j, name in enumerate(table.models):
         rows.append(
             ModelRow(
-                name, int(counts[j]), -float(smoothie.errors_[j]),
-                None if bounds is None else float(bounds[0][j]), None if bounds is None else float(bounds[1][j]),
+                name,
+                int(counts[j]),
+                -float(smoothie.errors_[j]),
+                None if bounds is None else float(bounds[0][j]),
+                None if bounds is None else float(bounds[1][j]),
                 float(np.clip(labelled.accuracy[j], 0, 1)) if labelled else None,
-                float(labelled.low[j]) if labelled else None, float(labelled.high[j]) if labelled else None,
-                int(labelled.n_labels[j]) if labelled else 0, None if table.costs is None else float(table.costs[j]),
+                float(labelled.low[j]) if labelled else None,
+                float(labelled.high[j]) if labelled else None,
+                int(labelled.n_labels[j]) if labelled else 0,
+                None if table.costs is None else float(table.costs[j]),
             )
-        )  # fmt: skip
+        )
     overall = router.overall()[0][0]
     return tuple(rows[j] for j in np.argsort(-overall, kind="stable"))
 
@@ -207,9 +221,15 @@ def _slice(router: Router, own: AnswerTable, name: str) -> SliceRow | NotEnoughD
     scores = own.scores
     realized = tuple(None if scores is None else _mean(scores[:, j]) for j in range(len(own.models)))
     return SliceRow(
-        name, n, own.models[chosen], reason, tuple(map(float, fitted.qualities_.quality)), tuple(map(float, low)),
-        tuple(map(float, high)), realized,
-    )  # fmt: skip
+        name,
+        n,
+        own.models[chosen],
+        reason,
+        tuple(map(float, fitted.qualities_.quality)),
+        tuple(map(float, low)),
+        tuple(map(float, high)),
+        realized,
+    )
 
 
 def _slice_choice(router: Router, own: AnswerTable, fitted: Smoothie) -> tuple[int, str]:

@@ -247,9 +247,7 @@ def label_answers(table: AnswerTable, smoothie: Smoothie) -> LabelledQualities:
     if ((~np.isnan(scores[complete])).sum(axis=0) > 1).all():
         proxies, scores = proxies[complete], scores[complete]
     level = smoothie.confidence_level
-    return label_qualities(
-        proxies, scores, candidates=table.models, quality=-smoothie.errors_, confidence_level=level
-    )  # fmt: skip
+    return label_qualities(proxies, scores, candidates=table.models, quality=-smoothie.errors_, confidence_level=level)
 
 
 def _weighted_error(own: Floats, weights: Floats) -> Floats | None:

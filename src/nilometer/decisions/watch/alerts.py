@@ -52,9 +52,13 @@ class Scores(NamedTuple):
 
 
 def change_alerts(
-    looks: Sequence[tuple[str, str, Scores, Scores]], mix: Sequence[tuple[str, float]], *,
-    confidence_level: float = 0.95, least_change: float = 0.02, rng: np.random.Generator,
-) -> list[Alert]:  # fmt: skip
+    looks: Sequence[tuple[str, str, Scores, Scores]],
+    mix: Sequence[tuple[str, float]],
+    *,
+    confidence_level: float = 0.95,
+    least_change: float = 0.02,
+    rng: np.random.Generator,
+) -> list[Alert]:
     r"""Find what changed since the reference, without labels.
 
     For every (slice, window): Welch's test of the mean probability of a correct answer (responses to one
@@ -81,8 +85,9 @@ def change_alerts(
     found += [("mix changed", "(all)", window, "the shares of the slices changed") for window, _ in mix]
     p_values += [p_value for _, p_value in mix]
     level = 1 - confidence_level
-    surer = _confirmed(found, np.array(p_values), {(name, window): sides for name, window, *sides in looks},
-                       level=level, rng=rng)  # fmt: skip
+    surer = _confirmed(
+        found, np.array(p_values), {(name, window): sides for name, window, *sides in looks}, level=level, rng=rng
+    )
     return [
         Alert(kind=kind, slice=name, window=window, message=message, p_value=float(p))
         for (kind, name, window, message), p in zip(found, holm(surer), strict=True)
@@ -113,9 +118,13 @@ def _looked_at(
 
 
 def _confirmed(
-    found: Sequence[tuple[str, str, str, str]], p_values: Floats,
-    looks: Mapping[tuple[str, str], Sequence[Scores]], *, level: float, rng: np.random.Generator,
-) -> Floats:  # fmt: skip
+    found: Sequence[tuple[str, str, str, str]],
+    p_values: Floats,
+    looks: Mapping[tuple[str, str], Sequence[Scores]],
+    *,
+    level: float,
+    rng: np.random.Generator,
+) -> Floats:
     """Raise the p-values of changed means to those of the permutation test, where they would alert.
 
     Holm's procedure then alerts on the same as if all had been tested again: raising some p-values never lets
@@ -131,9 +140,13 @@ def _confirmed(
         if min(len(np.unique(side.clusters)) for side in (before, after)) >= _ENOUGH_CLUSTERS:
             continue
         again = permuted_mean_change(
-            before.p_correct, after.p_correct, reference_clusters=before.clusters, clusters=after.clusters,
-            n_permutations=n_permutations, rng=rng,
-        )  # fmt: skip
+            before.p_correct,
+            after.p_correct,
+            reference_clusters=before.clusters,
+            clusters=after.clusters,
+            n_permutations=n_permutations,
+            rng=rng,
+        )
         raised[i] = max(raised[i], again or 0.0)
     return raised
 
@@ -182,9 +195,13 @@ def disagreement(estimate: Estimate | NotEnoughData, realized: LabelledAccuracy 
 
 
 def fall_alert(
-    name: str, batches: Sequence[tuple[str, Floats, Floats]], *, least: float, confidence_level: float,
+    name: str,
+    batches: Sequence[tuple[str, Floats, Floats]],
+    *,
+    least: float,
+    confidence_level: float,
     rng: np.random.Generator,
-) -> Alert | None:  # fmt: skip
+) -> Alert | None:
     """Alert at the first window after which labels prove that the accuracy of a slice fell below ``least``.
 
     Parameters

@@ -90,15 +90,24 @@ class _Traffic(NamedTuple):
 
     def rows(self, mask: NDArray[np.bool_]) -> "_Traffic":
         return _Traffic(
-            self.profiles.filter(pa.array(mask)), self.names[mask], self.correct[mask], self.p_correct[mask],
-            self.score[mask], self.clusters[mask],
-        )  # fmt: skip
+            self.profiles.filter(pa.array(mask)),
+            self.names[mask],
+            self.correct[mask],
+            self.p_correct[mask],
+            self.score[mask],
+            self.clusters[mask],
+        )
 
 
 def build_watch(
-    profiles: pa.Table, is_reference: NDArray[np.bool_] | None, *, by: tuple[str, ...], correct: Floats,
-    sentinel: Sentinel | None, options: WatchOptions,
-) -> Watch:  # fmt: skip
+    profiles: pa.Table,
+    is_reference: NDArray[np.bool_] | None,
+    *,
+    by: tuple[str, ...],
+    correct: Floats,
+    sentinel: Sentinel | None,
+    options: WatchOptions,
+) -> Watch:
     """Compare windows of traffic with a reference.
 
     Parameters
@@ -144,9 +153,14 @@ def build_watch(
 
 
 def _compare(
-    reference: _Traffic, parts: list[_Traffic], *, by: tuple[str, ...], sentinel: Sentinel | None,
-    windows: Windows, options: WatchOptions,
-) -> Watch:  # fmt: skip
+    reference: _Traffic,
+    parts: list[_Traffic],
+    *,
+    by: tuple[str, ...],
+    sentinel: Sentinel | None,
+    windows: Windows,
+    options: WatchOptions,
+) -> Watch:
     labels = [window.name for window in windows.windows]
     every = [REFERENCE, *labels]
     slices = sorted(set(reference.names.tolist()).union(*(part.names.tolist() for part in parts)))
@@ -174,9 +188,13 @@ def _compare(
     if sentinel is None:
         notes.append("no sentinel: scores and mix are compared, not accuracy")
     return Watch(
-        by=by, windows=tuple(labels), rows=tuple(rows), alerts=tuple(alerts), notes=tuple(notes),
+        by=by,
+        windows=tuple(labels),
+        rows=tuple(rows),
+        alerts=tuple(alerts),
+        notes=tuple(notes),
         changes=tuple((window, change) for window, change in changes if change is not None),
-    )  # fmt: skip
+    )
 
 
 def _rows(part: _Traffic, window: str, sentinel: Sentinel | None, *, options: WatchOptions) -> Iterator[WindowSlice]:
@@ -184,9 +202,13 @@ def _rows(part: _Traffic, window: str, sentinel: Sentinel | None, *, options: Wa
     for name in sorted(set(part.names.tolist())):
         own = part.names == name
         yield WindowSlice(
-            window=window, slice=name, n=int(own.sum()), share=float(own.mean()), estimate=estimates.get(name),
+            window=window,
+            slice=name,
+            n=int(own.sum()),
+            share=float(own.mean()),
+            estimate=estimates.get(name),
             realized=_realized(part.correct[own], part.p_correct[own], options.confidence_level),
-        )  # fmt: skip
+        )
 
 
 def _realized(correct: Floats, p_correct: Floats, confidence_level: float) -> LabelledAccuracy | None:

@@ -75,9 +75,11 @@ class Fitted:
         """Estimate one slice; a labelled one by the rule that never saw its family."""
         known = labels[~np.isnan(labels)]
         seen = {
-            "slice": name, "n": len(profiles), "n_labels": int(known.size),
+            "slice": name,
+            "n": len(profiles),
+            "n_labels": int(known.size),
             "realized_accuracy": float(known.mean()) if known.size else None,
-        }  # fmt: skip
+        }
         own = self.left_out.get(name)
         family = own.family if own else None
         _, constant, residuals = self.judged[family]
@@ -89,18 +91,30 @@ class Fitted:
         accuracy = rule.accuracy if constant else rule.estimate(profiles)
         residuals = residuals._replace(spread=residuals.spread * (_OUTSIDE_WIDENING if outside else 1.0))
         low, high = prediction_interval(
-            accuracy, residuals, n=len(profiles), confidence_level=self.confidence_level, simultaneous=simultaneous,
+            accuracy,
+            residuals,
+            n=len(profiles),
+            confidence_level=self.confidence_level,
+            simultaneous=simultaneous,
             label_noise=self._label_noise(profiles, constant=constant),
-        )  # fmt: skip
+        )
         beside = conformal_interval(accuracy, residuals, confidence_level=self.confidence_level)
-        notes = (f"{outside.note}; interval widened" if outside else "",
-                 foreign_models(profiles, self.labelled.profiles))  # fmt: skip
+        notes = (
+            f"{outside.note}; interval widened" if outside else "",
+            foreign_models(profiles, self.labelled.profiles),
+        )
         return Estimate(
-            **seen, accuracy=accuracy, low=low, high=high, confidence_level=self.confidence_level,  # type: ignore[arg-type]
-            method="constant" if constant else rule.plan.name, in_support=not outside,
+            **seen,
+            accuracy=accuracy,
+            low=low,
+            high=high,
+            confidence_level=self.confidence_level,  # type: ignore[arg-type]
+            method="constant" if constant else rule.plan.name,
+            in_support=not outside,
             note="; ".join(filter(None, notes)),
-            conformal_low=beside[0] if beside else None, conformal_high=beside[1] if beside else None,
-        )  # fmt: skip
+            conformal_low=beside[0] if beside else None,
+            conformal_high=beside[1] if beside else None,
+        )
 
     def _refusal(
         self, profiles: Profiles, residuals: Residuals | None, *, outside: Outside | None, family: str | None
@@ -157,10 +171,14 @@ def fit_sentinel(
     fixed = replace(plan, hyperparameters=getattr(rule.classifier, "chosen_", None))
     parts = [_guarded(labelled.profiles.rows(labelled.slices == name)) for name in distinct(labelled.slices)[0]]
     return Fitted(
-        labelled, rule, fit_left_out(labelled, fixed), _fit_again(labelled, fixed, bootstraps=bootstraps, seed=seed),
+        labelled,
+        rule,
+        fit_left_out(labelled, fixed),
+        _fit_again(labelled, fixed, bootstraps=bootstraps, seed=seed),
         {name: fit_support([part[name] for part in parts]) for name in _GUARDED},
-        confidence_level, tuple(pool),
-    )  # fmt: skip
+        confidence_level,
+        tuple(pool),
+    )
 
 
 def _fit_again(labelled: Labelled, plan: Plan, *, bootstraps: int, seed: int) -> tuple[Rule, ...]:

@@ -113,9 +113,14 @@ def fit_left_out(labelled: Labelled, plan: Plan) -> dict[str, LeftOut]:
         for name in slices:
             own = labelled.rows(labelled.slices == name)
             left_out[name] = LeftOut(
-                rule, family, rule.estimate(own.profiles), float(own.correct.mean()), len(own.correct),
-                rule.accuracy, _thresholded(rest, own, plan.feature),
-            )  # fmt: skip
+                rule,
+                family,
+                rule.estimate(own.profiles),
+                float(own.correct.mean()),
+                len(own.correct),
+                rule.accuracy,
+                _thresholded(rest, own, plan.feature),
+            )
     return dict(sorted(left_out.items()))
 
 

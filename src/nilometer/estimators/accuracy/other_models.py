@@ -44,9 +44,11 @@ def labelled_accuracies(sentinel: Sentinel) -> dict[str, float]:
 
 
 def with_other_models(
-    estimates: Iterable[Estimate | NotEnoughData], others: Sequence[Mapping[str, float]], *,
+    estimates: Iterable[Estimate | NotEnoughData],
+    others: Sequence[Mapping[str, float]],
+    *,
     confidence_level: float = 0.95,
-) -> WithOthers:  # fmt: skip
+) -> WithOthers:
     """Estimates of slices from the labels that other models have on them, where that is closer to the truth.
 
     Every slice of this model with 5 labels or more is predicted from the others without its own labels
@@ -134,10 +136,17 @@ def _replaced(
 ) -> Estimate:
     low, high = prediction_interval(accuracy, residuals, n=row.n, confidence_level=confidence_level)
     return Estimate(
-        slice=row.slice, n=row.n, accuracy=accuracy, low=low, high=high, confidence_level=confidence_level,
-        method=f"cross_model[{n_others}]", n_labels=row.n_labels, realized_accuracy=row.realized_accuracy,
+        slice=row.slice,
+        n=row.n,
+        accuracy=accuracy,
+        low=low,
+        high=high,
+        confidence_level=confidence_level,
+        method=f"cross_model[{n_others}]",
+        n_labels=row.n_labels,
+        realized_accuracy=row.realized_accuracy,
         note=f"from the labels of {_count(n_others)}",
-    )  # fmt: skip
+    )
 
 
 def _count(n: int) -> str:

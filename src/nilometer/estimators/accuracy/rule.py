@@ -133,9 +133,16 @@ def fit_rule(labelled: Labelled, plan: Plan) -> Rule:
     left_out = _left_out_pairs(own, plan) if plan.arm.needs_left_out else np.empty((0, 2))
     scores = target_scores(rule, own.profiles)
     source = SourceScores(
-        scores.p, scores.score, own.correct, own.weights, accuracy, distinct(own.slices)[1], scores.X, left_out,
+        scores.p,
+        scores.score,
+        own.correct,
+        own.weights,
+        accuracy,
+        distinct(own.slices)[1],
+        scores.X,
+        left_out,
         sequence_weight(scores.sequence, scores.p, own.correct, families=own.families),
-    )  # fmt: skip
+    )
     return Rule(plan, accuracy, missing, rule.classifier, strata, source)
 
 

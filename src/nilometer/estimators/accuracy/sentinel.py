@@ -158,9 +158,13 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         self.notes_ = mixed_provenance(labelled.profiles)
         self.plan_ = self._plan(labelled.profiles)
         self.fitted_ = fit_sentinel(
-            labelled, self.plan_, confidence_level=self.confidence_level, pool=self.pool,
-            bootstraps=self.bootstraps, seed=self.random_state,
-        )  # fmt: skip
+            labelled,
+            self.plan_,
+            confidence_level=self.confidence_level,
+            pool=self.pool,
+            bootstraps=self.bootstraps,
+            seed=self.random_state,
+        )
         self.left_out_ = self.fitted_.left_out
         self.skill_, self.falls_back_, self.residuals_ = self.fitted_.judged[None]
         self.notes_ += _worth(self.skill_, falls_back=self.falls_back_)

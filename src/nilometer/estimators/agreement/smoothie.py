@@ -164,9 +164,13 @@ class Smoothie(BaseEstimator):  # type: ignore[misc]
         return self
 
     def fit_sums(
-        self, sums: ArrayLike, present: ArrayLike, *, prompts: ArrayLike | None = None,
+        self,
+        sums: ArrayLike,
+        present: ArrayLike,
+        *,
+        prompts: ArrayLike | None = None,
         models: Sequence[str] | None = None,
-    ) -> Self:  # fmt: skip
+    ) -> Self:
         """Fit on the (prompts, models) distance sums of another fit, which is all that is kept of the outputs."""
         self._check_parameters()
         if self.paper:

@@ -29,9 +29,14 @@ class CanaryResult(NamedTuple):
 
 
 def canary_test(
-    before: Mapping[str, Floats], after: Mapping[str, Floats], *, rng: np.random.Generator,
-    n_permutations: int = 1999, least_p_value: float = 0.05, tolerance: float = 1e-5,
-) -> CanaryResult:  # fmt: skip
+    before: Mapping[str, Floats],
+    after: Mapping[str, Floats],
+    *,
+    rng: np.random.Generator,
+    n_permutations: int = 1999,
+    least_p_value: float = 0.05,
+    tolerance: float = 1e-5,
+) -> CanaryResult:
     r"""Permutation test of the mean log-probabilities of the k best first tokens.
 
     .. math:: T = \frac1P \sum_{p} \frac1k \sum_{j=1}^k \frac{|\bar x_{pj} - \bar y_{pj}|}{s_{pj}}
@@ -101,9 +106,13 @@ def canary_test(
         shifts[name] = float(apart[0].mean())
     as_large = int((totals[1:] >= totals[0] * (1 - 1e-9)).sum())
     return CanaryResult(
-        (1 + as_large) / (1 + n_permutations), float(totals[0]), float(np.mean(list(shifts.values()))),
-        dict(sorted(shifts.items(), key=lambda item: -item[1])), sum(a for a, _ in sizes), sum(b for _, b in sizes),
-    )  # fmt: skip
+        (1 + as_large) / (1 + n_permutations),
+        float(totals[0]),
+        float(np.mean(list(shifts.values()))),
+        dict(sorted(shifts.items(), key=lambda item: -item[1])),
+        sum(a for a, _ in sizes),
+        sum(b for _, b in sizes),
+    )
 
 
 def _censored(before: Floats, after: Floats, name: str) -> Floats:

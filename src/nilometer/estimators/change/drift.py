@@ -68,9 +68,12 @@ class MeanChange(NamedTuple):
 
 
 def mean_change(
-    reference: Floats, monitored: Floats, *, reference_clusters: NDArray[Any] | None = None,
+    reference: Floats,
+    monitored: Floats,
+    *,
+    reference_clusters: NDArray[Any] | None = None,
     clusters: NDArray[Any] | None = None,
-) -> MeanChange | None:  # fmt: skip
+) -> MeanChange | None:
     """Change of the mean of a score, and the two-sided p-value of no change (Welch's t).
 
     Responses to one prompt or of one user go as one if the clusters are given. None if a side has fewer than 2.
@@ -107,9 +110,14 @@ def mean_change(
 
 
 def permuted_mean_change(
-    reference: Floats, monitored: Floats, *, reference_clusters: NDArray[Any], clusters: NDArray[Any],
-    n_permutations: int, rng: np.random.Generator,
-) -> float | None:  # fmt: skip
+    reference: Floats,
+    monitored: Floats,
+    *,
+    reference_clusters: NDArray[Any],
+    clusters: NDArray[Any],
+    n_permutations: int,
+    rng: np.random.Generator,
+) -> float | None:
     r"""P-value of "nothing changed" by shuffling whole clusters between the two sides; None below 2 clusters a side.
 
     .. math:: p = (1 + \#\{b : |t_b| \ge |t|\}) / (1 + B)
@@ -283,9 +291,14 @@ def decompose_change(
     within = (w0 + w1) / 2 * (a1 - a0)
     rows = tuple(
         SliceChange(
-            str(names[i]), float(w0[i]), float(w1[i]), float(a0[i]) if w0[i] > 0 else None,
-            float(a1[i]) if w1[i] > 0 else None, float(mix[i]), float(within[i]),
+            str(names[i]),
+            float(w0[i]),
+            float(w1[i]),
+            float(a0[i]) if w0[i] > 0 else None,
+            float(a1[i]) if w1[i] > 0 else None,
+            float(mix[i]),
+            float(within[i]),
         )
         for i in range(len(names))
-    )  # fmt: skip
+    )
     return AccuracyChange(before, after, float(mix.sum()), float(within.sum()), rows)

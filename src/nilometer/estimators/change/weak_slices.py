@@ -34,9 +34,14 @@ class WeakSlice(NamedTuple):
 
 
 def find_weak_slices(
-    error: Floats, attributes: Mapping[str, Sequence[str]], *, depth: int = 2, least: int = 30, most: int = 20,
+    error: Floats,
+    attributes: Mapping[str, Sequence[str]],
+    *,
+    depth: int = 2,
+    least: int = 30,
+    most: int = 20,
     alpha: float = 0.99,
-) -> tuple[WeakSlice, ...]:  # fmt: skip
+) -> tuple[WeakSlice, ...]:
     r"""Find the conjunctions of attribute values with the highest SliceLine score.
 
     .. math:: \text{score} = \alpha \Big(\frac{\bar e_S}{\bar e} - 1\Big) - (1 - \alpha) \Big(\frac n{|S|} - 1\Big)

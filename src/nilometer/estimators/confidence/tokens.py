@@ -132,10 +132,15 @@ def save_token_confidence(path: str | Path, confidence: TokenConfidence) -> None
     """Write a fitted token confidence as JSON; nothing in it is executed when it is read."""
     check_is_fitted(confidence, "coefficients_")
     head = {
-        "token_confidence": _FILE_VERSION, "names": confidence.names, "strength": confidence.strength,
-        "coefficients": confidence.coefficients_.tolist(), "intercept": confidence.intercept_,
-        "mean": confidence.mean_.tolist(), "scale": confidence.scale_.tolist(), "n_tokens": confidence.n_tokens_,
-    }  # fmt: skip
+        "token_confidence": _FILE_VERSION,
+        "names": confidence.names,
+        "strength": confidence.strength,
+        "coefficients": confidence.coefficients_.tolist(),
+        "intercept": confidence.intercept_,
+        "mean": confidence.mean_.tolist(),
+        "scale": confidence.scale_.tolist(),
+        "n_tokens": confidence.n_tokens_,
+    }
     Path(path).write_bytes(msgspec.json.format(msgspec.json.encode(head), indent=1) + b"\n")
 
 

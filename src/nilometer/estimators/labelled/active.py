@@ -68,9 +68,14 @@ def draw_sample(inclusion: Floats, *, rng: np.random.Generator) -> NDArray[np.in
 
 
 def weighted_mean(
-    correct: Floats, p_correct: Floats, inclusion: Floats, *, finite: bool = True, weight: float | None = None,
+    correct: Floats,
+    p_correct: Floats,
+    inclusion: Floats,
+    *,
+    finite: bool = True,
+    weight: float | None = None,
     confidence_level: float = 0.95,
-) -> LabelledAccuracy:  # fmt: skip
+) -> LabelledAccuracy:
     r"""Accuracy of a slice whose labels were drawn with known inclusion probabilities (active inference).
 
     .. math:: \hat a = \frac1N \sum_i \Big[ \lambda f_i + \frac{\xi_i}{\pi_i} (y_i - \lambda f_i) \Big]

@@ -52,7 +52,7 @@ def combine(
     Examples
     --------
     >>> estimate = Estimate(slice="a", n=500, accuracy=0.7, low=0.5, high=0.85, confidence_level=0.95, method="atc")
-    >>> from .labelled import labelled_mean
+    >>> from .sample import labelled_mean
     >>> labels = labelled_mean(np.array([1.0] * 8 + [0.0] * 12 + [np.nan] * 480))
     >>> both = combine(estimate, labels)
     >>> labels.accuracy < both.accuracy < estimate.accuracy, both.high - both.low < labels.high - labels.low
@@ -74,11 +74,17 @@ def combine(
     half = (1 - confidence_level) / 2
     low, high = (_quantile(density, mean, spread, at=at) for at in (half, 1 - half))
     return LabelledAccuracy(
-        accuracy=centre, low=min(low, centre), high=max(high, centre), standard_error=float(np.sqrt(variance)),
-        confidence_level=confidence_level, n=labelled.n, n_labels=labelled.n_labels,
+        accuracy=centre,
+        low=min(low, centre),
+        high=max(high, centre),
+        standard_error=float(np.sqrt(variance)),
+        confidence_level=confidence_level,
+        n=labelled.n,
+        n_labels=labelled.n_labels,
         n_effective=centre * (1 - centre) / max(variance, 1e-12),
-        method=f"{labelled.method} with prior {estimate.method}", weight=labelled.weight,
-    )  # fmt: skip
+        method=f"{labelled.method} with prior {estimate.method}",
+        weight=labelled.weight,
+    )
 
 
 def _prior(estimate: Estimate) -> tuple[float, Floats]:

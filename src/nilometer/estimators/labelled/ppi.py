@@ -43,9 +43,14 @@ def prediction_weight(correct: Floats, p_correct: Floats, *, finite: bool = True
 
 
 def ppi_mean(
-    correct: Floats, p_correct: Floats, *, clusters: NDArray[Any] | None = None, finite: bool = True,
-    weight: float | None = None, confidence_level: float = 0.95,
-) -> LabelledAccuracy:  # fmt: skip
+    correct: Floats,
+    p_correct: Floats,
+    *,
+    clusters: NDArray[Any] | None = None,
+    finite: bool = True,
+    weight: float | None = None,
+    confidence_level: float = 0.95,
+) -> LabelledAccuracy:
     r"""Accuracy of a slice from n labels drawn at random and predictions for all its N responses (PPI++).
 
     .. math:: \hat a = \lambda \bar f_N + \frac1n \sum_{i \in L} (y_i - \lambda f_i)

@@ -182,10 +182,17 @@ def finish(found: Found, known: NDArray[np.bool_], *, method: str, confidence_le
     accuracy = float(np.clip(found.accuracy, 0, 1))
     low, high = score_interval(accuracy, found.n_effective, df=found.df, confidence_level=confidence_level)
     return LabelledAccuracy(
-        accuracy=accuracy, low=low, high=high, standard_error=float(np.sqrt(max(found.variance, 0.0))),
-        confidence_level=confidence_level, n=len(known), n_labels=int(known.sum()),
-        n_effective=found.n_effective, method=method, weight=found.weight,
-    )  # fmt: skip
+        accuracy=accuracy,
+        low=low,
+        high=high,
+        standard_error=float(np.sqrt(max(found.variance, 0.0))),
+        confidence_level=confidence_level,
+        n=len(known),
+        n_labels=int(known.sum()),
+        n_effective=found.n_effective,
+        method=method,
+        weight=found.weight,
+    )
 
 
 def size_by_design(accuracy: float, variance: float, n: int, *, size: int, finite: bool) -> float:

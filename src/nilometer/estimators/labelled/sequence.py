@@ -210,10 +210,13 @@ def update_monitor(state: RiskMonitor, correct: Floats, p_correct: Floats, *, rn
     wealth = np.exp(np.minimum(paths, 500.0)).mean(axis=0)
     added = np.array([rows.size, y.sum(), f.sum(), (f * y).sum(), (f * f).sum()])
     return RiskMonitor(
-        state.least, paths[:, -1] if rows.size else state.log_wealth,
+        state.least,
+        paths[:, -1] if rows.size else state.log_wealth,
         max(state.most_wealth, float(wealth.max()) if rows.size else 1.0),
-        state.n_batches + 1, state.n_labels + int(rows.size), state.moments + added,
-    )  # fmt: skip
+        state.n_batches + 1,
+        state.n_labels + int(rows.size),
+        state.moments + added,
+    )
 
 
 def _past_weight(moments: Floats) -> float:

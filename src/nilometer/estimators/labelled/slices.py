@@ -18,9 +18,13 @@ Floats = NDArray[np.float64]
 
 
 def with_labels(
-    estimates: Iterable[Estimate | NotEnoughData], names: NDArray[np.str_], *, correct: Floats, p_correct: Floats,
+    estimates: Iterable[Estimate | NotEnoughData],
+    names: NDArray[np.str_],
+    *,
+    correct: Floats,
+    p_correct: Floats,
     finite: bool = True,
-) -> SliceEstimates:  # fmt: skip
+) -> SliceEstimates:
     """Estimates of slices from the label-free ones and the labels of each slice (``ppi_mean``, ``combine``).
 
     A slice with fewer than 2 labels keeps its estimate; one that could not be estimated gets the accuracy of its
@@ -64,8 +68,11 @@ def _one(
     filled = np.where(given, p_correct, p_correct[given].mean() if given.any() else 0.5)
     found: LabelledAccuracy = ppi_mean(correct, filled, finite=finite)
     seen: dict[str, Any] = {
-        "slice": row.slice, "n": row.n, "n_labels": int(known.sum()), "realized_accuracy": float(correct[known].mean()),
-    }  # fmt: skip
+        "slice": row.slice,
+        "n": row.n,
+        "n_labels": int(known.sum()),
+        "realized_accuracy": float(correct[known].mean()),
+    }
     level = found.confidence_level
     if isinstance(row, Estimate):
         level = row.confidence_level

@@ -146,8 +146,11 @@ class Calibrator(BaseEstimator):  # type: ignore[misc]
             return loss(table.values, weights, truths) + self.penalty / len(truths) * float((theta[1:] ** 2).sum())
 
         self.loss_before_ = objective(np.zeros(1 if places is None else 1 + len(self.labels_)))
-        best = minimize_scalar(lambda t: objective(np.array([t])), bounds=_LOG_RANGE, method="bounded") \
-            if places is None else None  # fmt: skip
+        best = (
+            minimize_scalar(lambda t: objective(np.array([t])), bounds=_LOG_RANGE, method="bounded")
+            if places is None
+            else None
+        )
         theta = np.array([best.x]) if best is not None else self._fit_biases(objective)
         self.temperature_, self.biases_ = float(np.exp(theta[0])), theta[1:]
         self.loss_after_ = objective(theta)

@@ -201,10 +201,15 @@ class Posterior:
         )
         values, merged = _merged(read, weights, labels)
         return cls(
-            values=values, weights=merged, labels=None if labels is None else tuple(labels), n_samples=len(kept),
-            n_effective=float(weights.sum() ** 2 / (weights**2).sum()), n_failures=len(failed),
-            failures=tuple(str(text)[:_EXAMPLE_LENGTH] for text in failed[:_EXAMPLES]), temperature=temperature,
-        )  # fmt: skip
+            values=values,
+            weights=merged,
+            labels=None if labels is None else tuple(labels),
+            n_samples=len(kept),
+            n_effective=float(weights.sum() ** 2 / (weights**2).sum()),
+            n_failures=len(failed),
+            failures=tuple(str(text)[:_EXAMPLE_LENGTH] for text in failed[:_EXAMPLES]),
+            temperature=temperature,
+        )
 
     @classmethod
     def from_label_logprobs(
@@ -280,9 +285,14 @@ class Posterior:
         left = [label for label in labels or () if label not in masses] if open_labels is None else open_labels
         values, weights = _merged([*masses], np.array([*masses.values()]), labels)
         return cls(
-            values=values, weights=weights, labels=None if labels is None else tuple(labels), missing_mass=missing,
-            open_labels=tuple(left), largest_open=min(missing, largest_open), temperature=temperature,
-        )  # fmt: skip
+            values=values,
+            weights=weights,
+            labels=None if labels is None else tuple(labels),
+            missing_mass=missing,
+            open_labels=tuple(left),
+            largest_open=min(missing, largest_open),
+            temperature=temperature,
+        )
 
 
 def _powered(weights: Floats, power: float) -> Floats:

@@ -101,9 +101,12 @@ def _of_choice(
     if masses is None:
         return None
     return Posterior.from_masses(
-        masses.masses, labels=labels, largest_open=masses.largest_open, open_labels=masses.open_labels,
+        masses.masses,
+        labels=labels,
+        largest_open=masses.largest_open,
+        open_labels=masses.open_labels,
         temperature=temperature,
-    )  # fmt: skip
+    )
 
 
 def _mixture(posteriors: Sequence[Posterior]) -> Posterior:
@@ -118,11 +121,15 @@ def _mixture(posteriors: Sequence[Posterior]) -> Posterior:
     held = [place for place in np.argsort([*map(_number, labels)], kind="stable") if mean[place] > 0]
     opened = {label for one in posteriors for label in one.open_labels}
     return replace(
-        posteriors[0], values=tuple(labels[place] for place in held), weights=mean[held], n_samples=len(posteriors),
-        n_effective=float(len(posteriors)), open_labels=tuple(label for label in labels if label in opened),
+        posteriors[0],
+        values=tuple(labels[place] for place in held),
+        weights=mean[held],
+        n_samples=len(posteriors),
+        n_effective=float(len(posteriors)),
+        open_labels=tuple(label for label in labels if label in opened),
         missing_mass=float(np.mean([one.missing_mass for one in posteriors])),
         largest_open=max(one.largest_open for one in posteriors),
-    )  # fmt: skip
+    )
 
 
 def _number(label: Hashable) -> float:

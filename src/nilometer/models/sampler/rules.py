@@ -192,12 +192,16 @@ def fit_thresholds(batches: Iterable[pa.RecordBatch], *, low: float = 0.5, high:
         )
     (k,), (model,) = seen["k"], seen["model"]
     return SamplerThresholds(
-        _quantile(kept["entropy"], low), _quantile(kept["entropy"], high),
-        _quantile(kept["varentropy"], low), _quantile(kept["varentropy"], high),
+        _quantile(kept["entropy"], low),
+        _quantile(kept["entropy"], high),
+        _quantile(kept["varentropy"], low),
+        _quantile(kept["varentropy"], high),
         _quantile(kept["scatter"], high) if kept["scatter"] else None,
         _quantile(kept["agreement"], 1 - high) if kept["agreement"] else None,
-        int(str(k)), str(model), n_tokens,
-    )  # fmt: skip
+        int(str(k)),
+        str(model),
+        n_tokens,
+    )
 
 
 def _check_seen(seen: dict[str, set[object]]) -> None:

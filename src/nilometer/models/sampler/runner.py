@@ -36,14 +36,19 @@ class SamplerRunner:
         traces = []
         for number, prompt in enumerate(prompts):
             told = sampler.answer(
-                self._runner.model, self._runner.encode(prompt), max_tokens=sampling.max_tokens, seed=seed + number,
+                self._runner.model,
+                self._runner.encode(prompt),
+                max_tokens=sampling.max_tokens,
+                seed=seed + number,
                 is_end=self._runner.is_end,
-            )  # fmt: skip
+            )
             tokens = [Told(token.token, token.logprob, token.top_logprobs) for token in told.tokens]
             trace = self._runner.trace_of(tokens, sampling, ended=told.ended)
             followed = sum(token.state == "followed" for token in told.tokens)
             trace.attributes = {
-                "decoding": "entropy_sampler", "n_evaluated": str(told.n_evaluated), "n_followed": str(followed),
-            }  # fmt: skip
+                "decoding": "entropy_sampler",
+                "n_evaluated": str(told.n_evaluated),
+                "n_followed": str(followed),
+            }
             traces.append(trace)
         return traces

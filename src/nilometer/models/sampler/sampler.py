@@ -59,9 +59,12 @@ class EntropyProcessor:
     """
 
     def __init__(
-        self, thresholds: SamplerThresholds, *, options: SamplerOptions | None = None,
+        self,
+        thresholds: SamplerThresholds,
+        *,
+        options: SamplerOptions | None = None,
         capture: AttentionCapture | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.thresholds, self.options, self._capture = thresholds, options or SamplerOptions(), capture
         self.states: list[list[State]] = []
 
@@ -101,9 +104,14 @@ class EntropySampler:
     options: SamplerOptions = field(default_factory=SamplerOptions)
 
     def answer(
-        self, model: Any, input_ids: Any, *, max_tokens: int = 64, seed: int = 0,
+        self,
+        model: Any,
+        input_ids: Any,
+        *,
+        max_tokens: int = 64,
+        seed: int = 0,
         is_end: Callable[[int], bool] | None = None,
-    ) -> SampledAnswer:  # fmt: skip
+    ) -> SampledAnswer:
         """Answer a prompt of shape (1, tokens).
 
         Parameters
@@ -151,9 +159,14 @@ class _Run:
     """One answer in the making: the cache, the chance and the cost."""
 
     def __init__(
-        self, sampler: EntropySampler, model: Any, *, capture: AttentionCapture | None, seed: int,
+        self,
+        sampler: EntropySampler,
+        model: Any,
+        *,
+        capture: AttentionCapture | None,
+        seed: int,
         is_end: Callable[[int], bool],
-    ) -> None:  # fmt: skip
+    ) -> None:
         import torch
 
         self._thresholds, self._options = sampler.thresholds, sampler.options

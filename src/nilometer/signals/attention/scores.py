@@ -174,7 +174,7 @@ def attention_curves(statistics: AttentionStatistics) -> AttentionCurves:
 
     Examples
     --------
-    >>> from .attention import attention_statistics
+    >>> from .statistics import attention_statistics
     >>> attention_curves(attention_statistics(np.zeros((3, 2, 4, 8)))).entropy.round(6).tolist()
     [1.0, 1.0, 1.0]
     """
@@ -184,10 +184,13 @@ def attention_curves(statistics: AttentionStatistics) -> AttentionCurves:
     seen = own.n_keys - np.isfinite(own.first_logprob)
     sinkless = np.where(np.isnan(rest.entropy), 0.0, rest.entropy)
     curves = (
-        normalized_attention_entropy(own.entropy, own.n_keys), own.varentropy,
-        np.clip(normalized_attention_entropy(sinkless, seen), 0, 1), np.exp(own.first_logprob),
-        np.exp(own.self_logprob), np.exp(own.prompt_logprob),
-    )  # fmt: skip
+        normalized_attention_entropy(own.entropy, own.n_keys),
+        own.varentropy,
+        np.clip(normalized_attention_entropy(sinkless, seen), 0, 1),
+        np.exp(own.first_logprob),
+        np.exp(own.self_logprob),
+        np.exp(own.prompt_logprob),
+    )
     agreement = attention_agreement(own.divergence)[..., None]
     return AttentionCurves(*(curve.mean(axis=(1, 2)) for curve in (*curves, agreement)))
 
@@ -235,7 +238,7 @@ def attention_features(token_prob: ArrayLike, statistics: AttentionStatistics) -
 
     Examples
     --------
-    >>> from .attention import attention_statistics
+    >>> from .statistics import attention_statistics
     >>> found = attention_features([0.5, 0.5], attention_statistics(np.zeros((2, 3, 4, 8))))
     >>> round(found["attention_entropy"], 6)
     1.0
@@ -248,10 +251,19 @@ def attention_features(token_prob: ArrayLike, statistics: AttentionStatistics) -
     own = spoken.self_logprob
     entropy = curves.entropy
     values = (
-        entropy.mean(), entropy.std(ddof=1) if len(entropy) > 1 else 0.0, entropy.max(), curves.varentropy.mean(),
-        curves.sinkless_entropy.mean(), curves.sink.mean(), curves.own.mean(), curves.prompt.mean(),
-        _mean_lookback(spoken), curves.agreement.mean(), attention_score(own)[own.shape[1] // 2], rauq(token_prob, own),
-    )  # fmt: skip
+        entropy.mean(),
+        entropy.std(ddof=1) if len(entropy) > 1 else 0.0,
+        entropy.max(),
+        curves.varentropy.mean(),
+        curves.sinkless_entropy.mean(),
+        curves.sink.mean(),
+        curves.own.mean(),
+        curves.prompt.mean(),
+        _mean_lookback(spoken),
+        curves.agreement.mean(),
+        attention_score(own)[own.shape[1] // 2],
+        rauq(token_prob, own),
+    )
     return dict(zip(ATTENTION_FEATURE_NAMES, map(float, values), strict=True))
 
 

@@ -137,9 +137,15 @@ def attention_statistics(
     prompt = rows.shape[-1] if n_prompt is None else np.asarray(n_prompt)[..., None, None]
     asked = np.where(np.arange(rows.shape[-1]) < prompt, rows, -np.inf)
     return AttentionStatistics(
-        lse, np.maximum(entropy, 0.0), varentropy, _score_at(rows, np.asarray(first)) - lse, rows[..., -1] - lse,
-        np.minimum(_logsumexp(asked) - lse, 0.0), _divergence(a, log_a), visible.sum(axis=-1).astype(np.float64),
-    )  # fmt: skip
+        lse,
+        np.maximum(entropy, 0.0),
+        varentropy,
+        _score_at(rows, np.asarray(first)) - lse,
+        rows[..., -1] - lse,
+        np.minimum(_logsumexp(asked) - lse, 0.0),
+        _divergence(a, log_a),
+        visible.sum(axis=-1).astype(np.float64),
+    )
 
 
 def normalized_attention_entropy(entropy: ArrayLike, n_keys: ArrayLike) -> Floats:

@@ -14,8 +14,15 @@ __all__ = ["TOKEN_ATTENTION_NAMES", "TOKEN_OUTPUT_NAMES", "token_features", "tok
 Floats = NDArray[np.float64]
 
 TOKEN_OUTPUT_NAMES = (
-    "nll", "entropy", "varentropy", "margin", "not_best", "tail_mass", "next_entropy", "worst_nll",
-)  # fmt: skip
+    "nll",
+    "entropy",
+    "varentropy",
+    "margin",
+    "not_best",
+    "tail_mass",
+    "next_entropy",
+    "worst_nll",
+)
 """Negative log-probability, entropy and varentropy of the renormalised list, gap of the two best, whether another
 token was better, mass outside the list, entropy one token later, largest negative log-probability so far."""
 TOKEN_ATTENTION_NAMES = tuple(f"attention_{name}" for name in AttentionCurves._fields)
@@ -54,8 +61,16 @@ def token_features(
     entropy = signals.renormalized_entropy.astype(np.float64)
     later = np.append(entropy[1:], entropy[-1:])
     not_best = np.where(np.isnan(signals.rank), np.nan, signals.rank > 1)
-    columns = [nll, entropy, signals.varentropy, signals.margin, not_best, signals.tail_mass, later,
-               np.maximum.accumulate(nll)]  # fmt: skip
+    columns = [
+        nll,
+        entropy,
+        signals.varentropy,
+        signals.margin,
+        not_best,
+        signals.tail_mass,
+        later,
+        np.maximum.accumulate(nll),
+    ]
     if attention is not None:
         if len(attention.entropy) != len(chosen):
             raise ValueError(f"`attention` must cover {len(chosen)} tokens, got {len(attention.entropy)}.")

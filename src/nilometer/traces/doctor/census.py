@@ -101,9 +101,12 @@ class Census:
             model.n_traces += int(rows.sum())
             model.n_tokens += int(lengths[rows].sum())
             for column, counter in (
-                ("k", model.k), ("logprobs_mode", model.modes), ("temperature", model.temperatures),
-                ("model_fingerprint", model.fingerprints), ("provider", model.providers),
-            ):  # fmt: skip
+                ("k", model.k),
+                ("logprobs_mode", model.modes),
+                ("temperature", model.temperatures),
+                ("model_fingerprint", model.fingerprints),
+                ("provider", model.providers),
+            ):
                 counter.update(map(str, _texts(batch, column)[rows]))
 
     def _count_tokens(self, batch: pa.RecordBatch, lengths: NDArray[np.int64]) -> None:

@@ -56,5 +56,5 @@ FORMATS: dict[str, Format] = {
         Format("plain", is_plain, parse_plain, "JSONL with the column names of the trace schema"),
         Format("ollama", is_ollama, parse_ollama, "Ollama /api/chat and /api/generate, whole or streamed"),
     )
-}  # fmt: skip
+}
 """Tried in this order; the first that matches is taken."""

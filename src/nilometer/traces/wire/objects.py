@@ -51,13 +51,21 @@ def traces_from_vllm(
             traces.append(
                 Trace(
                     trace_id=f"{output.request_id}#{answer.index}" if many else str(output.request_id),
-                    prompt_id=str(output.request_id), model=model, provider="vllm", temperature=temperature,
-                    k=clean.top.shape[1] if clean else None, logprobs_mode=logprobs_mode if clean else "unknown",
-                    finish_reason=answer.finish_reason, n_tokens=len(answer.token_ids),
-                    chosen_logprobs=clean.chosen if clean else None, top_logprobs=clean.top if clean else None,
-                    tokens=_texts(answer), prompt=output.prompt, answer=answer.text,
+                    prompt_id=str(output.request_id),
+                    model=model,
+                    provider="vllm",
+                    temperature=temperature,
+                    k=clean.top.shape[1] if clean else None,
+                    logprobs_mode=logprobs_mode if clean else "unknown",
+                    finish_reason=answer.finish_reason,
+                    n_tokens=len(answer.token_ids),
+                    chosen_logprobs=clean.chosen if clean else None,
+                    top_logprobs=clean.top if clean else None,
+                    tokens=_texts(answer),
+                    prompt=output.prompt,
+                    answer=answer.text,
                 )
-            )  # fmt: skip
+            )
     return trace_batch(traces)
 
 
@@ -76,9 +84,14 @@ def _texts(answer: Any) -> list[str] | None:
 
 
 def traces_from_generate(
-    output: Any, *, tokenizer: Any = None, k: int = 20, ids: Sequence[str] | None = None, model: str | None = None,
+    output: Any,
+    *,
+    tokenizer: Any = None,
+    k: int = 20,
+    ids: Sequence[str] | None = None,
+    model: str | None = None,
     temperature: float | None = None,
-) -> pa.RecordBatch:  # fmt: skip
+) -> pa.RecordBatch:
     """Turn what a Hugging Face model's ``generate`` returned into traces, one per sequence.
 
     Call it with ``return_dict_in_generate=True`` and ``output_logits=True`` (raw) or ``output_scores=True``
@@ -126,14 +139,21 @@ def traces_from_generate(
         identity = str(row) if ids is None else str(ids[row])
         traces.append(
             Trace(
-                trace_id=identity, prompt_id=identity, model=model, provider="transformers", k=top.shape[2],
-                logprobs_mode="raw" if raw else "processed", temperature=temperature,
-                finish_reason="stop" if ended else "length", n_tokens=length,
-                chosen_logprobs=chosen[row, :length], top_logprobs=top[row, :length],
+                trace_id=identity,
+                prompt_id=identity,
+                model=model,
+                provider="transformers",
+                k=top.shape[2],
+                logprobs_mode="raw" if raw else "processed",
+                temperature=temperature,
+                finish_reason="stop" if ended else "length",
+                n_tokens=length,
+                chosen_logprobs=chosen[row, :length],
+                top_logprobs=top[row, :length],
                 tokens=[tokenizer.decode([token]) for token in tokens] if tokenizer else None,
                 answer=tokenizer.decode(tokens, skip_special_tokens=True) if tokenizer else None,
             )
-        )  # fmt: skip
+        )
     return trace_batch(traces)
 
 

@@ -80,7 +80,7 @@ class TraceStream:
 
     def __init__(
         self, paths: Sequence[Path], *, wire_format: str | None, strict: bool, batch_rows: int, attention: bool = False
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.report = ReadReport()
         self.paths = paths
         self._format = wire_format

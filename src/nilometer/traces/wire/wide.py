@@ -39,9 +39,12 @@ def parse_wide(line: Line, context: Context) -> Iterator[Trace]:
             verdict = verdicts[number] if len(verdicts) > 1 else next(iter(verdicts), None)
             yield Trace(
                 trace_id=f"{prompt_id}/{model}" + (f"#{number}" if len(texts) > 1 else ""),
-                prompt_id=prompt_id, model=model, answer=text, correct=parse_correct(verdict),
+                prompt_id=prompt_id,
+                model=model,
+                answer=text,
+                correct=parse_correct(verdict),
                 attributes={"cost": _price(model, costs[model])} if model in costs else {},
-            )  # fmt: skip
+            )
 
 
 def _price(model: str, value: Any) -> str:
