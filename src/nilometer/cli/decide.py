@@ -272,21 +272,8 @@ class _Server(NamedTuple):
 
 
 def _live(files: list[str], rule: Rule, server: _Server, reading: Reading, *, parameter: Any, as_json: bool) -> None:
-    kind, _, url = server.where.partition(":")
-    if kind != "openai" or not url:
-        raise ConfigError(f"`--live` must be openai:URL, got {server.where!r}.")
-    if server.model_name is None:
-        raise ConfigError("`--model-name` must name the model at the server.")
-    runner = ServerRunner(url, model=server.model_name, key=os.environ.get("OPENAI_API_KEY"))
+    ask = _Asking(server)
     questions = [question for path in files for part in make_suite(path, SuiteOptions()).values() for question in part]
-    n_asked = 0
-
-    def ask(prompts: Any) -> list[str]:
-        nonlocal n_asked
-        seed = server.sampling.seed + n_asked
-        n_asked += len(prompts)
-        return [trace.answer or "" for trace in runner.answer(prompts, server.sampling, seed=seed)]
-
     found = decide_live(
         ask,
         [question.prompt for question in questions],
@@ -296,12 +283,12 @@ def _live(files: list[str], rule: Rule, server: _Server, reading: Reading, *, pa
         parameter=parameter,
     )
     rows = [_live_row(question.prompt_id, one) for question, one in zip(questions, found, strict=True)]
-    full = server.plan.most * len(questions)
+    saved = server.plan.most * len(questions) - ask.n_asked
     summary = {
         "rule": rule.name,
         "n_prompts": len(rows),
-        "n_calls": n_asked,
-        "n_calls_saved": full - n_asked,
+        "n_calls": ask.n_asked,
+        "n_calls_saved": saved,
         "n_settled": sum(one.is_settled for one in found),
         "n_undecided": sum(isinstance(one.decision, NotEnoughData) for one in found),
     }
@@ -311,9 +298,28 @@ def _live(files: list[str], rule: Rule, server: _Server, reading: Reading, *, pa
     for row in rows:
         typer.echo(json.dumps(row, ensure_ascii=False))
     talk(
-        f"{n_asked:,} samples for {len(rows):,} prompts, {full - n_asked:,} fewer than {server.plan.most} each; "
+        f"{ask.n_asked:,} samples for {len(rows):,} prompts, {saved:,} fewer than {server.plan.most} each; "
         f"{summary['n_settled']:,} decisions are {server.plan.confidence_level:.0%} stable."
     )
+
+
+class _Asking:
+    """Draws samples from a server, each call with a seed of its own, and counts them."""
+
+    def __init__(self, server: _Server) -> None:
+        kind, _, url = server.where.partition(":")
+        if kind != "openai" or not url:
+            raise ConfigError(f"`--live` must be openai:URL, got {server.where!r}.")
+        if server.model_name is None:
+            raise ConfigError("`--model-name` must name the model at the server.")
+        self.runner = ServerRunner(url, model=server.model_name, key=os.environ.get("OPENAI_API_KEY"))
+        self.sampling = server.sampling
+        self.n_asked = 0
+
+    def __call__(self, prompts: Any) -> list[str]:
+        seed = self.sampling.seed + self.n_asked
+        self.n_asked += len(prompts)
+        return [trace.answer or "" for trace in self.runner.answer(prompts, self.sampling, seed=seed)]
 
 
 def _live_row(identity: str, one: LiveDecision) -> dict[str, Any]:

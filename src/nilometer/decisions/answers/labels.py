@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .numbers import number_mode
+from .minimisers import number_mode
 from .rule import Floats, Rule, tail_mean
 
 __all__ = ["LABEL_RULES", "CostMatrix", "first_best", "user_rule"]

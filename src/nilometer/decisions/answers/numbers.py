@@ -1,189 +1,42 @@
 """Rules for numbers: the answer that minimises an expected loss, for many posteriors at once."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
+from .minimisers import (
+    fullest_window,
+    huber_root,
+    linex_answer,
+    log_cosh_root,
+    log_mean,
+    nearest_to_mean,
+    quantile_pair,
+    ratio_quantile,
+    relative_mean,
+    relative_median,
+    shortest_interval,
+    smape_best,
+    smape_loss,
+    tail_midrange,
+    weighted_mean,
+    weighted_median,
+    weighted_quantile,
+)
 from .rule import Floats, Parameter, Rule, loss_quantile, tail_mean
 
-__all__ = ["NUMBER_RULES", "bregman_rule", "number_mode"]
-
-_TIE = 1e-12
-_ROWS = 4096
+__all__ = ["NUMBER_RULES", "bregman_rule"]
 
 
-def _sorted(values: Floats, weights: Floats) -> tuple[Floats, Floats]:
-    """Rows in ascending order, with weights that sum to 1."""
-    values, weights = np.broadcast_arrays(values, weights)
-    if values.shape[1] > 1 and not bool(np.all(values[:, 1:] >= values[:, :-1])):
-        order = np.argsort(values, axis=1)
-        values, weights = np.take_along_axis(values, order, 1), np.take_along_axis(weights, order, 1)
-    return values, weights
-
-
-def _pick(values: Floats, places: np.ndarray) -> Floats:
-    picked: Floats = np.take_along_axis(values, places[:, None], 1)[:, 0]
-    return picked
-
-
-def _quantile(values: Floats, weights: Floats, level: float) -> Floats:
-    """Smallest value whose cumulative weight reaches the level."""
-    v, w = _sorted(values, weights)
-    below = np.cumsum(w, axis=1)
-    return _pick(v, np.argmax(below >= level * below[:, -1:] - _TIE, axis=1))
-
-
-def _mean(values: Floats, weights: Floats, _: object = None) -> Floats:
-    mean: Floats = np.einsum("ij,ij->i", *np.broadcast_arrays(values, weights)) / weights.sum(axis=1)
-    return mean
-
-
-def _nearest_to_mean(values: Floats, weights: Floats, _: object = None) -> Floats:
-    values, weights = np.broadcast_arrays(values, weights)
-    mean = _mean(values, weights)[:, None]
-    away = np.where(weights > 0, np.abs(values - mean), np.inf)
-    tied = away <= away.min(axis=1, keepdims=True) + _TIE
-    found: Floats = np.where(tied, values, np.inf).min(axis=1)
-    return found
-
-
-def _median(values: Floats, weights: Floats, _: object = None) -> Floats:
-    return _quantile(values, weights, 0.5)
-
-
-def _asymmetric(values: Floats, weights: Floats, ratio: float) -> Floats:
-    return _quantile(values, weights, ratio / (1 + ratio))
-
-
-def _interval(values: Floats, weights: Floats, alpha: float) -> Floats:
-    return np.stack([_quantile(values, weights, alpha / 2), _quantile(values, weights, 1 - alpha / 2)], axis=1)
-
-
-def _log_cosh(values: Floats, weights: Floats, _: object = None) -> Floats:
-    """Root of E[tanh(a - y)], by Newton's method kept inside a bracket."""
-    values, weights = np.broadcast_arrays(values, weights)
-    low, high, at = values.min(axis=1), values.max(axis=1), _mean(values, weights)
-    for _step in range(60):
-        slopes = np.tanh(at[:, None] - values)
-        force = (weights * slopes).sum(axis=1)
-        low, high = np.where(force < 0, at, low), np.where(force > 0, at, high)
-        stiffness = np.maximum((weights * (1 - slopes**2)).sum(axis=1), 1e-300)
-        moved = at - np.clip(force / stiffness, -1e300, 1e300)
-        moved = np.where((moved < low) | (moved > high), (low + high) / 2, moved)
-        done = np.abs(moved - at) <= 1e-13 * (1 + np.abs(at))
-        at = moved
-        if done.all():
-            break
-    return at
-
-
-def _huber(values: Floats, weights: Floats, delta: float) -> Floats:
-    """Root of E[clip(a - y, -delta, delta)], piecewise linear between the knots y - delta and y + delta."""
-    values, weights = np.broadcast_arrays(values, weights)
-    knots, slopes = _sorted(
-        np.concatenate([values - delta, values + delta], axis=1), np.concatenate([weights, -weights], axis=1)
-    )
-    slopes = np.cumsum(slopes, axis=1)[:, :-1]
-    total = weights.sum(axis=1)
-    force = np.cumsum(slopes * np.diff(knots, axis=1), axis=1) - delta * total[:, None]
-    # the first knot at which the force is no longer negative ends the segment that holds the root
-    end = np.argmax(force >= -_TIE * delta, axis=1)
-    at, slope = _pick(knots, end + 1), _pick(slopes, end)
-    step = np.where(slope > _TIE, _pick(force, end) / np.maximum(slope, _TIE), 0.0)
-    root: Floats = at - step
-    return root
-
-
-def _rmsle(values: Floats, weights: Floats, _: object = None) -> Floats:
-    return np.expm1(_mean(np.log1p(values), weights))
-
-
-def _mape(values: Floats, weights: Floats, _: object = None) -> Floats:
-    return _quantile(values, weights / np.abs(values), 0.5)
-
-
-def _smape_loss(a: Floats, y: Floats, _: object = None) -> Floats:
-    scale = np.abs(a) + np.abs(y)
-    loss: Floats = 2 * np.abs(a - y) / np.where(scale > 0, scale, 1.0)
-    return loss
-
-
-def _smape(values: Floats, weights: Floats, _: object = None) -> Floats:
-    """Best of the values and 0: between two of them the expected loss has no minimum."""
-    v, w = _sorted(values, weights)
-    v, w = np.concatenate([v, np.zeros((len(v), 1))], axis=1), np.concatenate([w, np.zeros((len(w), 1))], axis=1)
-    v, w = _sorted(v, w)
-    found = np.empty(len(v))
-    for start in range(0, len(v), _ROWS // 8):
-        part = slice(start, start + _ROWS // 8)
-        risks = np.einsum("nij,nj->ni", _smape_loss(v[part, :, None], v[part, None, :]), w[part])
-        found[part] = _pick(v[part], np.argmax(risks <= risks.min(axis=1, keepdims=True) + _TIE, axis=1))
-    return found
-
-
-def _mspe(values: Floats, weights: Floats, _: object = None) -> Floats:
-    return _mean(1 / values, weights) / _mean(1 / values**2, weights)
-
-
-def _linex(values: Floats, weights: Floats, a: float) -> Floats:
-    powers = -a * np.broadcast_arrays(values, weights)[0]
-    top = powers.max(axis=1)
-    found: Floats = -(top + np.log(_mean(np.exp(powers - top[:, None]), weights))) / a
-    return found
-
-
-def _within(values: Floats, weights: Floats, delta: float) -> Floats:
-    """Middle of the window of width 2 delta with most mass."""
-    v, w = _sorted(values, weights)
-    cumulative = np.concatenate([np.zeros((len(v), 1)), np.cumsum(w, axis=1)], axis=1)
-    found = np.empty(len(v))
-    for start in range(0, len(v), _ROWS):
-        part = slice(start, start + _ROWS)
-        reach = v[part] + 2 * delta * (1 + _TIE) + _TIE
-        ends = (v[part, None, :] <= reach[:, :, None]).sum(axis=2)
-        mass = np.take_along_axis(cumulative[part], ends, 1) - cumulative[part, :-1]
-        first = np.argmax(mass >= mass.max(axis=1, keepdims=True) - _TIE, axis=1)
-        last = np.take_along_axis(ends, first[:, None], 1)[:, 0] - 1
-        found[part] = (_pick(v[part], first) + _pick(v[part], last)) / 2
-    return found
-
-
-def _half_interval(values: Floats, weights: Floats, level: float) -> Floats:
-    """Middle of the shortest interval that holds the level."""
-    v, w = _sorted(values, weights)
-    cumulative = np.cumsum(w, axis=1)
-    before = cumulative - w
-    found = np.empty(len(v))
-    for start in range(0, len(v), _ROWS):
-        part = slice(start, start + _ROWS)
-        need = before[part] + level * cumulative[part, -1:] - _TIE
-        ends = (cumulative[part, None, :] < need[:, :, None]).sum(axis=2)
-        there = ends < v.shape[1]
-        far = np.take_along_axis(v[part], np.minimum(ends, v.shape[1] - 1), 1)
-        width = np.where(there & (w[part] > 0), far - v[part], np.inf)
-        first = np.argmax(width <= width.min(axis=1, keepdims=True) + _TIE, axis=1)
-        found[part] = (_pick(v[part], first) + _pick(far, first)) / 2
-    return found
-
-
-def _midrange(values: Floats, weights: Floats, alpha: float) -> Floats:
-    """Middle between the alpha/2 and the 1 - alpha/2 quantile: the two tails pull equally there."""
-    middle: Floats = _interval(values, weights, alpha).mean(axis=1)
-    return middle
-
-
-def number_mode(values: Floats, weights: Floats, _: object = None) -> Floats:
-    """Return the heaviest value of each row, the lowest of equals, shape (n,)."""
-    v, w = _sorted(values, weights)
-    ends = np.concatenate([v[:, 1:] != v[:, :-1], np.ones((len(v), 1), dtype=bool)], axis=1)
-    cumulative = np.cumsum(w, axis=1)
-    before = np.maximum.accumulate(np.where(ends, cumulative, 0.0), axis=1)
-    before = np.concatenate([np.zeros((len(v), 1)), before[:, :-1]], axis=1)
-    mass = np.where(ends, cumulative - before, -1.0)
-    return _pick(v, np.argmax(mass >= mass.max(axis=1, keepdims=True) - _TIE, axis=1))
-
-
-def bregman_rule(name: str, loss: object, metric: str, *, domain: str = "any", in_domain: object = None) -> Rule:
+def bregman_rule(
+    name: str,
+    loss: Callable[..., Floats],
+    metric: str,
+    *,
+    domain: str = "any",
+    in_domain: Callable[[Floats, Any], Any] | None = None,
+) -> Rule:
     """Make the rule of a Bregman loss: whatever its generator, the mean is best.
 
     Parameters
@@ -204,12 +57,12 @@ def bregman_rule(name: str, loss: object, metric: str, *, domain: str = "any", i
         kind="number",
         metric=metric,
         answer="E[y]",
-        solve=_mean,
+        solve=weighted_mean,
         loss=loss,
-        domain=domain,  # type: ignore[arg-type]
+        domain=domain,
         in_domain=in_domain,
         exactness="exact over all numbers",
-        reference="Banerjee et al. (2005)",  # type: ignore[arg-type]
+        reference="Banerjee et al. (2005)",
     )
 
 
@@ -246,7 +99,7 @@ NUMBER_RULES = (
         "squared",
         "(a − y)²",
         "E[y]",
-        solve=_mean,
+        solve=weighted_mean,
         loss=lambda a, y, _: (a - y) ** 2,
         score=_rms,
         measure="RMSE",
@@ -278,7 +131,7 @@ NUMBER_RULES = (
         "squared_label",
         "(a − y)², a among the labels",
         "label nearest to E[y]",
-        solve=_nearest_to_mean,
+        solve=nearest_to_mean,
         loss=lambda a, y, _: (a - y) ** 2,
         score=_rms,
         measure="RMSE",
@@ -290,7 +143,7 @@ NUMBER_RULES = (
         "absolute",
         "|a − y|",
         "weighted median",
-        solve=_median,
+        solve=weighted_median,
         loss=_distance,
         measure="MAE",
         aliases=("mae", "median"),
@@ -301,7 +154,7 @@ NUMBER_RULES = (
         "pinball",
         "(τ − 1[y < a]) (y − a)",
         "τ-quantile",
-        solve=_quantile,
+        solve=weighted_quantile,
         loss=lambda a, y, level: np.where(y < a, level - 1, level) * (y - a),
         parameter=_level("τ", 0.5),
         aliases=("quantile",),
@@ -312,7 +165,7 @@ NUMBER_RULES = (
         "asymmetric",
         "r (y − a) if a < y, else a − y",
         "quantile at r/(1 + r)",
-        solve=_asymmetric,
+        solve=ratio_quantile,
         loss=lambda a, y, ratio: np.where(a < y, ratio * (y - a), a - y),
         parameter=Parameter("ratio", None, 0.0, np.inf, "cost of a unit too low over a unit too high"),
         exactness="exact over all numbers; the lowest quantile of an interval of them",
@@ -322,7 +175,7 @@ NUMBER_RULES = (
         "interval",
         "(h − l) + 2/α (l − y)₊ + 2/α (y − h)₊",
         "quantiles at α/2 and 1 − α/2",
-        solve=_interval,
+        solve=quantile_pair,
         loss=lambda a, y, alpha: (
             a[..., 1] - a[..., 0] + 2 / alpha * (np.maximum(a[..., 0] - y, 0) + np.maximum(y - a[..., 1], 0))
         ),
@@ -335,7 +188,7 @@ NUMBER_RULES = (
         "log_cosh",
         "log cosh(a − y)",
         "root of E[tanh(a − y)]",
-        solve=_log_cosh,
+        solve=log_cosh_root,
         loss=lambda a, y, _: np.logaddexp(a - y, y - a) - np.log(2),
         exactness="exact to 1e-12: convex, one root",
     ),
@@ -343,7 +196,7 @@ NUMBER_RULES = (
         "huber",
         "d²/2 if |d| ≤ δ, else δ(|d| − δ/2); d = a − y",
         "root of E[clip(a − y, ±δ)]",
-        solve=_huber,
+        solve=huber_root,
         loss=lambda a, y, d: np.where(np.abs(a - y) <= d, (a - y) ** 2 / 2, d * (np.abs(a - y) - d / 2)),
         parameter=Parameter("delta", 1.0, 0.0, np.inf, "where the loss turns linear"),
         exactness="exact over all numbers (scan of sorted knots); the lowest of an interval of them",
@@ -353,7 +206,7 @@ NUMBER_RULES = (
         "rmsle",
         "(log(1+a) − log(1+y))²",
         "exp(E[log(1 + y)]) − 1",
-        solve=_rmsle,
+        solve=log_mean,
         loss=lambda a, y, _: (np.log1p(a) - np.log1p(y)) ** 2,
         measure="RMSLE",
         domain="y > −1",
@@ -364,7 +217,7 @@ NUMBER_RULES = (
         "mape",
         "|a − y| / |y|",
         "median under weights w/|y|",
-        solve=_mape,
+        solve=relative_median,
         domain="y ≠ 0",
         measure="MAPE",
         loss=lambda a, y, _: np.abs(a - y) / np.abs(y),
@@ -376,8 +229,8 @@ NUMBER_RULES = (
         "smape",
         "2 |a − y| / (|a| + |y|), 0/0 = 0",
         "best of the values and 0",
-        solve=_smape,
-        loss=_smape_loss,
+        solve=smape_best,
+        loss=smape_loss,
         measure="sMAPE",
         exactness="exact over all numbers: between two knots the risk first rises, then falls",
         reference="the derivative changes sign only from + to − between knots",
@@ -386,7 +239,7 @@ NUMBER_RULES = (
         "mspe",
         "((a − y) / y)²",
         "E[1/y] / E[1/y²]",
-        solve=_mspe,
+        solve=relative_mean,
         domain="y ≠ 0",
         measure="MSPE",
         loss=lambda a, y, _: ((a - y) / y) ** 2,
@@ -397,7 +250,7 @@ NUMBER_RULES = (
         "linex",
         "exp(c d) − c d − 1; d = a − y",
         "−log E[exp(−c y)] / c",
-        solve=_linex,
+        solve=linex_answer,
         loss=lambda a, y, c: np.expm1(c * (a - y)) - c * (a - y),
         parameter=Parameter("c", 1.0, -np.inf, np.inf, "> 0 punishes answers that are too high; not 0"),
         domain="c ≠ 0",
@@ -408,7 +261,7 @@ NUMBER_RULES = (
         "within",
         "1[|a − y| > δ]",
         "middle of the fullest window of width 2δ",
-        solve=_within,
+        solve=fullest_window,
         loss=lambda a, y, d: (np.abs(a - y) > d * (1 + 1e-9) + 1e-9).astype(float),
         parameter=Parameter("delta", 1.0, 0.0, np.inf, "half width"),
         measure="share outside δ",
@@ -418,7 +271,7 @@ NUMBER_RULES = (
         "absolute_quantile",
         "q-quantile of |a − y|",
         "middle of the shortest interval with mass q",
-        solve=_half_interval,
+        solve=shortest_interval,
         parameter=_level("q", 0.9),
         loss=_distance,
         summary=loss_quantile,
@@ -431,7 +284,7 @@ NUMBER_RULES = (
         "absolute_cvar",
         "mean of the largest α share of |a − y|",
         "middle of the α/2 and 1 − α/2 quantiles",
-        solve=_midrange,
+        solve=tail_midrange,
         parameter=Parameter("alpha", 0.1, 0.0, 1.0, "share of the worst cases"),
         loss=_distance,
         summary=tail_mean,
