@@ -1,0 +1,3 @@
+"""What the verbs under ``nilometer plan`` do."""
+
+__all__: list[str] = []

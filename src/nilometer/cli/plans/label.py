@@ -1,0 +1,93 @@
+"""``nilometer plan label``: which responses to label next."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from nilometer.decisions import LabelPlan, Text, Traffic, plan_labels, short_name, write_label_plan
+from nilometer.traces import read_traces
+
+from ..common import (
+    ByOption,
+    FilesArgument,
+    FormatOption,
+    JsonOption,
+    LabelKeyOption,
+    LabelsOption,
+    expand_files,
+    talk,
+    write_json,
+)
+from .inputs import SeedOption, SentinelOption, print_table, read_known
+
+__all__ = ["plan_label"]
+
+
+def plan_label(
+    files: FilesArgument,
+    budget: Annotated[int, typer.Option(min=1, help="Labels to plan.")],
+    out: Annotated[Path, typer.Option(help="Where the plan goes; .csv writes CSV, else JSONL.")],
+    label_studio: Annotated[Path | None, typer.Option(metavar="FILE", help="Also as tasks of Label Studio.")] = None,
+    argilla: Annotated[Path | None, typer.Option(metavar="FILE", help="Also as records of Argilla.")] = None,
+    labels: LabelsOption = None,
+    label_key: LabelKeyOption = "trace_id",
+    by: ByOption = None,
+    sentinel: SentinelOption = None,
+    weigh: Annotated[
+        str, typer.Option(help="Slices count by their traffic, or all are equal: traffic, equal.")
+    ] = "traffic",
+    seed: SeedOption = 0,
+    wire_format: FormatOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Choose which responses to label next, with the chance with which each was drawn.
+
+    Give the plan and its labels to `nilometer plan measure` for valid intervals.
+    """
+    known = read_known(files, labels, label_key=label_key, by=by, sentinel=sentinel, wire_format=wire_format)
+    traffic = Traffic(np.asarray(known.profiles["trace_id"].to_pylist()), known.names, known.correct, known.p_correct)
+    found = plan_labels(
+        traffic, {row.slice: row for row in known.estimates}, budget, rng=np.random.default_rng(seed), weigh=weigh
+    )
+    texts = _texts(files, {row.trace_id for row in found.labels}, wire_format)
+    write_label_plan(out, found.labels, texts, form="csv" if out.suffix == ".csv" else "jsonl")
+    for path, form in ((label_studio, "label-studio"), (argilla, "argilla")):
+        if path:
+            write_label_plan(path, found.labels, texts, form=form)
+    if as_json:
+        write_json(found.to_dict())
+    else:
+        _show(found, known.keys)
+    talk(f"{len(found.labels):,} responses to label in {out}.")
+
+
+def _show(found: LabelPlan, keys: tuple[str, ...]) -> None:
+    rows = [
+        (
+            short_name(row.slice, keys),
+            f"{row.n:,}",
+            f"{row.n_labels:,}",
+            f"{row.n_new:,}",
+            f"{row.half_width:.3f}",
+            f"{row.expected_half_width:.3f}",
+        )
+        for row in found.slices
+    ]
+    print_table((", ".join(keys), "n", "labels", "to label", "half-width now", "expected"), rows)
+
+
+def _texts(files: list[str], wanted: set[str], wire_format: str | None) -> dict[str, Text]:
+    """Prompts and answers of the chosen responses, by reading the traces once more."""
+    found: dict[str, Text] = {}
+    with suppress(ValueError):  # files of profiles hold no text
+        for batch in read_traces(expand_files(files), format=wire_format):
+            ids, prompts, answers = (batch.column(name).to_pylist() for name in ("trace_id", "prompt", "answer"))
+            rows = zip(ids, prompts, answers, strict=True)
+            found |= {name: Text(prompt, answer) for name, prompt, answer in rows if name in wanted}
+    missing = sum(name not in found or found[name].answer is None for name in wanted)
+    if missing:
+        talk(f"{missing:,} of {len(wanted):,} responses come without their text; find it by trace_id.")
+    return found

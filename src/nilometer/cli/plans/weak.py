@@ -1,0 +1,92 @@
+"""``nilometer plan weak``: weak slices that nobody named."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from nilometer.errors import ConfigError, NotEnoughDataError
+from nilometer.estimators import WeakSlice, cluster_embeddings, confirm_weak_slices, find_weak_slices
+from nilometer.traces import attribute_keys, slice_names
+
+from ..common import (
+    ByOption,
+    FilesArgument,
+    FormatOption,
+    JsonOption,
+    LabelKeyOption,
+    LabelsOption,
+    talk,
+    write_json,
+)
+from .inputs import SentinelOption, print_table, read_known
+
+__all__ = ["plan_weak"]
+
+
+def plan_weak(
+    files: FilesArgument,
+    labels: LabelsOption = None,
+    label_key: LabelKeyOption = "trace_id",
+    by: ByOption = None,
+    sentinel: SentinelOption = None,
+    depth: Annotated[int, typer.Option(min=1, max=3, help="Conditions of a slice.")] = 2,
+    least: Annotated[int, typer.Option(min=2, help="Fewest responses of a slice.")] = 30,
+    rate: Annotated[
+        float, typer.Option(min=0.001, max=0.5, help="Expected share of false ones among the confirmed.")
+    ] = 0.1,
+    embeddings: Annotated[
+        Path | None, typer.Option(metavar="FILE.npy", help="One row per response: clusters of prompts count too.")
+    ] = None,
+    clusters: Annotated[int, typer.Option(min=2, help="Clusters of the embeddings.")] = 10,
+    wire_format: FormatOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find weak slices that nobody named: conjunctions of attributes with many expected errors.
+
+    They are found on expected errors and tested on labels (false discovery rate --rate); those without labels say
+    what to label.
+    """
+    known = read_known(files, labels, label_key=label_key, by=by, sentinel=sentinel, wire_format=wire_format)
+    if np.isnan(known.p_correct).all():
+        raise NotEnoughDataError("no accuracy is known without labels or a sentinel.", "Give --labels or --sentinel.")
+    attributes = {key: slice_names(known.profiles, [key]).to_pylist() for key in attribute_keys(known.profiles)}
+    if embeddings is not None:
+        attributes["cluster"] = _clusters(embeddings, len(known.names), clusters)
+    found = find_weak_slices(1 - known.p_correct, attributes, depth=depth, least=least)
+    tested = confirm_weak_slices(found, known.correct, attributes)
+    if as_json:
+        write_json([{"slice": row.name, **row._asdict(), "confirmed": _verdict(row.p_value, rate)} for row in tested])
+        return
+    _show(tested, rate)
+
+
+def _show(tested: Sequence[WeakSlice], rate: float) -> None:
+    rows = [
+        (
+            row.name,
+            f"{row.n:,}",
+            f"{row.expected_error:.2f}",
+            "" if row.realized_error is None else f"{row.realized_error:.2f} ({row.n_labels:,})",
+            _verdict(row.p_value, rate),
+        )
+        for row in tested
+    ]
+    print_table(("slice", "n", "expected error", "realised", "verdict"), rows)
+    if not rows:
+        talk("No slice is worse than all traffic by more than its size costs.")
+
+
+def _verdict(p_value: float | None, rate: float) -> str:
+    if p_value is None:
+        return "label 20 of it to know"
+    return "confirmed" if p_value <= rate else "not confirmed"
+
+
+def _clusters(path: Path, n: int, n_clusters: int) -> list[str]:
+    embeddings = np.load(path, allow_pickle=False)
+    if embeddings.ndim != 2 or len(embeddings) != n:
+        raise ConfigError(f"`embeddings` must have shape ({n}, dim), one row per response, got {embeddings.shape}.")
+    return [str(name) for name in cluster_embeddings(embeddings.astype(np.float64), n_clusters)]
