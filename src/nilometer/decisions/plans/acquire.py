@@ -14,6 +14,11 @@ __all__ = ["AcquireOptions", "SliceAcquisition", "SliceCost", "cover_slice", "mo
 
 Floats = NDArray[np.float64]
 
+_STEPS = 200
+"""Equal parts in which the budget is spent: each is 0.5 % of it, finer than the learning curves are known."""
+_EXPONENT_SPREAD = 0.47
+"""Standard deviation of the logarithm of an exponent, a factor of 1.6: log(1.6) = 0.47."""
+
 
 class SliceCost(NamedTuple):
     """What is known of a slice beside its accuracy."""
@@ -108,42 +113,73 @@ def plan_acquisition(
     if not budget > 0:
         raise ConfigError(f"`budget` must be > 0, got {budget:g}.")
     known = [_cost(row.slice, costs) for row in estimates]
-    share = np.array([row.n for row in estimates], dtype=np.float64)
-    share /= share.sum()
     accuracies = np.stack([draw_accuracies(row, options.n_draws, rng=rng) for row in estimates])
-    exponents = np.array([[one.exponent] for one in known]) * np.exp(rng.normal(0, 0.47, accuracies.shape))
+    exponents = np.array([[one.exponent] for one in known]) * np.exp(rng.normal(0, _EXPONENT_SPREAD, accuracies.shape))
+    share = np.array([row.n for row in estimates], dtype=np.float64)
+    examples = np.array([one.examples for one in known])
+    curves = _Curves(1 - accuracies, exponents, examples, share / share.sum(), 1 - options.target)
     price = np.array([one.cost for one in known])
-    have = np.array([one.examples for one in known])
-
-    def closed(m: Floats) -> Floats:
-        error = 1 - accuracies
-        after = error * ((have + m) / have)[:, None] ** -exponents
-        least = 1 - options.target
-        return np.asarray(share * (np.maximum(error, least) - np.maximum(after, least)).mean(axis=1))
-
-    first = closed(np.ones(len(price))) / price
-    m = np.zeros(len(price))
-    step = budget / 200
-    for _ in range(200):
-        gain = closed(m + step / price) - closed(m)
-        m[int(np.argmax(gain))] += step / price[int(np.argmax(gain))]
-    m = np.floor(m + 1e-9)
-    worst = _p_worst(accuracies, options.worst)
+    first = curves.closed(np.ones(len(price))) / price
+    new = np.floor(_spend(curves, budget, price) + 1e-9)
+    closed, worst = curves.closed(new), _p_worst(accuracies, options.worst)
     rows = [
         SliceAcquisition(
             slice=row.slice,
             n=row.n,
-            share=float(share[i]),
+            share=float(curves.share[i]),
             p_worst=float(worst[i]),
-            n_new=int(m[i]),
+            n_new=int(new[i]),
             accuracy=row.accuracy if isinstance(row, Estimate) else None,
-            cost=float(m[i] * price[i]),
-            errors_closed=float(closed(m)[i]) * 1000,
+            cost=float(new[i] * price[i]),
+            errors_closed=float(closed[i]) * 1000,
             errors_closed_per_cost=float(first[i]) * 1e6,
         )
         for i, row in enumerate(estimates)
     ]
     return tuple(sorted(rows, key=lambda row: (-row.errors_closed, -row.errors_closed_per_cost)))
+
+
+class _Curves(NamedTuple):
+    """Learning curves of S slices, over draws of what is not known of them."""
+
+    error: Floats
+    """Shape (S, draws), now."""
+    exponents: Floats
+    """Shape (S, draws)."""
+    examples: Floats
+    """Shape (S,), examples learned from."""
+    share: Floats
+    """Shape (S,), of the traffic."""
+    least: float
+    """Errors below this share do not count."""
+
+    def closed(self, new: Floats) -> Floats:
+        """Errors that ``new`` examples of every slice are expected to close, as shares of all traffic, shape (S,)."""
+        after = self.error * ((self.examples + new) / self.examples)[:, None] ** -self.exponents
+        fewer = np.maximum(self.error, self.least) - np.maximum(after, self.least)
+        return np.asarray(self.share * fewer.mean(axis=1))
+
+    def row(self, i: int) -> "_Curves":
+        """Return one slice."""
+        own = slice(i, i + 1)
+        return _Curves(self.error[own], self.exponents[own], self.examples[own], self.share[own], self.least)
+
+
+def _spend(curves: _Curves, budget: float, price: Floats) -> Floats:
+    """Share the budget out in equal steps, each to the slice where it closes most; examples by slice, shape (S,).
+
+    A step changes one slice, so only that one is evaluated again.
+    """
+    step = budget / _STEPS / price
+    new = np.zeros(len(price))
+    now, following = curves.closed(new), curves.closed(step)
+    for _ in range(_STEPS):
+        best = int(np.argmax(following - now))
+        own = slice(best, best + 1)
+        new[best] += step[best]
+        now[best] = following[best]
+        following[own] = curves.row(best).closed(new[own] + step[own])
+    return new
 
 
 def moved_share(plan: Sequence[SliceAcquisition], other: Sequence[SliceAcquisition]) -> float:

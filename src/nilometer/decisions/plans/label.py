@@ -117,42 +117,64 @@ def plan_labels(
     NotEnoughDataError
         If there is no response without a label.
     """
-    from scipy.special import ndtri
-
     if weigh not in {"traffic", "equal"}:
         raise ConfigError(f"`weigh` must be traffic or equal, got {weigh!r}.")
     names = np.unique(traffic.names)
     rows = [np.flatnonzero(traffic.names == name) for name in names]
-    states = np.array([_state(traffic, own, estimates.get(str(name))) for name, own in zip(names, rows, strict=True)])
-    sizes, known = states[:, 0].astype(np.int64), states[:, 1].astype(np.int64)
-    left = int((sizes - known).sum())
+    before = _slice_states(traffic, rows, [estimates.get(str(name)) for name in names])
+    left = int((before.sizes - before.known).sum())
     if not left:
         raise NotEnoughDataError("every response has a label.", "Give responses without labels.")
     if not 0 < budget <= left:
         raise ConfigError(f"`budget` must lie in 1 to {left:,}, the responses without a label, got {budget:,}.")
-    weights = sizes / sizes.sum() if weigh == "traffic" else np.full(len(names), 1 / len(names))
-    new = allocate_labels(sizes, known, budget, variances=states[:, 2], priors=states[:, 3] ** 2, weights=weights)
-    z = float(ndtri(0.5 + confidence_level / 2))
-    before, after = (
-        z * np.sqrt(_variance(m, sizes, states[:, 2], priors=states[:, 3] ** 2)) for m in (known, known + new)
+    weights = before.sizes / before.sizes.sum() if weigh == "traffic" else np.full(len(names), 1 / len(names))
+    new = allocate_labels(
+        before.sizes, before.known, budget, variances=before.variances, priors=before.priors, weights=weights
     )
     planned = [
         row
         for name, own, count in zip(names, rows, new, strict=True)
         for row in _drawn(str(name), traffic, own, count=int(count), rng=rng)
     ]
-    slices = tuple(
+    after = before._replace(known=before.known + new)
+    slices = _slice_plans(names, before, after, confidence_level=confidence_level)
+    return LabelPlan(tuple(planned), slices)
+
+
+class _SliceStates(NamedTuple):
+    """What is known of S slices, each field of shape (S,)."""
+
+    sizes: NDArray[np.int64]
+    known: NDArray[np.int64]
+    """Labels."""
+    variances: Floats
+    """Variance of one label."""
+    priors: Floats
+    """Variance of the accuracy without labels."""
+
+    def half_widths(self, confidence_level: float) -> Floats:
+        """Half-widths of the intervals of the accuracies, at most 0.5."""
+        from scipy.special import ndtri
+
+        z = float(ndtri(0.5 + confidence_level / 2))
+        return np.minimum(z * np.sqrt(_variance(self.known, self.sizes, self.variances, priors=self.priors)), 0.5)
+
+
+def _slice_plans(
+    names: NDArray[np.str_], before: _SliceStates, after: _SliceStates, *, confidence_level: float
+) -> tuple[SlicePlan, ...]:
+    now, expected = (state.half_widths(confidence_level) for state in (before, after))
+    return tuple(
         SlicePlan(
             slice=str(names[i]),
-            n=int(sizes[i]),
-            n_labels=int(known[i]),
-            n_new=int(new[i]),
-            half_width=min(float(before[i]), 0.5),
-            expected_half_width=min(float(after[i]), 0.5),
+            n=int(before.sizes[i]),
+            n_labels=int(before.known[i]),
+            n_new=int(after.known[i] - before.known[i]),
+            half_width=float(now[i]),
+            expected_half_width=float(expected[i]),
         )
         for i in range(len(names))
     )
-    return LabelPlan(tuple(planned), slices)
 
 
 def allocate_labels(
@@ -213,18 +235,27 @@ def _variance(m: NDArray[np.int64], sizes: NDArray[np.int64], variances: Floats,
     return np.asarray(np.where(m == 0, priors, both))
 
 
-def _state(traffic: Traffic, own: NDArray[np.int64], estimate: Estimate | NotEnoughData | None) -> list[float]:
-    """Responses, labels, variance of one label, and spread of the accuracy without labels."""
+def _slice_states(
+    traffic: Traffic, rows: Sequence[NDArray[np.int64]], estimates: Sequence[Estimate | NotEnoughData | None]
+) -> _SliceStates:
+    p = np.where(np.isnan(traffic.p_correct), 0.5, traffic.p_correct)
+    deviation, known = np.sqrt(p * (1 - p)), ~np.isnan(traffic.correct)
+    return _SliceStates(
+        np.array([len(own) for own in rows], dtype=np.int64),
+        np.array([known[own].sum() for own in rows], dtype=np.int64),
+        np.array([max(float(deviation[own].mean()) ** 2, _LEAST_VARIANCE) for own in rows]),
+        np.array([_prior_spread(estimate) ** 2 for estimate in estimates]),
+    )
+
+
+def _prior_spread(estimate: Estimate | NotEnoughData | None) -> float:
+    """Standard deviation of the accuracy of a slice without labels."""
     from scipy.special import ndtri
 
-    p = traffic.p_correct[own]
-    p = np.where(np.isnan(p), 0.5, p)
-    spread = _UNKNOWN
-    if isinstance(estimate, Estimate):
-        z = float(ndtri(0.5 + estimate.confidence_level / 2))
-        spread = float(np.clip((estimate.high - estimate.low) / (2 * z), 1e-3, _UNKNOWN))
-    variance = max(float(np.sqrt(p * (1 - p)).mean()) ** 2, _LEAST_VARIANCE)
-    return [float(len(own)), float((~np.isnan(traffic.correct[own])).sum()), variance, spread]
+    if not isinstance(estimate, Estimate):
+        return _UNKNOWN
+    z = float(ndtri(0.5 + estimate.confidence_level / 2))
+    return float(np.clip((estimate.high - estimate.low) / (2 * z), 1e-3, _UNKNOWN))
 
 
 def _drawn(

@@ -184,15 +184,7 @@ def build_report(
     fitted = sentinel or Sentinel()
     is_fitted = hasattr(fitted, "fitted_")
     if not is_fitted and not n_labels:
-        notes.append("no labels and no --sentinel: slices are ranked by entropy, uncalibrated; give --labels")
-        return Report(
-            **shared,
-            method="uncalibrated ranking",
-            confidence_level=fitted.confidence_level,
-            estimates=SliceEstimates([]),
-            ranking=_ranking(profiles, names),
-            notes=tuple(notes),
-        )
+        return _ranked(profiles, names, shared, notes=notes, confidence_level=fitted.confidence_level)
     if not is_fitted:
         families, said = choose_families(profiles, keys, correct)
         notes.append(said)
@@ -210,6 +202,26 @@ def build_report(
         calibration=_calibration(fitted),
         scores=_scores(profiles, correct),
         notes=tuple(filter(None, (*notes, said, *fitted.notes_, *_assumptions(fitted), watched))),
+    )
+
+
+def _ranked(
+    profiles: pa.Table,
+    names: NDArray[np.str_],
+    shared: dict[str, Any],
+    *,
+    notes: Sequence[str],
+    confidence_level: float,
+) -> Report:
+    """Return all that can be said without labels and without a sentinel: a ranking."""
+    why = "no labels and no --sentinel: slices are ranked by entropy, uncalibrated; give --labels"
+    return Report(
+        **shared,
+        method="uncalibrated ranking",
+        confidence_level=confidence_level,
+        estimates=SliceEstimates([]),
+        ranking=_ranking(profiles, names),
+        notes=(*notes, why),
     )
 
 

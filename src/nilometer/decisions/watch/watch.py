@@ -162,26 +162,16 @@ def _compare(
     options: WatchOptions,
 ) -> Watch:
     labels = [window.name for window in windows.windows]
-    every = [REFERENCE, *labels]
     slices = sorted(set(reference.names.tolist()).union(*(part.names.tolist() for part in parts)))
     rows = [
         row
-        for window, part in zip(every, [reference, *parts], strict=True)
+        for window, part in zip([REFERENCE, *labels], [reference, *parts], strict=True)
         for row in _rows(part, window, sentinel, options=options)
     ]
-    looks, mix = [], []
-    counts = [_counts(part, slices) for part in (reference, *parts)]
-    for window, part, count in zip(labels, parts, counts[1:], strict=True):
-        mix.append((window, mix_p_value(counts[0], count)))
-        for name in slices:
-            looks.append((name, window, _scores(reference, name), _scores(part, name)))
-    alerts = change_alerts(
-        looks,
-        mix,
-        confidence_level=options.confidence_level,
-        least_change=options.least_change,
-        rng=np.random.default_rng(options.seed),
-    ) + list(_level_alerts(rows, parts, slices, labels=labels, options=options))
+    alerts = [
+        *_change_alerts(reference, parts, slices, labels=labels, options=options),
+        *_level_alerts(rows, parts, slices, labels=labels, options=options),
+    ]
     changes = tuple((window, _change(rows, window, slices)) for window in labels) if sentinel is not None else ()
     off = {disagreement(row.estimate, row.realized) for row in rows if row.estimate is not None}
     notes = [*windows.notes, *sorted(off - {""})]
@@ -194,6 +184,21 @@ def _compare(
         alerts=tuple(alerts),
         notes=tuple(notes),
         changes=tuple((window, change) for window, change in changes if change is not None),
+    )
+
+
+def _change_alerts(
+    reference: _Traffic, parts: list[_Traffic], slices: list[str], *, labels: list[str], options: WatchOptions
+) -> list[Alert]:
+    """Compare every slice and the mix of each window with the reference."""
+    before = _counts(reference, slices)
+    windows = list(zip(labels, parts, strict=True))
+    return change_alerts(
+        [(name, window, _scores(reference, name), _scores(part, name)) for window, part in windows for name in slices],
+        [(window, mix_p_value(before, _counts(part, slices))) for window, part in windows],
+        confidence_level=options.confidence_level,
+        least_change=options.least_change,
+        rng=np.random.default_rng(options.seed),
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,31 +90,35 @@ class Fitted:
         rule = own.rule if own else self.rule
         accuracy = rule.accuracy if constant else rule.estimate(profiles)
         residuals = residuals._replace(spread=residuals.spread * (_OUTSIDE_WIDENING if outside else 1.0))
-        low, high = prediction_interval(
-            accuracy,
-            residuals,
-            n=len(profiles),
-            confidence_level=self.confidence_level,
-            simultaneous=simultaneous,
-            label_noise=self._label_noise(profiles, constant=constant),
-        )
-        beside = conformal_interval(accuracy, residuals, confidence_level=self.confidence_level)
         notes = (
             f"{outside.note}; interval widened" if outside else "",
             foreign_models(profiles, self.labelled.profiles),
         )
+        noise = self._label_noise(profiles, constant=constant)
         return Estimate(
-            **seen,
+            **seen,  # type: ignore[arg-type]
+            **self._ends(accuracy, residuals, n=len(profiles), simultaneous=simultaneous, label_noise=noise),
             accuracy=accuracy,
-            low=low,
-            high=high,
-            confidence_level=self.confidence_level,  # type: ignore[arg-type]
+            confidence_level=self.confidence_level,
             method="constant" if constant else rule.plan.name,
             in_support=not outside,
             note="; ".join(filter(None, notes)),
-            conformal_low=beside[0] if beside else None,
-            conformal_high=beside[1] if beside else None,
         )
+
+    def _ends(
+        self, accuracy: float, residuals: Residuals, *, n: int, simultaneous: int, label_noise: float
+    ) -> dict[str, Any]:
+        """Ends of the interval and of the distribution-free one, by the names that they have in an estimate."""
+        low, high = prediction_interval(
+            accuracy,
+            residuals,
+            n=n,
+            confidence_level=self.confidence_level,
+            simultaneous=simultaneous,
+            label_noise=label_noise,
+        )
+        beside = conformal_interval(accuracy, residuals, confidence_level=self.confidence_level) or (None, None)
+        return {"low": low, "high": high, "conformal_low": beside[0], "conformal_high": beside[1]}
 
     def _refusal(
         self, profiles: Profiles, residuals: Residuals | None, *, outside: Outside | None, family: str | None
