@@ -52,7 +52,7 @@ OUTPUT_FEATURES = ("max", "se_sum", "nll_sum", "mean", "margin_min", "prob_min",
 
 def tokens(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     features, truth, task = [], [], []
-    for batch in read_traces(folder, attention=True):
+    for batch in read_traces(folder, keep=["attention"]):
         attributes = batch.column("attributes").to_pylist()
         for row, statistics in enumerate(attention_from_batch(batch)):
             own = ragged_from_batch(batch.slice(row, 1))
@@ -129,7 +129,7 @@ def token_study(folder: Path) -> dict:
 
 
 def slice_study(folder: Path) -> dict:
-    table = profile_traces(read_traces(folder, attention=True))
+    table = profile_traces(read_traces(folder, keep=["attention"]))
     attributes = [dict(a) for a in table["attributes"].to_pylist()]
     task = np.array([a["domain"] for a in attributes])
     slices = np.array([f"{a['domain']}-{a['level']}" for a in attributes])

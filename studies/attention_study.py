@@ -40,7 +40,7 @@ MEASURES = OUTPUT + tuple(name.replace("_", " ") for name in TOKEN_ATTENTION_NAM
 def answers(folder: Path) -> list[dict]:
     """Load every response with its per-token measures, shape (tokens, measures)."""
     found = []
-    for batch in read_traces(folder, attention=True):
+    for batch in read_traces(folder, keep=["attention"]):
         for row, statistics in enumerate(attention_from_batch(batch)):
             tokens = ragged_from_batch(batch.slice(row, 1))
             signals = token_signals(tokens.chosen, tokens.top)

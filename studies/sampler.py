@@ -153,7 +153,7 @@ def main() -> None:
     options.work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     runner = HFRunner(options.model, name=options.name, render=False, stop="\n")
-    usual, wide = (fit_thresholds(read_traces(options.traces, attention=True), low=0.5, high=h) for h in (0.9, 0.6))
+    usual, wide = (fit_thresholds(read_traces(options.traces, keep=["attention"]), low=0.5, high=h) for h in (0.9, 0.6))
     asked = list(prompts(options.asked))
     greedy, drawn = SamplerOptions(temperature=0.0), SamplerOptions()
     methods = {

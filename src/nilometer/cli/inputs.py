@@ -58,7 +58,7 @@ def read_inputs(
     paths = expand_files(files)
     if all(_holds_profiles(path) for path in paths):
         return Inputs(pa.concat_tables([pq.read_table(path) for path in paths]))
-    stream = read_traces(paths, format=wire_format, strict=strict, attention=has_attention(paths))
+    stream = read_traces(paths, format=wire_format, strict=strict, keep=("attention",) if has_attention(paths) else ())
     seen: list[pa.RecordBatch] = []
     least: list[tuple[float, int, dict[str, Any]]] = []
     only_in_traces = [key for key in by if _NOT_IN_PROFILES.search(key)]

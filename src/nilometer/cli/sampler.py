@@ -42,7 +42,7 @@ def sampler(
     if low > high:
         raise ConfigError(f"`low` must satisfy low <= high, got {low:g} and {high:g}.")
     paths = expand_files(files)
-    stream = read_traces(paths, format=wire_format, attention=has_attention(paths))
+    stream = read_traces(paths, format=wire_format, keep=("attention",) if has_attention(paths) else ())
     counts: Counter[str] = Counter()
     thresholds = fit_thresholds(stream, low=low, high=high)
     check_bad_lines(stream.report)

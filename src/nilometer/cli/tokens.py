@@ -50,7 +50,7 @@ def tokens(
     """
     paths = expand_files(files)
     attention = has_attention(paths)
-    stream = read_traces(paths, format=wire_format, attention=attention)
+    stream = read_traces(paths, format=wire_format, keep=("attention",) if attention else ())
     if learn:
         _learn(stream, learn, wanted, attention=attention, as_json=as_json)
         check_bad_lines(stream.report)

@@ -14,6 +14,7 @@ from .schema import (
     FORMAT_VERSION as FORMAT_VERSION,
     LABEL_SCHEMA as LABEL_SCHEMA,
     TRACE_SCHEMA as TRACE_SCHEMA,
+    trace_schema as trace_schema,
 )
 from .slices import attribute_keys as attribute_keys, slice_names as slice_names
 from .store import has_attention as has_attention, write_traces as write_traces

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from .schema import ATTENTION_SCHEMA, TRACE_SCHEMA
+from .schema import ATTENTION_SCHEMA, trace_schema
 
 __all__ = ["Trace", "trace_batch"]
 
@@ -40,8 +40,8 @@ class Trace:
     attention: NDArray[np.float32] | None = None
     """Shape (tokens, layers, heads, 8)."""
     attention_prompt: int | None = None
-    top_tokens: list[str] | None = None
-    """Texts of the best alternatives, row-major."""
+    top_tokens: list[str | None] | None = None
+    """Texts of the best alternatives, row-major; None where a provider gave fewer."""
 
     @property
     def attention_layers(self) -> int | None:
@@ -59,15 +59,15 @@ class Trace:
         return 0 if self.top_logprobs is None else self.top_logprobs.size
 
 
-def trace_batch(traces: Sequence[Trace]) -> pa.RecordBatch:
-    """Lay traces out as one record batch in ``TRACE_SCHEMA``, or ``ATTENTION_SCHEMA`` where one has attention.
+def trace_batch(traces: Sequence[Trace], *, keep: Sequence[str] = ()) -> pa.RecordBatch:
+    """Lay traces out as one record batch, in ``ATTENTION_SCHEMA`` where one has attention, else as `keep` asks.
 
     Examples
     --------
     >>> trace_batch([Trace(trace_id="a", answer="42")]).num_rows
     1
     """
-    schema = ATTENTION_SCHEMA if any(trace.attention is not None for trace in traces) else TRACE_SCHEMA
+    schema = ATTENTION_SCHEMA if any(trace.attention is not None for trace in traces) else trace_schema(keep)
     columns: list[Any] = []
     for column in schema:
         values = [getattr(trace, column.name) for trace in traces]

@@ -1,8 +1,12 @@
 """The Arrow schema of traces and labels: the contract between every reader and every signal."""
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 
-__all__ = ["ATTENTION_COLUMNS", "ATTENTION_SCHEMA", "FORMAT_VERSION", "LABEL_SCHEMA", "TRACE_SCHEMA"]
+from nilometer.errors import ConfigError
+
+__all__ = ["ATTENTION_COLUMNS", "ATTENTION_SCHEMA", "FORMAT_VERSION", "LABEL_SCHEMA", "TRACE_SCHEMA", "trace_schema"]
 
 FORMAT_VERSION = 1
 
@@ -37,6 +41,8 @@ holds NaN where a single token lacks one. ``logprobs_mode`` is ``raw`` (before t
 ``unknown``. ``correct`` is a label that came inside the trace, null otherwise.
 """
 
+_TOP_TOKENS = pa.field("top_tokens", pa.list_(pa.string()))
+
 ATTENTION_COLUMNS = ("attention", "attention_layers", "attention_heads", "attention_prompt")
 ATTENTION_SCHEMA = pa.schema(
     [
@@ -45,7 +51,7 @@ ATTENTION_SCHEMA = pa.schema(
         pa.field("attention_layers", pa.int32()),
         pa.field("attention_heads", pa.int32()),
         pa.field("attention_prompt", pa.int32()),
-        pa.field("top_tokens", pa.list_(pa.string())),
+        _TOP_TOKENS,
     ],
     metadata=TRACE_SCHEMA.metadata,
 )
@@ -55,6 +61,37 @@ ATTENTION_SCHEMA = pa.schema(
 without softmax attention. ``attention_prompt`` counts the tokens of the prompt.
 ``top_tokens`` holds the texts of the best alternatives, row-major tokens × at most 5. Half precision on disk.
 """
+
+_KEPT = {
+    (): TRACE_SCHEMA,
+    ("top_tokens",): pa.schema([*TRACE_SCHEMA, _TOP_TOKENS], metadata=TRACE_SCHEMA.metadata),
+    ("attention",): ATTENTION_SCHEMA,
+    ("attention", "top_tokens"): ATTENTION_SCHEMA,
+}
+
+
+def trace_schema(keep: Sequence[str] = ()) -> pa.Schema:
+    """Return the schema of traces with the heavy columns that are kept only where they are asked for.
+
+    ``top_tokens`` holds the texts of the alternatives in the order of ``top_logprobs``, row-major tokens × width with
+    width = len(top_tokens) / tokens <= k, null where the provider gave fewer; ``attention`` the columns of
+    ``ATTENTION_SCHEMA``.
+
+    Raises
+    ------
+    ConfigError
+        If `keep` names anything else.
+
+    Examples
+    --------
+    >>> trace_schema(["top_tokens"]).names[-2:]
+    ['attributes', 'top_tokens']
+    """
+    wanted = tuple(sorted(set(keep)))
+    if wanted not in _KEPT:
+        raise ConfigError(f"`keep` must hold 'attention' or 'top_tokens', got {list(keep)}.")
+    return _KEPT[wanted]
+
 
 LABEL_SCHEMA = pa.schema(
     [

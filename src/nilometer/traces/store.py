@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from nilometer.errors import TraceFormatError
 
-from .schema import ATTENTION_COLUMNS, ATTENTION_SCHEMA, FORMAT_VERSION, TRACE_SCHEMA
+from .schema import ATTENTION_COLUMNS, FORMAT_VERSION, TRACE_SCHEMA, trace_schema
 
 __all__ = ["VERSION_KEY", "conform_batch", "has_attention", "read_store", "write_traces"]
 
@@ -51,7 +51,7 @@ def write_traces(path: str | Path, batches: Iterable[pa.RecordBatch] | pa.Table)
         File to write; an existing one is replaced.
     batches
         Record batches or a table with the columns of ``TRACE_SCHEMA``; missing columns are written as null. If the
-        first batch has the columns of ``ATTENTION_SCHEMA``, they are written too.
+        first batch has the columns of ``ATTENTION_SCHEMA``, or ``top_tokens``, they are written too.
 
     Examples
     --------
@@ -70,7 +70,7 @@ def write_traces(path: str | Path, batches: Iterable[pa.RecordBatch] | pa.Table)
     unfinished = target.with_name(target.name + ".part")
     source = iter(batches.to_batches() if isinstance(batches, pa.Table) else batches)
     first = next(source, None)
-    schema = _disk_schema(with_attention=first is not None and "attention" in first.schema.names)
+    schema = _disk_schema(() if first is None else first.schema.names)
     n_rows = 0
     try:
         with _writer(unfinished, schema) as writer:
@@ -101,10 +101,10 @@ def has_attention(paths: Sequence[Path]) -> bool:
     return bool(paths)
 
 
-def read_store(path: str | Path, *, batch_rows: int = 2048, attention: bool = False) -> Iterator[pa.RecordBatch]:
+def read_store(path: str | Path, *, batch_rows: int = 2048, keep: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
     """Yield the batches of a file written by :func:`write_traces`, in ``TRACE_SCHEMA``.
 
-    With ``attention``, in ``ATTENTION_SCHEMA``; these columns are heavy and not read otherwise.
+    The heavy columns that `keep` names are read too, see :func:`trace_schema`.
 
     Columns that this version does not know are left out, missing ones are null.
 
@@ -116,9 +116,11 @@ def read_store(path: str | Path, *, batch_rows: int = 2048, attention: bool = Fa
     try:
         with pq.ParquetFile(path) as file:
             _check_version(path, file.schema_arrow.metadata or {})
-            schema = ATTENTION_SCHEMA if attention else TRACE_SCHEMA
+            schema = trace_schema(keep)
             known = [name for name in file.schema_arrow.names if name in schema.names]
-            for batch in file.iter_batches(batch_size=_ATTENTION_ROWS if attention else batch_rows, columns=known):
+            for batch in file.iter_batches(
+                batch_size=_ATTENTION_ROWS if "attention" in keep else batch_rows, columns=known
+            ):
                 yield conform_batch(batch, schema)
     except pa.ArrowInvalid as exc:
         raise TraceFormatError(f"{path}: not a readable Parquet file ({exc}).") from exc
@@ -162,8 +164,8 @@ def _check_version(path: str | Path, metadata: dict[bytes, bytes]) -> None:
         )
 
 
-def _disk_schema(*, with_attention: bool) -> pa.Schema:
-    columns = ATTENTION_SCHEMA if with_attention else TRACE_SCHEMA
+def _disk_schema(names: Sequence[str]) -> pa.Schema:
+    columns = trace_schema([name for name in ("attention", "top_tokens") if name in names])
     halved = [pa.field(column.name, pa.list_(pa.float16())) if column.name in _LISTS else column for column in columns]
     return pa.schema(halved, metadata=TRACE_SCHEMA.metadata)
 

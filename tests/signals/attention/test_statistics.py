@@ -238,7 +238,7 @@ def test_statistics_come_back_from_parquet_in_half_precision(tmp_path):
     batch = trace_batch([_trace("a", gone), _trace("b", None)])
     write_traces(tmp_path / "t.parquet", [batch])
     assert "attention" not in read_traces(tmp_path / "t.parquet").read_all().column_names
-    (read,) = list(read_traces(tmp_path / "t.parquet", attention=True))
+    (read,) = list(read_traces(tmp_path / "t.parquet", keep=["attention"]))
     found, none = attention_from_batch(read)
     assert none is None
     for name, one, other in zip(ATTENTION_FIELDS, found, gone, strict=True):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nilometer.errors import ConfigError, TraceFormatError
-from nilometer.traces import read_traces
+from nilometer.traces import read_traces, write_traces
 
 
 def _token(logprob=-0.1, top=((" 4", -0.1), (" 5", -2.5)), text=" 4"):
@@ -158,6 +158,28 @@ def test_format_is_recognised_and_read(tmp_path, name):
     assert row["top_logprobs"] == pytest.approx([-0.1, -2.5])
     assert row["k"] == 2
     assert row["n_tokens"] == 1
+
+
+@pytest.mark.parametrize("name", [name for name in LISTED if name != "plain"])
+def test_texts_of_the_alternatives_come_where_they_are_asked_for(tmp_path, name):
+    assert "top_tokens" not in _one(tmp_path, LISTED[name])[0]
+    row, _ = _one(tmp_path, LISTED[name], keep=["top_tokens"])
+    assert row["top_tokens"] == (["token_id:19", "token_id:20"] if name == "sglang" else [" 4", " 5"])
+    assert row["top_logprobs"] == pytest.approx([-0.1, -2.5])
+
+
+def test_texts_of_the_alternatives_follow_their_order_and_survive_the_store(tmp_path):
+    line = _chat([_token(-0.1, top=((" b", -2.5), (" 4", -0.1), (" gone", -9999.0)))])
+    table, _ = _read(tmp_path, line, keep=["top_tokens"])
+    assert table["top_tokens"].to_pylist() == [[" 4", " b", None]]
+    write_traces(tmp_path / "t.parquet", table)
+    assert read_traces(tmp_path / "t.parquet", keep=["top_tokens"]).read_all()["top_tokens"] == table["top_tokens"]
+    assert "top_tokens" not in read_traces(tmp_path / "t.parquet").read_all().column_names
+
+
+def test_only_known_columns_can_be_kept():
+    with pytest.raises(ConfigError, match="`keep` must hold 'attention' or 'top_tokens', got"):
+        read_traces(".", keep=["tokens"])
 
 
 def test_chunks_and_server_sent_events_are_joined(tmp_path):

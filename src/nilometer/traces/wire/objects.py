@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from nilometer.errors import MissingLogprobsError
 
 from ..batch import Trace, trace_batch
-from .logprobs import TokenLogprobs, clean_logprobs
+from .logprobs.clean import Listed, TokenLogprobs, clean_logprobs
 
 __all__ = ["traces_from_generate", "traces_from_vllm"]
 
@@ -74,7 +74,7 @@ def _clean_vllm(token_ids: Sequence[int], logprobs: Sequence[Mapping[int, Any]] 
         return None
     chosen = [listed[token].logprob for token, listed in zip(token_ids, logprobs, strict=True)]
     rows = [[entry.logprob for entry in listed.values()] for listed in logprobs]
-    return clean_logprobs(chosen, [value for row in rows for value in row], [len(row) for row in rows])
+    return clean_logprobs(Listed(chosen, [value for row in rows for value in row], [len(row) for row in rows]))
 
 
 def _texts(answer: Any) -> list[str] | None:

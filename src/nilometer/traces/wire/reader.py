@@ -10,10 +10,11 @@ import pyarrow as pa
 from nilometer.errors import ConfigError, TraceFormatError
 
 from ..batch import Trace, trace_batch
-from ..schema import ATTENTION_SCHEMA, TRACE_SCHEMA
+from ..schema import trace_schema
 from ..store import conform_batch, read_store
+from .envelopes import unwrap
 from .formats import FORMATS, Format
-from .line import Line, unwrap
+from .lines.line import Line
 from .sources import expand_paths, json_objects
 from .streams import joiners
 
@@ -79,14 +80,15 @@ class TraceStream:
     """An iterable of record batches in ``TRACE_SCHEMA``, with a report that fills while it is read."""
 
     def __init__(
-        self, paths: Sequence[Path], *, wire_format: str | None, strict: bool, batch_rows: int, attention: bool = False
+        self, paths: Sequence[Path], *, wire_format: str | None, strict: bool, batch_rows: int, keep: Sequence[str] = ()
     ) -> None:
         self.report = ReadReport()
         self.paths = paths
         self._format = wire_format
         self._strict = strict
         self._batch_rows = batch_rows
-        self._attention = attention
+        self._keep = tuple(keep)
+        self.schema = trace_schema(keep)
         self._seen: set[int] = set()
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
@@ -101,8 +103,7 @@ class TraceStream:
 
     def read_all(self) -> pa.Table:
         """Read everything into one table."""
-        schema = ATTENTION_SCHEMA if self._attention else TRACE_SCHEMA
-        return pa.Table.from_batches(list(self), schema=schema)
+        return pa.Table.from_batches(list(self), schema=self.schema)
 
     def _count(self, batch: pa.RecordBatch) -> None:
         self.report.files[-1].n_traces += batch.num_rows
@@ -115,10 +116,10 @@ class TraceStream:
             is_store = file.read(4) == b"PAR1"
         if is_store:
             report.format = "nilometer"
-            yield from read_store(path, batch_rows=self._batch_rows, attention=self._attention)
+            yield from read_store(path, batch_rows=self._batch_rows, keep=self._keep)
         else:
             for batch in self._batches(json_objects(path), report):
-                yield conform_batch(batch, ATTENTION_SCHEMA) if self._attention else batch
+                yield conform_batch(batch, self.schema) if self._keep else batch
 
     def _batches(self, lines: Iterator[tuple[int, bytes]], report: FileReport) -> Iterator[pa.RecordBatch]:
         waiting: list[Trace] = []
@@ -127,9 +128,9 @@ class TraceStream:
             waiting.append(trace)
             n_values += trace.n_values
             if len(waiting) >= self._batch_rows or n_values > _BATCH_VALUES:
-                yield trace_batch(waiting)
+                yield trace_batch(waiting, keep=self._keep)
                 waiting, n_values = [], 0
-        yield trace_batch(waiting)
+        yield trace_batch(waiting, keep=self._keep)
 
     def _traces(self, lines: Iterator[tuple[int, bytes]], report: FileReport) -> Iterator[Trace]:
         streams = joiners()
@@ -137,6 +138,7 @@ class TraceStream:
         for number, data in lines:
             try:
                 line, context = unwrap(Line.parse(data), f"{Path(report.path).name}:{number}")
+                context.top_tokens = "top_tokens" in self._keep
                 joiner = next((joiner for joiner in streams if joiner.takes(line)), None)
                 if joiner is not None:
                     report.format = joiner.name
@@ -169,7 +171,7 @@ def read_traces(
     format: str | None = None,
     strict: bool = False,
     batch_rows: int = 2048,
-    attention: bool = False,
+    keep: Sequence[str] = (),
 ) -> TraceStream:
     """Read trace files of any known format as a stream; memory stays flat whatever the size.
 
@@ -186,8 +188,9 @@ def read_traces(
         Raise at the first bad line instead.
     batch_rows
         Most responses per batch.
-    attention
-        Read the attention statistics too, where a file has them; batches are then in ``ATTENTION_SCHEMA``.
+    keep
+        Heavy columns to read too, where a file has them: ``"top_tokens"`` (the texts of the alternatives) and
+        ``"attention"``; batches are then in ``trace_schema(keep)``.
 
     Raises
     ------
@@ -210,12 +213,12 @@ def read_traces(
     """
     if format is not None and format not in FORMATS:
         raise ConfigError(f"`format` must be one of {', '.join(FORMATS)}, got {format!r}.")
-    return TraceStream(
-        expand_paths(paths), wire_format=format, strict=strict, batch_rows=batch_rows, attention=attention
-    )
+    return TraceStream(expand_paths(paths), wire_format=format, strict=strict, batch_rows=batch_rows, keep=keep)
 
 
-def traces_from_response(data: bytes | str, *, trace_id: str, k: int | None = None) -> list[Trace]:
+def traces_from_response(
+    data: bytes | str, *, trace_id: str, k: int | None = None, keep: Sequence[str] = ()
+) -> list[Trace]:
     """Read one response of any known format; several choices give several traces.
 
     Parameters
@@ -226,6 +229,8 @@ def traces_from_response(data: bytes | str, *, trace_id: str, k: int | None = No
         Used where the response has no id of its own.
     k
         How many alternatives were asked for; None takes the longest list.
+    keep
+        ``["top_tokens"]`` keeps the texts of the alternatives.
 
     Raises
     ------
@@ -240,6 +245,7 @@ def traces_from_response(data: bytes | str, *, trace_id: str, k: int | None = No
     """
     line, context = unwrap(Line.parse(data.encode() if isinstance(data, str) else data), trace_id)
     context.k = k if context.k is None else context.k
+    context.top_tokens = "top_tokens" in keep
     return [context.complete(trace) for trace in _sniff(line).parse(line, context)]
 
 

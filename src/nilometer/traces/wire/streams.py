@@ -6,10 +6,11 @@ from typing import Any, Protocol
 from nilometer.errors import TraceFormatError
 
 from ..batch import Trace
-from .engines import parse_ollama
-from .line import Context, Line
-from .openai_chat import parse_openai_chat
-from .openai_completions import parse_openai_completions
+from .lines.context import Context
+from .lines.line import Line
+from .servers.ollama import parse_ollama
+from .servers.openai_chat import parse_openai_chat
+from .servers.openai_completions import parse_openai_completions
 
 __all__ = ["ChatChunks", "Joiner", "OllamaParts", "TextChunks", "joiners"]
 

@@ -5,9 +5,10 @@ from typing import Any
 
 from nilometer.errors import TraceFormatError
 
-from ..batch import Trace
-from ..labels import parse_correct
-from .line import Context, Line
+from ...batch import Trace
+from ...labels import parse_correct
+from ..lines.context import Context
+from ..lines.line import Line
 
 __all__ = ["is_wide", "parse_wide"]
 

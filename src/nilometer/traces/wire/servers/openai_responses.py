@@ -1,15 +1,17 @@
 """The OpenAI Responses API: a response object, or the event that completes a stream."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-import msgspec
-
-from ..batch import Trace
-from .line import Context, Line, microseconds
-from .openai_chat import ChatLogprobs, chat_logprobs, provider_of
+from ...batch import Trace
+from ..lines.context import Context, microseconds, number, token_count
+from ..lines.line import Line
+from ..logprobs.clean import Listed
+from ..logprobs.fill import with_logprobs
+from ..logprobs.tokens import listed_tokens
+from .choices import provider_of
 
 __all__ = ["is_openai_responses", "parse_openai_responses"]
-
 
 _UNFINISHED = ("queued", "in_progress")
 
@@ -29,31 +31,33 @@ def parse_openai_responses(line: Line, context: Context) -> Iterator[Trace]:
         line = inner
     if line.get("status") in _UNFINISHED:
         return
-    parts = [
-        part
-        for item in line.get("output") or []
-        if item.get("type", "message") == "message"
-        for part in item.get("content") or []
-    ]
-    listed = [part["logprobs"] for part in parts if part.get("logprobs") is not None]
-    tokens = [token for logprobs in listed for token in logprobs] if listed else None
-    parsed = chat_logprobs(msgspec.convert({"content": tokens}, ChatLogprobs), context.k or line.get("top_logprobs"))
-    usage = line.get("usage") or {}
+    parts = _parts(line)
     incomplete = (line.get("incomplete_details") or {}).get("reason")
     identity = context.trace_id or line.get("id") or context.fallback_id
-    yield Trace(
+    trace = Trace(
         trace_id=str(identity),
         prompt_id=str(identity),
         time=microseconds(line.get("created_at")),
         model=line.get("model"),
         provider=provider_of(line),
         model_fingerprint=line.get("system_fingerprint"),
-        temperature=line.get("temperature"),
+        temperature=number(line.get("temperature")),
         finish_reason=incomplete or ("stop" if line.get("status") == "completed" else line.get("status")),
-        n_tokens=len(parsed[1]) if parsed else usage.get("output_tokens"),
-        k=parsed[0].top.shape[1] if parsed else context.k,
-        chosen_logprobs=parsed[0].chosen if parsed else None,
-        top_logprobs=parsed[0].top if parsed else None,
-        tokens=parsed[1] if parsed else None,
-        answer="".join(part.get("text") or "" for part in parts),
+        answer="".join(part.get("text") or part.get("refusal") or "" for part in parts),
     )
+    asked = line.get("top_logprobs") or None
+    yield with_logprobs(trace, _listed(parts), context, k=context.k or asked, counted=token_count(line.get("usage")))
+
+
+def _parts(line: Line) -> list[Mapping[str, Any]]:
+    return [
+        part
+        for item in line.items("output")
+        if item.get("type", "message") == "message"
+        for part in item.get("content") or []
+    ]
+
+
+def _listed(parts: list[Mapping[str, Any]]) -> Listed | None:
+    given = [part["logprobs"] for part in parts if part.get("logprobs")]
+    return listed_tokens([token for tokens in given for token in tokens]) if given else None

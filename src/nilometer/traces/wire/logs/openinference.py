@@ -1,0 +1,62 @@
+"""Spans of OpenInference and Phoenix, which keep the raw response of a server."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from ...batch import Trace
+from ..lines.context import Context, number, prompt_text, scalars
+from ..lines.line import Line, decode_json
+from ..servers.table import parse_response
+
+__all__ = ["is_openinference", "parse_openinference"]
+
+
+def is_openinference(line: Line) -> bool:
+    """Tell whether the line is a span of an OpenInference (Phoenix) export."""
+    return (
+        "attributes.output.value" in line
+        or "output.value" in (line.get("attributes") or {})
+        or _nested_output(line) is not None
+    )
+
+
+def parse_openinference(line: Line, context: Context) -> Iterator[Trace]:
+    """Yield the traces of the raw response that the span keeps in ``output.value``.
+
+    The slice keys are the span's metadata, session and user, not its own bookkeeping.
+    """
+    value = _decoded(_span_value(line, "output.value") or _nested_output(line))
+    if not value:
+        return
+    settings = _decoded(_span_value(line, "llm.invocation_parameters"))
+    context.temperature = number(settings.get("temperature")) if "temperature" in settings else context.temperature
+    context.k = settings["top_logprobs"] if isinstance(settings.get("top_logprobs"), int) else context.k
+    span_id = line.get("context.span_id") or (line.get("context") or {}).get("span_id")
+    context.trace_id = context.trace_id or (span_id.removeprefix("0x") if isinstance(span_id, str) else span_id)
+    context.prompt = prompt_text(Line(_decoded(_span_value(line, "input.value")))) or context.prompt
+    kept = {name.partition(".")[0]: _span_value(line, name) for name in ("session.id", "user.id")}
+    context.attributes = scalars(_decoded(_span_value(line, "metadata"))) | scalars(kept)
+    yield from parse_response(Line(value), context)
+
+
+def _span_value(line: Line, name: str) -> Any:
+    """Return an attribute of a span, however the export spells it: flat, nested, or as a column."""
+    attributes = line.get("attributes") or {}
+    value = line.get(f"attributes.{name}", attributes.get(name))
+    if value is None:
+        head, _, rest = name.partition(".")
+        inner = line.get(f"attributes.{head}") or attributes.get(head)
+        value = inner.get(rest) if rest and isinstance(inner, dict) else None
+    return value
+
+
+def _decoded(value: Any) -> dict[str, Any]:
+    """Read an attribute that holds an object, or the JSON text of one; empty if it is neither."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        value = decode_json(value)
+    return value if isinstance(value, dict) else {}
+
+
+def _nested_output(line: Line) -> Any:
+    output = (line.get("attributes") or {}).get("output")
+    return output.get("value") if isinstance(output, dict) else None

@@ -1,0 +1,143 @@
+"""The choices of OpenAI's APIs and of everything that imitates them, with log-probabilities of any shape."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from nilometer.errors import TraceFormatError
+
+from ..lines.context import joined_text
+from ..lines.line import Line
+from ..logprobs.clean import Listed
+from ..logprobs.shapes import HOLDERS, find_listed
+
+__all__ = ["Choice", "provider_of", "read_choices"]
+
+
+class Choice(NamedTuple):
+    """One choice, with what was listed for its tokens."""
+
+    number: int
+    text: str | None
+    finish_reason: Any
+    listed: Listed | None
+
+
+class _Alternative(msgspec.Struct, gc=False):
+    logprob: float | str | None = None
+
+
+class _Token(msgspec.Struct, gc=False):
+    token: str | None = None
+    logprob: float | str | None = None
+    top_logprobs: list[_Alternative] | None = None
+
+
+class _Logprobs(msgspec.Struct):
+    content: list[_Token] | None = None
+    refusal: list[_Token] | None = None
+    reasoning_content: list[_Token] | None = None
+
+
+class _Message(msgspec.Struct):
+    content: str
+
+
+class _Whole(msgspec.Struct):
+    message: _Message
+    logprobs: _Logprobs
+    index: int = 0
+    finish_reason: str | None = None
+
+
+_USUAL: msgspec.json.Decoder[list[_Whole]] = msgspec.json.Decoder(list[_Whole])
+
+
+def read_choices(line: Line, *, with_names: bool) -> list[Choice]:
+    """Read the choices of a chat or text completion.
+
+    The usual shape is decoded in one typed pass; any other, and all where the texts of the alternatives are wanted
+    (`with_names`), value by value.
+    """
+    raw = line.raw("choices")
+    if not with_names and isinstance(raw, msgspec.Raw):
+        usual = _usual(raw)
+        if usual is not None:
+            return usual
+    choices = line.items("choices")
+    found = [_read(choice, number) for number, choice in enumerate(choices)]
+    if len(found) == 1 and found[0].listed is None:
+        beside = find_listed({key: line.get(key) for key in HOLDERS if key in line})
+        return [found[0]._replace(listed=beside)]
+    return found
+
+
+def _usual(raw: msgspec.Raw) -> list[Choice] | None:
+    try:
+        choices = _USUAL.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    found = []
+    for choice in choices:
+        listed = _listed(choice.logprobs)
+        if listed is None:
+            return None
+        found.append(Choice(choice.index, choice.message.content, choice.finish_reason, listed))
+    return found
+
+
+def _listed(logprobs: _Logprobs) -> Listed | None:
+    """Tokens of the reasoning come before those of the answer; None where it is not surely this shape."""
+    answer = logprobs.content or logprobs.refusal or logprobs.content
+    tokens = [*(logprobs.reasoning_content or ()), *(answer or ())]
+    if not tokens or any(token.token is None or token.logprob is None for token in tokens):
+        return None
+    rows = [token.top_logprobs or () for token in tokens]
+    return Listed(
+        [token.logprob for token in tokens],
+        [other.logprob for row in rows for other in row],
+        [len(row) for row in rows],
+        [token.token for token in tokens],
+        sampled_first=True,
+    )
+
+
+def _read(choice: Any, number: int) -> Choice:
+    if not isinstance(choice, Mapping):
+        raise TraceFormatError(f"a choice must be an object, got {choice!r:.60}.")
+    index = choice.get("index")
+    if index is not None and (isinstance(index, bool) or not isinstance(index, int)):
+        raise TraceFormatError(f"`index` must be a whole number, got {index!r:.60}.")
+    message = choice.get("message")
+    holders = (choice, message) if isinstance(message, Mapping) else (choice,)
+    listed = next((found for found in map(find_listed, holders) if found is not None), None)
+    return Choice(number if index is None else index, _text(choice), choice.get("finish_reason") or None, listed)
+
+
+def _text(choice: Mapping[str, Any]) -> str | None:
+    """Return what was answered, a refusal included; None where it was a call of a tool."""
+    for text in _texts(choice):
+        if text is not None:
+            return text
+    return None
+
+
+def _texts(choice: Mapping[str, Any]) -> Iterator[str | None]:
+    message = choice.get("message")
+    content = message.get("content") if isinstance(message, Mapping) else message
+    if isinstance(content, bool | int | float):
+        raise TraceFormatError(f"`content` must be a text or a list of parts, got {content!r:.60}.")
+    yield joined_text(content)
+    yield message.get("refusal") if isinstance(message, Mapping) else None
+    yield choice.get("text")
+
+
+def provider_of(line: Line) -> str | None:
+    """Name the engine that wrote a response, by what only it writes; None if nothing tells."""
+    fingerprint = line.get("system_fingerprint")
+    if isinstance(fingerprint, str) and fingerprint.startswith("vllm-"):
+        return "vllm"
+    if any(name in line for name in ("prompt_logprobs", "kv_transfer_params", "prompt_token_ids")):
+        return "vllm"
+    return "llama.cpp" if "timings" in line else None
