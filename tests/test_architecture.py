@@ -16,9 +16,22 @@ ALLOWED = {stage: set(STAGES[: i + 1]) for i, stage in enumerate(STAGES)}
 ALLOWED["models"] = {"facades", "errors", "traces", "signals", "models"}
 ALLOWED["cli"].add("models")
 ALLOWED["service"].add("models")
+ALLOWED["capture"] = {"facades", "errors", "service"}  # the short path that servers import
 MAX_FILES = 16
 MAX_FILE, MAX_FUNCTION, MAX_NESTING, MAX_PARAMETERS, MAX_POSITIONAL = 400, 40, 3, 6, 3
-HEAVY = {"torch", "transformers", "pandas", "polars", "ray", "starlette", "uvicorn", "gguf", "reasoning_gym"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "pandas",
+    "polars",
+    "ray",
+    "starlette",
+    "uvicorn",
+    "httpx",
+    "prometheus_client",
+    "gguf",
+    "reasoning_gym",
+}
 ONLY = {
     "sklearn": {"estimators"},
     "altair": {"pages"},

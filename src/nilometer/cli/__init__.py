@@ -29,6 +29,7 @@ VERBS = (
     "decide",
     "sampler",
     "tokens",
+    "proxy",
 )
 """Every verb is a function, or a Typer of several, in the module of its name, imported when it is asked for."""
 
