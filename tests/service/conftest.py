@@ -1,6 +1,7 @@
 """A server that replays what vLLM 0.32.0 wrote, and a client without a network."""
 
 import asyncio
+import contextlib
 import gzip
 import json
 from pathlib import Path
@@ -170,7 +171,8 @@ def frames():
 
         found = []
         for path in sorted(Path(folder).glob("*.spool")):
-            found += [frame for _, frame in FrameReader(path.read_bytes()[HEAD_BYTES:])]
+            with contextlib.suppress(FileNotFoundError):  # dropped since it was listed
+                found += [frame for _, frame in FrameReader(path.read_bytes()[HEAD_BYTES:])]
         return [frame for frame in found if frame.outcome != "counts"]
 
     return read
