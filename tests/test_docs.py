@@ -1,6 +1,10 @@
-"""Every Python example in README and docs runs, block after block of one page in one namespace."""
+"""Every Python example in README and docs runs, block after block of one page in one namespace; every link resolves."""
 
+import importlib
+import importlib.util
+import inspect
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +13,18 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+\.md)[^)]*\)")
+
+
+def _script(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+API = _script("api_pages")
+MADE = {"api/nilometer.md", *(facade.page for facade in API.facades())}
 
 
 def _name(page):
@@ -30,7 +46,29 @@ def test_examples_run(page, tmp_path, monkeypatch):
 @pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_links_to_pages_lead_somewhere(page):
     links = LINK.findall(page.read_text(encoding="utf-8"))
-    assert [link for link in links if not (page.parent / link).exists()] == []
+    made = {(ROOT / "docs" / name).resolve() for name in MADE}
+    targets = {link: (page.parent / link).resolve() for link in links if "://" not in link}
+    assert [link for link, target in targets.items() if not target.exists() and target not in made] == []
+
+
+def test_every_public_name_is_on_exactly_one_page_of_the_api():
+    shown = [(facade.package, name) for facade in API.facades() for group in facade.groups for name in group.names]
+    packages = {facade.package: importlib.import_module(facade.package) for facade in API.facades()}
+    public = {
+        name
+        for package in packages.values()
+        for name in package.__all__
+        if not inspect.ismodule(getattr(package, name))
+    }
+    assert len(shown) == len(set(shown))
+    assert [(package, name) for package, name in shown if name not in packages[package].__all__] == []
+    assert public - {name for _, name in shown} == set()
+
+
+def test_every_name_of_the_root_has_a_link_to_its_description():
+    names = [name for name in importlib.import_module("nilometer").__all__ if not name.startswith("_")]
+    stages = {facade.package.split(".")[1] for facade in API.facades()}
+    assert [name for name in names if f"[`{name}`]" not in API.root_page() and name not in stages] == []
 
 
 def test_every_page_is_in_the_navigation():
