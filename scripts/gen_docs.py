@@ -13,17 +13,11 @@ import tempfile
 from pathlib import Path
 
 import decide_docs
+import estimation_tables
+import neighbour_tables
+import speed_tables
 import study_tables
 import typer
-from estimation_tables import (
-    arms_table,
-    coverage_table,
-    headline,
-    nannyml_table,
-    others_table,
-    rivals_table,
-    slope_table,
-)
 
 from nilometer.cli import VERBS, app, main as main_of_cli
 from nilometer.decisions import TEXT_UTILITIES
@@ -49,15 +43,11 @@ def run(*arguments: str) -> str:
     return "\n".join(line.rstrip() for line in done.stdout.splitlines()).strip()
 
 
-ESTIMATION = {
-    "slope": slope_table,
-    "targets": headline,
-    "rivals": rivals_table,
-    "arms": arms_table,
-    "coverage": coverage_table,
-    "others": others_table,
-    "nannyml": nannyml_table,
-}
+def python_output(page: Path) -> str:
+    """What the Python block of a page prints, as a block of text."""
+    code = page.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return f"```text\n{done.stdout.rstrip()}\n```"
 
 
 def between(text: str, name: str, body: str) -> str:
@@ -75,13 +65,18 @@ def features() -> str:
     return "\n".join(rows)
 
 
-def text_decisions() -> str:
-    """The table of utilities, and what benchmarks/results/mbr.json and studies/results/mbr_*.json hold."""
-    rows = ["## Utilities", "", "| utility | formula | range | symmetric | equals |", "|---|---|---|---|---|"]
+def utilities() -> str:
+    """The table of text utilities."""
+    rows = ["| utility | formula | range | symmetric | equals |", "|---|---|---|---|---|"]
     for u in TEXT_UTILITIES.values():
         cells = (f"`{u.name}`", u.formula, f"[{u.low:g}, {u.high:g}]", "yes" if u.symmetric else "no", u.source)
         rows.append("| " + " | ".join(cells) + " |")
-    return "\n\n".join(["\n".join(rows), mbr_speed(), mbr_races(), mbr_translations()])
+    return "\n".join(rows)
+
+
+def text_decisions() -> str:
+    """What benchmarks/results/mbr.json and studies/results/mbr_*.json hold."""
+    return "\n\n".join([mbr_speed(), mbr_races(), mbr_translations()])
 
 
 def mbr_speed() -> str:
@@ -118,9 +113,9 @@ def mbr_races() -> str:
     worlds = json.loads((ROOT / "studies" / "results" / "mbr_race.json").read_text(encoding="utf-8"))
     saved = ", ".join(f"{row['calls_of_exact']:.0%} at {n}" for n, row in speed.items())
     rows = [
-        f"## Does a race keep its word?\n\n{worlds['n_runs']} simulated prompts in each world, asked for a confidence "
+        f"## Does a race keep its promise?\n\n{worlds['n_runs']} simulated prompts in each world, with a requested confidence "
         f"of {worlds['confidence_level']:.0%} (studies/mbr_race.py, studies/results/mbr_race.json). On the texts "
-        f"of the speed table a race on chrF without a budget makes these shares of all calls, by number of hypotheses: "
+        f"of the speed table, a race on chrF without a budget makes these shares of all calls, by number of hypotheses: "
         f"{saved}.\n",
         "| utility, distinct texts, budget | calls of exact | exact winner | promised | regret within its bound |",
         "|---|---|---|---|---|",
@@ -201,29 +196,53 @@ def help_pages() -> str:
 
 def main() -> None:
     pages = {
-        "README.md": ("quickstart", f"```text\n$ uv run nilometer quickstart\n{run('quickstart')}\n```"),
-        "docs/signals.md": ("features", features()),
-        "docs/formats.md": ("formats", formats()),
-        "docs/paper.md": ("paper", paper()),
-        "docs/mbr.md": ("text decisions", text_decisions()),
-        "docs/rules.md": ("rules", decide_docs.rules()),
-        "docs/decide.md": {
+        "README.md": {
+            "quickstart": f"```text\n$ nilometer quickstart\n{run('quickstart')}\n```",
+            "python": python_output(ROOT / "README.md"),
+        },
+        "docs/signals.md": {"features": features()},
+        "docs/formats.md": {"formats": formats()},
+        "docs/mbr.md": {"utilities": utilities()},
+        "docs/rules.md": {"rules": decide_docs.rules()},
+        "docs/cli.md": {"help": help_pages()},
+        "docs/coming-from.md": {
+            "code": neighbour_tables.code(),
+            "results": neighbour_tables.results(),
+        },
+        "docs/estimation.md": {"verdict": estimation_tables.verdict()},
+        "docs/evidence/estimation.md": {
+            "targets": estimation_tables.headline(),
+            "rivals": estimation_tables.rivals_table(),
+            "arms": estimation_tables.arms_table(),
+            "slope": estimation_tables.slope_table(),
+            "others": estimation_tables.others_table(),
+        },
+        "docs/evidence/coverage.md": {
+            "coverage": estimation_tables.coverage_table(),
+            "nannyml": estimation_tables.nannyml_table(),
+        },
+        "docs/evidence/paper.md": {"paper": paper()},
+        "docs/evidence/labels.md": {"figures": study_tables.labels()},
+        "docs/evidence/plans.md": {"figures": study_tables.plan()},
+        "docs/evidence/drift.md": {"figures": study_tables.drift() + "\n\n" + study_tables.canary()},
+        "docs/evidence/decide.md": {
             "stsb": decide_docs.stsb(),
             "draws": decide_docs.draws(),
             "reasoning": decide_docs.reasoning(),
             "speed": decide_docs.speed(),
         },
-        "docs/estimation.md": {marker: table() for marker, table in ESTIMATION.items()},
-        "docs/cli.md": ("help", help_pages()),
-        "docs/labels.md": ("figures", study_tables.labels()),
-        "docs/drift.md": ("figures", study_tables.drift() + "\n\n" + study_tables.canary()),
-        "docs/plan.md": ("figures", study_tables.plan()),
+        "docs/evidence/texts.md": {"text decisions": text_decisions()},
+        "docs/evidence/speed.md": {
+            "signals": speed_tables.signals(),
+            "reading": speed_tables.reading(),
+            "report": speed_tables.report(),
+        },
     }
     stale = []
     for name, blocks in pages.items():
         path = ROOT / name
         after = before = path.read_text(encoding="utf-8")
-        for marker, body in blocks.items() if isinstance(blocks, dict) else [blocks]:
+        for marker, body in blocks.items():
             after = between(after, marker, body)
         if before != after:
             stale.append(name)
