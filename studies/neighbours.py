@@ -1,10 +1,10 @@
 """The quickstarts of NannyML and Evidently beside ours, on the same recorded answers; results/neighbours.json.
 
     python studies/neighbours.py export FOLDER    # in the project's environment
-    python studies/neighbours.py run FOLDER       # where nannyml==0.13.1, statsmodels and evidently==0.7.23 are installed
+    python studies/neighbours.py run FOLDER       # with nannyml==0.13.1, statsmodels and evidently==0.7.23
 
-Ten of twelve tasks have labels (reference), two do not (monitored). The score that NannyML calibrates is the model's own
-probability of its answer, exp(-nll_sum). The bodies of `with_*` are the code that docs/coming-from.md shows.
+Ten of twelve tasks have labels (reference), two do not (monitored). The score that NannyML calibrates is the model's
+own probability of its answer, exp(-nll_sum). The bodies of `with_*` are the code that docs/coming-from.md shows.
 """
 
 import json
