@@ -26,6 +26,7 @@ from nilometer.errors import ConfigError, NotEnoughDataError
 from nilometer.estimators import Calibrator, NotEnoughData, Posterior
 from nilometer.models import Sampling, ServerRunner, SuiteOptions, make_suite
 
+from nilometer.signals import placed
 from .common import JsonOption, console, talk, write_json
 from .decide_inputs import Asked, Reading, parse_scale, parser_for, read_posteriors, read_truths
 
@@ -64,7 +65,8 @@ def decide(
     """
     rule = find_rule(metric)
     scale = parse_scale(labels)
-    reading = Reading(parser_for(parse, scale, _kind(rule)), scale, field, pattern, fallback)
+    plain = parser_for(parse, scale, _kind(rule))
+    reading = Reading(placed(plain, field=field, pattern=pattern), plain, scale, field, pattern, fallback)
     if live is not None:
         plan = SamplingPlan(min(4, samples), 2, samples, confidence_level)
         sampling = Sampling(temperature, 1, max_tokens, 1, 16, seed)

@@ -12,17 +12,20 @@ import pyarrow as pa
 
 from nilometer.errors import ConfigError, MissingLogprobsError, NotEnoughDataError, TraceFormatError
 from nilometer.estimators import (
-    Parser,
     Posterior,
+    posterior_from_lm_eval,
+    posterior_from_response,
+    posteriors_from_traces,
+    whole_draw,
+)
+from nilometer.signals import (
+    Parser,
     parse_answer,
     parse_items,
     parse_label,
     parse_number,
     parse_text,
     parse_tokens,
-    posterior_from_lm_eval,
-    posterior_from_response,
-    posteriors_from_traces,
 )
 from nilometer.traces import read_traces
 
@@ -42,6 +45,9 @@ class Reading(NamedTuple):
     """How answers are read."""
 
     parse: Parser
+    """Of what a model said."""
+    plain: Parser
+    """Of truths, which stand alone."""
     labels: tuple[Any, ...] | None = None
     field: str | None = None
     pattern: str | None = None
@@ -106,11 +112,10 @@ def parser_for(name: str | None, labels: tuple[Any, ...] | None, kind: str) -> P
     """Return the parser asked for, or the one that fits the metric and the scale."""
     if name is None:
         name = {"set": "items", "number": "number", "text": "raw"}.get(kind, "answer") if labels is None else "label"
-    if name == "label":
-        if labels is None:
-            raise ConfigError("`--parse label` needs the scale (`--labels`).")
-        return parse_label(labels)
+    if name == "label" and labels is None:
+        raise ConfigError("`--parse label` needs the scale (`--labels`).")
     made: dict[str, Callable[[], Parser]] = {
+        "label": lambda: parse_label(labels or ()),
         "number": parse_number,
         "items": lambda: parse_items,
         "tokens": lambda: parse_tokens,
@@ -224,7 +229,7 @@ def _posterior(row: dict[str, Any], reading: Reading) -> Posterior:
     if response is None:
         raise TraceFormatError("no samples, no label_logprobs, no response.")
     if reading.labels is None:
-        texts = [_text(choice) for choice in response.get("choices") or ()]
+        texts = [whole_draw(_text(choice), choice.get("finish_reason")) for choice in response.get("choices") or ()]
         return Posterior.from_samples(texts, reading.parse, temperature=temperature)
     return posterior_from_response(
         response,
@@ -248,9 +253,11 @@ def _response(row: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-def _text(choice: dict[str, Any]) -> str:
-    message = choice.get("message") or {}
-    return str(message.get("content") or choice.get("text") or "")
+def _text(choice: dict[str, Any]) -> str | None:
+    """The content of a choice; None where the model gave none."""
+    message = choice.get("message")
+    found = choice.get("text") if message is None else message.get("content")
+    return None if found is None else str(found)
 
 
 def _read_traces(path: Path, reading: Reading, asked: Asked) -> None:
@@ -281,7 +288,7 @@ def _as_value(value: Any, reading: Reading) -> Any:
     """Read a truth or a greedy answer as the samples are read; lists are sets."""
     if isinstance(value, list):
         value = json.dumps(value, ensure_ascii=False)
-    return reading.parse(value) if isinstance(value, str) else value
+    return reading.plain(value) if isinstance(value, str) else value
 
 
 def read_truths(files: Sequence[str], reading: Reading) -> dict[str, Any]:

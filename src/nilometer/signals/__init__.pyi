@@ -1,3 +1,4 @@
+from .answers import *
 from .attention import *
 from .distances import *
 from .profiles import (

@@ -6,6 +6,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from nilometer.traces import CUT_OFF_REASONS
+
 from .attention.scores import ATTENTION_FEATURE_NAMES
 from .attention.table import attention_profile
 from .tokens.features import FEATURE_NAMES
@@ -31,7 +33,6 @@ PROFILE_COLUMNS = (
     "attributes",
 )
 
-_TRUNCATED = ("length", "max_tokens", "max_output_tokens", "model_length")
 _SMALL = 1e-8
 Floats = NDArray[np.float64]
 
@@ -237,7 +238,7 @@ def _from_response(batch: pa.RecordBatch) -> dict[str, Floats]:
     empty = [answer is not None and not answer.strip() for answer in answers]
     return {
         "log_length": np.log1p(n_tokens),
-        "truncated": np.array([reason in _TRUNCATED for reason in reasons], dtype=np.float64),
+        "truncated": np.array([reason in CUT_OFF_REASONS for reason in reasons], dtype=np.float64),
         "no_answer": np.asarray((n_tokens == 0) | np.array(empty, dtype=bool), dtype=np.float64),
     }
 

@@ -11,6 +11,7 @@ from .panel import Panel as Panel, read_panel as read_panel
 from .schema import (
     ATTENTION_COLUMNS as ATTENTION_COLUMNS,
     ATTENTION_SCHEMA as ATTENTION_SCHEMA,
+    CUT_OFF_REASONS as CUT_OFF_REASONS,
     FORMAT_VERSION as FORMAT_VERSION,
     LABEL_SCHEMA as LABEL_SCHEMA,
     TRACE_SCHEMA as TRACE_SCHEMA,

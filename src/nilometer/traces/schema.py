@@ -6,9 +6,20 @@ import pyarrow as pa
 
 from nilometer.errors import ConfigError
 
-__all__ = ["ATTENTION_COLUMNS", "ATTENTION_SCHEMA", "FORMAT_VERSION", "LABEL_SCHEMA", "TRACE_SCHEMA", "trace_schema"]
+__all__ = [
+    "ATTENTION_COLUMNS",
+    "ATTENTION_SCHEMA",
+    "CUT_OFF_REASONS",
+    "FORMAT_VERSION",
+    "LABEL_SCHEMA",
+    "TRACE_SCHEMA",
+    "trace_schema",
+]
 
 FORMAT_VERSION = 1
+
+CUT_OFF_REASONS = ("length", "max_tokens", "max_output_tokens", "model_length")
+"""Values of ``finish_reason`` that say that an answer ends where its room did."""
 
 TRACE_SCHEMA = pa.schema(
     [

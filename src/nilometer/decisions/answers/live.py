@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from nilometer.errors import NotEnoughDataError
-from nilometer.estimators import NotEnoughData, Parser, Posterior
+from nilometer.estimators import NotEnoughData, Posterior
+from nilometer.signals import Parser
 
 from .best_answer import Metric, decide
 from .decision import Decision

@@ -1,13 +1,5 @@
 from .calibrator import Calibrator as Calibrator
-from .parse import (
-    Parser as Parser,
-    parse_answer as parse_answer,
-    parse_items as parse_items,
-    parse_label as parse_label,
-    parse_number as parse_number,
-    parse_text as parse_text,
-    parse_tokens as parse_tokens,
-)
+from .draws import FailedDraw as FailedDraw, whole_draw as whole_draw
 from .posterior import Bounds as Bounds, Posterior as Posterior
 from .responses import (
     posterior_from_lm_eval as posterior_from_lm_eval,

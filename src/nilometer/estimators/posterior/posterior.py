@@ -1,5 +1,6 @@
 """What is believed about the answer to one prompt: answers with weights, and what is not known of them."""
 
+import json
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nilometer.errors import NotEnoughDataError
+from nilometer.signals import Parser, canonical_answer
 
-from .parse import Parser
+from .draws import FailedDraw
 
 __all__ = ["Bounds", "Posterior"]
 
@@ -170,7 +172,7 @@ class Posterior:
         Parameters
         ----------
         samples
-            Answers: texts, or values that are read already.
+            Answers: texts, or values that are read already; lists and sets are sets, None is a failed draw.
         parse
             Reads a text; what it returns None for is counted in ``n_failures``.
         labels
@@ -310,7 +312,7 @@ def _read(samples: Sequence[Any], parse: Parser | None, labels: Sequence[Any] | 
         raise NotEnoughDataError("there are no samples.", "Give at least one answer.")
     kept, read, failed = [], [], []
     for place, sample in enumerate(samples):
-        value = parse(sample) if parse and isinstance(sample, str) else sample
+        value = _value(sample, parse)
         value = value.item() if isinstance(value, np.generic) else value
         if isinstance(value, int | float) and not math.isfinite(value):
             raise ValueError(f"`samples` must be finite numbers, got {value!r}.")
@@ -326,6 +328,17 @@ def _read(samples: Sequence[Any], parse: Parser | None, labels: Sequence[Any] | 
             "Check `parse` and `labels`.",
         )
     return kept, read, failed
+
+
+def _value(sample: Any, parse: Parser | None) -> Any:
+    """What a sample says: lists and objects of JSON are read by the parser as text, and are sets without one."""
+    if isinstance(sample, FailedDraw):
+        return None
+    if parse is not None and isinstance(sample, list | set | frozenset | dict):
+        return parse(json.dumps(sample, ensure_ascii=False, default=list))
+    if isinstance(sample, str):
+        return parse(sample) if parse else sample
+    return canonical_answer(sample)
 
 
 def _check_logprobs(values: Floats, name: str) -> None:

@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from nilometer.errors import MissingLogprobsError, NotEnoughDataError, TraceFormatError
+from nilometer.signals import Parser, parse_label
 
-from .parse import Parser, parse_label
+from .draws import FailedDraw, whole_draw
 from .posterior import Posterior
 from .tokens import ListedToken, score_masses, score_place
 
@@ -18,8 +19,9 @@ __all__ = ["posterior_from_lm_eval", "posterior_from_response", "posteriors_from
 
 
 class _Choice(NamedTuple):
-    text: str
+    text: str | None
     tokens: list[ListedToken] | None
+    finish_reason: str | None = None
 
 
 def posterior_from_response(
@@ -73,11 +75,12 @@ def posterior_from_response(
     if not choices:
         raise TraceFormatError("the response holds no choice: no `choices`, `outputs` or `completion_probabilities`.")
     if fallback == "samples" and any(choice.tokens is None for choice in choices):
-        texts = [choice.text for choice in choices]
-        return Posterior.from_samples(texts, parse_label(labels), labels=labels, temperature=temperature)
+        texts = [whole_draw(choice.text, choice.finish_reason, labels=labels) for choice in choices]
+        parse = parse_label(labels, field=field, pattern=pattern)
+        return Posterior.from_samples(texts, parse, labels=labels, temperature=temperature)
     read = [_of_choice(choice, labels, field=field, pattern=pattern, temperature=temperature) for choice in choices]
     found = [one for one in read if one is not None]
-    failed = [choice.text for choice, one in zip(choices, read, strict=True) if one is None]
+    failed = [choice.text or "(no content)" for choice, one in zip(choices, read, strict=True) if one is None]
     if not found:
         raise NotEnoughDataError(
             f"no answer states a label of the scale, for example {failed[0][:120]!r}.",
@@ -153,18 +156,19 @@ def _choices(response: Any) -> list[_Choice]:
 
 def _choice(choice: Any) -> _Choice:
     message = _get(choice, "message")
-    text = str(_get(message, "content") or "") if message is not None else str(_get(choice, "text") or "")
+    found = _get(choice, "text") if message is None else _get(message, "content")
+    text, finish = (None if found is None else str(found)), _get(choice, "finish_reason")
     logprobs = _get(choice, "logprobs")
     if logprobs is None:
-        return _Choice(text, None)
+        return _Choice(text, None, finish)
     content = _get(logprobs, "content")
     if content is not None:
-        return _Choice(text, [_chat_token(token) for token in content])
+        return _Choice(text, [_chat_token(token) for token in content], finish)
     if _get(logprobs, "tokens") is not None:
-        return _Choice(text, _completion_tokens(logprobs))
+        return _Choice(text, _completion_tokens(logprobs), finish)
     if isinstance(logprobs, Sequence):
-        return _Choice(text, _vllm_tokens(choice, logprobs))
-    return _Choice(text, None)
+        return _Choice(text, _vllm_tokens(choice, logprobs), finish)
+    return _Choice(text, None, finish)
 
 
 def _listed(text: str, logprob: Any, others: Iterable[tuple[str, Any]]) -> ListedToken:
@@ -244,7 +248,7 @@ def posterior_from_lm_eval(sample: Mapping[str, Any], parse: Parser | None = Non
     except (TypeError, ValueError, IndexError):
         sums = None
     if sums is None:
-        texts = [text for response in responses for text in ([response] if isinstance(response, str) else response)]
+        texts = [text for response in responses for text in (response if isinstance(response, list) else [response])]
         return Posterior.from_samples(texts, parse)
     labels = tuple(map(str, range(len(sums))))
     top = max(sums)
@@ -260,22 +264,23 @@ def posteriors_from_traces(
     """Make a posterior per ``prompt_id`` from traces in nilometer's own form, each answer being a draw.
 
     Traces keep the texts of the tokens that were generated, not of their alternatives, so the posterior is that of
-    the draws. A prompt without a readable answer keeps the reason in its place.
+    the draws. An answer that is null, empty or cut off is a failed draw. A prompt without a readable answer keeps the
+    reason in its place.
 
     Examples
     --------
     >>> table = pa.table({"prompt_id": ["a", "a", "b"], "answer": ["4", "5", None], "temperature": [1.0, 1.0, 1.0]})
     >>> found = posteriors_from_traces(table, lambda text: float(text))
-    >>> found["a"].values, str(found["b"])[:20]
-    ((4.0, 5.0), 'there are no samples')
+    >>> found["a"].values, found["b"].reason
+    ((4.0, 5.0), "none of the 1 samples can be read, for example '(no content)'.")
     """
-    answers: dict[str, list[str]] = {}
+    answers: dict[str, list[str | FailedDraw]] = {}
     temperatures: dict[str, set[float]] = {}
     columns = [traces.column(name).to_pylist() for name in ("prompt_id", "answer", "temperature")]
-    for prompt, answer, temperature in zip(*columns, strict=True):
-        own = answers.setdefault(str(prompt), [])
-        if answer is not None:
-            own.append(answer)
+    has_reasons = "finish_reason" in traces.schema.names
+    reasons = traces.column("finish_reason").to_pylist() if has_reasons else [None] * traces.num_rows
+    for prompt, answer, temperature, reason in zip(*columns, reasons, strict=True):
+        answers.setdefault(str(prompt), []).append(whole_draw(answer, reason, labels=labels))
         temperatures.setdefault(str(prompt), set()).add(temperature)
     found: dict[str, Posterior | NotEnoughDataError] = {}
     for prompt, texts in answers.items():

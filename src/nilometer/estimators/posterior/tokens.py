@@ -1,13 +1,10 @@
 """The distribution over labels at the place where a response states its score, from the tokens listed there."""
 
 import math
-import re
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
-from nilometer.errors import ConfigError
-
-from .parse import label_text
+from nilometer.signals import find_place, label_text, parse_label
 
 __all__ = ["ListedToken", "ScoreMasses", "score_masses", "score_place"]
 
@@ -35,7 +32,7 @@ class ScoreMasses(NamedTuple):
 
 
 def score_place(text: str, labels: Sequence[Hashable], *, field: str | None = None, pattern: str | None = None) -> int:
-    """Return where the score starts in a text: the last match wins, -1 where there is none.
+    """Return where the score starts in a text, as ``parse_label`` finds it; -1 where there is none.
 
     Parameters
     ----------
@@ -55,23 +52,11 @@ def score_place(text: str, labels: Sequence[Hashable], *, field: str | None = No
     >>> score_place("Of 5 facts 3 are right. Score: 4/5", range(1, 6))
     31
     """
-    if field is not None and pattern is not None:
-        raise ConfigError("`field` and `pattern` must not both be given.")
-    if field is not None:
-        pattern = rf"[\"']?{re.escape(field)}[\"']?\s*[:=]\s*[\"']?"
-    if pattern is None:
-        listed = "|".join(re.escape(label_text(label)) for label in sorted(labels, key=lambda x: -len(label_text(x))))
-        flags = re.IGNORECASE if max(len(label_text(label)) for label in labels) > 1 else 0
-        found = re.finditer(rf"(?<![\w.])(?:{listed})(?!\w|\.\d)", text, flags)
-        places = [m.start() for m in found if not re.search(r"(?:/|\bout of|\bof)\s*$", text[: m.start()])]
-        return places[-1] if places else -1
-    try:
-        matches = [*re.finditer(pattern, text)]
-    except re.error as exc:
-        raise ConfigError(f"`pattern` must be a regular expression, got {pattern!r} ({exc}).") from exc
-    if not matches:
-        return -1
-    return matches[-1].start(1) if matches[-1].re.groups else matches[-1].end()
+    if field is None and pattern is None:
+        found = parse_label(labels).find(text)
+        return -1 if found is None else found.start
+    place = find_place(text, field=field, pattern=pattern)
+    return -1 if place is None else place.start
 
 
 def score_masses(tokens: Sequence[ListedToken], place: int, labels: Sequence[Hashable]) -> ScoreMasses | None:

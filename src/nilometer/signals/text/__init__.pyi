@@ -1,4 +1,3 @@
-from .answers import ANSWER_KINDS as ANSWER_KINDS, final_answer as final_answer, read_answer as read_answer
 from .encoded import (
     EncodedTexts as EncodedTexts,
     chrf_characters as chrf_characters,

@@ -8,6 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ..schema import CUT_OFF_REASONS
+
 __all__ = ["TAIL_BINS", "Census", "ModelCensus"]
 
 TAIL_BINS = np.concatenate([[0.0], np.logspace(-6, 0, 241)])
@@ -71,7 +73,7 @@ class Census:
         self.n_tokens_without += int(lengths[missing].sum())
         self.n_one_token += int((lengths == 1).sum())
         self.n_empty += int(_empty(batch, lengths).sum())
-        self.n_truncated += int(np.isin(_texts(batch, "finish_reason"), ("length", "max_tokens")).sum())
+        self.n_truncated += int(np.isin(_texts(batch, "finish_reason"), CUT_OFF_REASONS).sum())
         self.n_inline_labels += batch.num_rows - batch.column("correct").null_count
         self.ids.append(np.fromiter(map(hash, batch.column("trace_id").to_pylist()), np.int64, batch.num_rows))
         self._count_reasons(batch, missing, lengths)

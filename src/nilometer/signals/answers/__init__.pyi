@@ -1,0 +1,23 @@
+from .fields import check_place as check_place, find_place as find_place
+from .items import (
+    canonical_answer as canonical_answer,
+    parse_items as parse_items,
+    parse_text as parse_text,
+    parse_tokens as parse_tokens,
+)
+from .kinds import (
+    ANSWER_KINDS as ANSWER_KINDS,
+    final_answer as final_answer,
+    last_value as last_value,
+    parse_answer as parse_answer,
+    read_answer as read_answer,
+)
+from .labels import label_text as label_text
+from .reader import (
+    Found as Found,
+    Parser as Parser,
+    Reader as Reader,
+    parse_label as parse_label,
+    parse_number as parse_number,
+    placed as placed,
+)
