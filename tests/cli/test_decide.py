@@ -53,7 +53,7 @@ def test_texts_of_several_lines_and_scripts_survive(capsys, tmp_path):
     file = write(tmp_path / "t.jsonl", [{"id": "x", "samples": texts}, {"id": "y", "samples": ["", "", "a"]}])
     code, out, _ = run(capsys, "decide", file, "--metric", "accuracy", "--parse", "text")
     assert code == 0
-    assert [row["value"] for row in lines(out)] == ["zeile 1 zeile 2", ""]
+    assert [row["value"] for row in lines(out)] == ["zeile 1 zeile 2", "a"]
 
 
 def test_the_greedy_answer_is_compared_with(capsys, tmp_path):
@@ -238,3 +238,35 @@ def test_live_scores_with_a_scale(capsys, tmp_path, url):
     found = json.loads(out)
     assert found["decisions"][0]["value"] == 4.0
     assert found["summary"]["n_calls_saved"] == 32 - found["summary"]["n_calls"]
+
+
+def test_a_field_is_read_from_draws_too(capsys, tmp_path):
+    rows = [{"id": "f", "samples": ['{"score": 3, "max_score": 5}'] * 3}]
+    rows += [{"id": "g", "samples": ['{"score": 2, "confidence": 5}'] * 3, "truth": 2}]
+    code, out, err = run(
+        capsys, "decide", write(tmp_path / "f.jsonl", rows), "--metric", "mse", "--labels", "1-5", "--field", "score"
+    )
+    assert code == 0, err
+    assert [row["value"] for row in lines(out)] == [3, 2]
+
+
+def test_null_empty_and_cut_off_answers_are_failed_draws(capsys, tmp_path):
+    choices = [{"message": {"content": None, "refusal": "no"}}, {"message": {"content": ""}}]
+    choices += [{"message": {"content": "Ams"}, "finish_reason": "length"}, {"message": {"content": "Oslo"}}]
+    file = write(tmp_path / "n.jsonl", [{"prompt_id": "a", "choices": choices}])
+    code, out, err = run(capsys, "decide", file, "--metric", "accuracy")
+    assert (code, lines(out)[0]["value"], lines(out)[0]["n_failures"]) == (0, "oslo", 3), err
+    assert "3 answers could not be read" in err
+
+
+def test_null_answers_of_traces_are_counted(capsys, tmp_path):
+    answers = enumerate([None, None, "Oslo"])
+    rows = [{"prompt_id": "a", "trace_id": f"a{i}", "model": "m", "answer": text} for i, text in answers]
+    code, out, err = run(capsys, "decide", write(tmp_path / "t.jsonl", rows), "--metric", "accuracy")
+    assert (code, lines(out)[0]["value"], lines(out)[0]["n_failures"]) == (0, "oslo", 2), err
+
+
+def test_lists_of_json_are_sets(capsys, tmp_path):
+    file = write(tmp_path / "l.jsonl", [{"prompt_id": "c", "samples": [["oslo", "bergen"], ["oslo"], ["oslo"]]}])
+    code, out, err = run(capsys, "decide", file, "--metric", "f1")
+    assert (code, lines(out)[0]["value"]) == (0, ["oslo"]), err

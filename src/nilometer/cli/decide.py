@@ -25,8 +25,8 @@ from nilometer.decisions import (
 from nilometer.errors import ConfigError, NotEnoughDataError
 from nilometer.estimators import Calibrator, NotEnoughData, Posterior
 from nilometer.models import Sampling, ServerRunner, SuiteOptions, make_suite
-
 from nilometer.signals import placed
+
 from .common import JsonOption, console, talk, write_json
 from .decide_inputs import Asked, Reading, parse_scale, parser_for, read_posteriors, read_truths
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from nilometer.decisions import SamplingPlan, decide_live
-from nilometer.estimators import NotEnoughData, parse_label
+from nilometer.estimators import NotEnoughData
+from nilometer.signals import parse_label
 
 
 class _Model:

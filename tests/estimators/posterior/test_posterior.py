@@ -9,16 +9,8 @@ from hypothesis import given, settings, strategies as st
 from scipy.optimize import linprog
 
 from nilometer.errors import NotEnoughDataError
-from nilometer.estimators import (
-    Posterior,
-    parse_items,
-    parse_label,
-    parse_number,
-    parse_text,
-    parse_tokens,
-    posterior_from_lm_eval,
-    posteriors_from_traces,
-)
+from nilometer.estimators import Posterior, posterior_from_lm_eval, posteriors_from_traces
+from nilometer.signals import parse_items, parse_label, parse_number, parse_text, parse_tokens
 
 
 def test_every_draw_counts_the_same_and_duplicates_count_again():
@@ -177,7 +169,15 @@ def test_numbers_are_read_as_people_write_them(text, number):
 
 @pytest.mark.parametrize(
     ("text", "label"),
-    [("B", "B"), ("**B**", "B"), ("The answer is (B).", "B"), ("A good try, but B", "B"), ("a", None), ("", None)],
+    [
+        ("B", "B"),
+        ("**B**", "B"),
+        ("The answer is (B).", "B"),
+        ("A good try, but B", "B"),
+        ("a", "A"),
+        ("a try", None),
+        ("", None),
+    ],
 )
 def test_labels_of_one_letter_are_read_with_their_case(text, label):
     assert parse_label(list("ABCD"))(text) == label
@@ -187,7 +187,7 @@ def test_other_parsers():
     assert parse_label([1, 2.5, 10])("10") == 10
     assert parse_label([1, 2.5, 10])("I say 2.5") == 2.5
     assert parse_text("  Ärger!\n") == "ärger"
-    assert parse_text("") == ""
+    assert parse_text("") is None
     assert parse_items("1. Rome\n2. Oslo") == {"rome", "oslo"}
     assert parse_items("[1") is None
     assert parse_tokens("An apple's core") == ("apples", "core")
@@ -210,3 +210,9 @@ def test_lm_eval_samples_are_choices_or_draws():
     assert choice.missing_mass == pytest.approx(1 - math.exp(-2) - math.exp(-3))
     drawn = posterior_from_lm_eval({"doc_id": 1, "resps": [["4", "4", "5"]]}, parse_number())
     assert drawn.n_samples == 3
+
+
+def test_lists_sets_and_objects_are_answers():
+    assert Posterior.from_samples([{"a", "b"}, ["b", "a"]]).values == (frozenset({"a", "b"}),)
+    assert Posterior.from_samples([{"x": 1, "y": [2]}, {"y": [2], "x": 1}]).values == ('{"x": 1, "y": [2]}',)
+    assert Posterior.from_samples([["Rome", "Oslo"], None], parse_items).values == (frozenset({"rome", "oslo"}),)

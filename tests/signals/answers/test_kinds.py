@@ -13,9 +13,9 @@ def test_last_of_several_answers_counts():
     ("text", "kind", "read"),
     [
         ("The total is 1,200.0 in all", "number", "1200"),
-        ("It rose by -3 and then 4.5.", "number", "4.5"),
+        ("It rose by -3 and then 4.5.", "number", ""),
         ("nothing here", "number", ""),
-        ("I would say (B), not a or C.", "choice", "c"),
+        ("I would say (B), not a or C.", "choice", "b"),
         ("Answer: B", "choice", "b"),
         ("Yes, since no other divides it: yes", "yes_no", "yes"),
         ("sorted: 1, 2,  30", "sequence", "1 2 30"),

@@ -15,7 +15,7 @@ from nilometer.decisions import AnswerTable
 from nilometer.errors import ConfigError, TraceFormatError
 from nilometer.estimators import load_sentinel
 from nilometer.models import EmbeddedTexts, Embedder, embed_texts, make_embedder
-from nilometer.signals import ANSWER_KINDS, answer_embeddings, final_answer, profile_batch, read_answer
+from nilometer.signals import ANSWER_KINDS, answer_embeddings, profile_batch, read_answer
 from nilometer.traces import Panel, attribute_keys, read_panel, read_traces, slice_names
 
 from ..common import check_bad_lines, expand_files, progress, talk
@@ -171,12 +171,20 @@ def _compared(panel: Panel, options: RouteOptions) -> NDArray[Any]:
     if options.compare == EMBEDDING:
         vectors: NDArray[Any] = _embed([text for row in flat for text in row], options, "answers").vectors
     else:
-        kind = options.compare
-        vectors = answer_embeddings(
-            [[None if text is None else read_answer(text, kind) or final_answer(text) for text in row] for row in flat]
-        )
+        vectors = answer_embeddings(_read_answers(flat, options.compare))
     shaped = vectors.reshape(n, m, g, -1)
     return shaped[:, :, 0] if g == 1 else shaped
+
+
+def _read_answers(texts: list[list[str | None]], kind: str) -> list[list[str | None]]:
+    """What each answer says; what cannot be read counts as missing, and how many is shown."""
+    read = [[read_answer(text, kind) or None for text in row] for row in texts]
+    pairs = [(text, value) for row, own in zip(texts, read, strict=True) for text, value in zip(row, own, strict=True)]
+    failed = [text for text, value in pairs if text is not None and value is None]
+    if failed:
+        n = sum(text is not None for text, _ in pairs)
+        talk(f"{len(failed):,} of {n:,} answers state no {kind} and count as missing, for example {failed[0][:80]!r}.")
+    return read
 
 
 def _embedded_prompts(panel: Panel, options: RouteOptions) -> NDArray[Any] | None:

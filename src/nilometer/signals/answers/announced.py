@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-__all__ = ["Region", "announced_regions", "body_start", "formal_regions"]
+__all__ = ["Region", "announced_regions", "body_start", "closing_regions", "formal_regions"]
 
 
 class Region(NamedTuple):

@@ -42,7 +42,8 @@ def label_finder(labels: Sequence[Hashable]) -> Finder:
         found: list[Candidate] = []
         for match in standing.finditer(text):
             if not _DENIED.search(text, max(0, match.start() - 40), match.start()):
-                found.append(_candidate(text, match, forms, exact))
+                weak = _is_weak(text, match, other_case=len(match.group()) == 1 and match.group() not in exact)
+                found.append(Candidate(forms[match.group().casefold()], *match.span(), is_weak=weak))
         return _paired(text, found)
 
     return find
@@ -53,15 +54,12 @@ def _on_scale(one: Candidate, numeric: Mapping[float, Hashable]) -> Candidate:
     return one._replace(value=numeric.get(float(one.value), one.value))  # type: ignore[arg-type]
 
 
-def _candidate(text: str, match: re.Match[str], forms: dict[str, Hashable], exact: set[str]) -> Candidate:
-    form = match.group()
-    before, after = text[: match.start()], text[match.end() :]
-    is_marked = bool(_MARKED.search(before)) and after[:1] in ")]*\"'`}"
-    other_case = len(form) == 1 and form not in exact
-    is_word = form.casefold() in _COMMON and not (len(form) == 1 and form.isupper() and not after[:1].isspace())
-    return Candidate(
-        forms[form.casefold()], match.start(), match.end(), is_weak=(other_case or is_word) and not is_marked
-    )
+def _is_weak(text: str, match: re.Match[str], *, other_case: bool) -> bool:
+    """Whether a label may be an everyday word here: in another case, or "A" before a word, and not in brackets."""
+    form, after = match.group(), text[match.end() : match.end() + 1]
+    is_marked = _MARKED.search(text[: match.start()]) is not None and after != "" and after in ")]*\"'`}"
+    stands_apart = len(form) == 1 and form.isupper() and not after.isspace()
+    return (other_case or (form.casefold() in _COMMON and not stands_apart)) and not is_marked
 
 
 def _paired(text: str, found: list[Candidate]) -> list[Candidate]:
