@@ -18,5 +18,6 @@ from .schema import (
     trace_schema as trace_schema,
 )
 from .slices import attribute_keys as attribute_keys, slice_names as slice_names
+from .sources import expand_paths as expand_paths
 from .store import has_attention as has_attention, write_traces as write_traces
 from .wire import *

@@ -1,79 +1,25 @@
 """Reading trace files of any known format as a stream of Arrow batches."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
 import pyarrow as pa
 
 from nilometer.errors import ConfigError, TraceFormatError
 
 from ..batch import Trace, trace_batch
 from ..schema import trace_schema
+from ..sources import expand_paths, is_regular
 from ..store import conform_batch, read_store
 from .envelopes import unwrap
-from .formats import FORMATS, Format
+from .filereader import FileReader, sniff
+from .formats import FORMATS
 from .lines.line import Line
-from .sources import expand_paths, json_objects
-from .streams import joiners
+from .report import FileReport, ReadReport
 
-__all__ = ["FileReport", "ReadReport", "TraceStream", "read_traces", "traces_from_response"]
+__all__ = ["TraceStream", "read_traces", "traces_from_response"]
 
-_KEPT_BAD_LINES = 100
 _BATCH_VALUES = 4_000_000
-_NOT_THE_SHAPE = (
-    TraceFormatError,
-    msgspec.MsgspecError,
-    TypeError,
-    AttributeError,
-    KeyError,
-    IndexError,
-    UnicodeDecodeError,
-)
-
-
-@dataclass(slots=True)
-class FileReport:
-    """What one file held."""
-
-    path: str
-    format: str = "unknown"
-    n_traces: int = 0
-    n_bad: int = 0
-    n_skipped: int = 0
-    """Lines that hold no response: spans of other kinds, events of a stream."""
-
-
-@dataclass(slots=True)
-class ReadReport:
-    """What a stream held, filled while it is read."""
-
-    files: list[FileReport] = field(default_factory=list)
-    bad_lines: list[str] = field(default_factory=list)
-    """The first 100, as ``file:line: reason``."""
-    n_duplicates: int = 0
-    """Traces whose ``trace_id`` came before; they are kept."""
-
-    @property
-    def n_traces(self) -> int:
-        """Traces read."""
-        return sum(file.n_traces for file in self.files)
-
-    @property
-    def n_bad(self) -> int:
-        """Lines that could not be read."""
-        return sum(file.n_bad for file in self.files)
-
-    @property
-    def n_skipped(self) -> int:
-        """Lines that hold no response: spans of other kinds, events of a stream."""
-        return sum(file.n_skipped for file in self.files)
-
-    @property
-    def bad_share(self) -> float:
-        """Bad lines over all lines, in [0, 1]; 0 for an empty stream."""
-        return self.n_bad / max(self.n_bad + self.n_traces, 1)
 
 
 class TraceStream:
@@ -92,77 +38,79 @@ class TraceStream:
         self._seen: set[int] = set()
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
-        self.report = ReadReport()
+        self.report = ReadReport(left_out=list(getattr(self.paths, "left_out", ())))
         self._seen.clear()
-        for path in self.paths:
-            self.report.files.append(FileReport(str(path)))
-            for batch in self._file(path, self.report.files[-1]):
-                if batch.num_rows:
-                    self._count(batch)
-                    yield batch
+        waiting: list[Trace] = []
+        n_values = 0
+        for item in self._items():
+            if isinstance(item, pa.RecordBatch):
+                yield from self._batch(waiting)
+                waiting, n_values = [], 0
+                yield self._counted(item)
+                continue
+            waiting.append(item)
+            n_values += item.n_values
+            if len(waiting) >= self._batch_rows or n_values > _BATCH_VALUES:
+                yield from self._batch(waiting)
+                waiting, n_values = [], 0
+        yield from self._batch(waiting)
 
     def read_all(self) -> pa.Table:
         """Read everything into one table."""
         return pa.Table.from_batches(list(self), schema=self.schema)
 
-    def _count(self, batch: pa.RecordBatch) -> None:
-        self.report.files[-1].n_traces += batch.num_rows
+    def _items(self) -> Iterator[Trace | pa.RecordBatch]:
+        """Yield the traces of all files; of nilometer's own files whole batches."""
+        for path in self.paths:
+            report = FileReport(str(path))
+            self.report.files.append(report)
+            try:
+                yield from self._store(path, report) if _is_parquet(path) else self._file(path, report)
+            except (OSError, TraceFormatError) as exc:
+                self._unread(path, report, exc)
+
+    def _file(self, path: Path, report: FileReport) -> Iterator[Trace]:
+        reader = FileReader(path, wire_format=self._format, report=report, on_bad=self._bad, strict=self._strict)
+        return reader.traces(top_tokens="top_tokens" in self._keep)
+
+    def _store(self, path: Path, report: FileReport) -> Iterator[pa.RecordBatch]:
+        report.format = "nilometer"
+        for batch in read_store(path, batch_rows=self._batch_rows, keep=self._keep):
+            report.n_lines += batch.num_rows
+            report.n_read += batch.num_rows
+            report.n_traces += batch.num_rows
+            yield batch
+
+    def _unread(self, path: Path, report: FileReport, exc: Exception) -> None:
+        """Leave a file out that holds nothing or is gone, if there are others; damage within one ends the reading."""
+        if self._strict or len(self.paths) == 1 or report.n_lines:
+            if isinstance(exc, TraceFormatError):
+                raise exc
+            raise TraceFormatError(f"{path}: the file cannot be read ({exc}).") from exc
+        self.report.left_out.append(str(exc) if isinstance(exc, TraceFormatError) else f"{path}: {exc}.")
+
+    def _batch(self, traces: Sequence[Trace]) -> Iterator[pa.RecordBatch]:
+        if traces:
+            batch = trace_batch(traces, keep=self._keep)
+            yield self._counted(conform_batch(batch, self.schema) if self._keep else batch)
+
+    def _counted(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         before = len(self._seen)
         self._seen.update(map(hash, batch.column("trace_id").to_pylist()))
         self.report.n_duplicates += batch.num_rows - (len(self._seen) - before)
+        return batch
 
-    def _file(self, path: Path, report: FileReport) -> Iterator[pa.RecordBatch]:
-        with path.open("rb") as file:
-            is_store = file.read(4) == b"PAR1"
-        if is_store:
-            report.format = "nilometer"
-            yield from read_store(path, batch_rows=self._batch_rows, keep=self._keep)
-        else:
-            for batch in self._batches(json_objects(path), report):
-                yield conform_batch(batch, self.schema) if self._keep else batch
-
-    def _batches(self, lines: Iterator[tuple[int, bytes]], report: FileReport) -> Iterator[pa.RecordBatch]:
-        waiting: list[Trace] = []
-        n_values = 0
-        for trace in self._traces(lines, report):
-            waiting.append(trace)
-            n_values += trace.n_values
-            if len(waiting) >= self._batch_rows or n_values > _BATCH_VALUES:
-                yield trace_batch(waiting, keep=self._keep)
-                waiting, n_values = [], 0
-        yield trace_batch(waiting, keep=self._keep)
-
-    def _traces(self, lines: Iterator[tuple[int, bytes]], report: FileReport) -> Iterator[Trace]:
-        streams = joiners()
-        known = FORMATS[self._format] if self._format else None
-        for number, data in lines:
-            try:
-                line, context = unwrap(Line.parse(data), f"{Path(report.path).name}:{number}")
-                context.top_tokens = "top_tokens" in self._keep
-                joiner = next((joiner for joiner in streams if joiner.takes(line)), None)
-                if joiner is not None:
-                    report.format = joiner.name
-                    traces = list(joiner.add(line, context))
-                else:
-                    known = known if known and (self._format or known.matches(line)) else _sniff(line)
-                    report.format = known.name
-                    traces = [context.complete(trace) for trace in known.parse(line, context)]
-                    report.n_skipped += not traces
-            except _NOT_THE_SHAPE as exc:
-                self._bad(report, number, exc)
-                continue
-            yield from traces
-        for joiner in streams:
-            yield from joiner.rest()
-
-    def _bad(self, report: FileReport, number: int, exc: Exception) -> None:
-        reason = str(exc) if isinstance(exc, TraceFormatError) else f"not the shape of {report.format} ({exc!r})"
-        message = f"{report.path}:{number}: {reason}"
+    def _bad(self, message: str) -> None:
         if self._strict:
-            raise TraceFormatError(message) from exc
-        report.n_bad += 1
-        if len(self.report.bad_lines) < _KEPT_BAD_LINES:
-            self.report.bad_lines.append(message)
+            raise TraceFormatError(message)
+        self.report.note(message)
+
+
+def _is_parquet(path: Path) -> bool:
+    if not is_regular(path):
+        return False
+    with path.open("rb") as file:
+        return file.read(4) == b"PAR1"
 
 
 def read_traces(
@@ -246,12 +194,4 @@ def traces_from_response(
     line, context = unwrap(Line.parse(data.encode() if isinstance(data, str) else data), trace_id)
     context.k = k if context.k is None else context.k
     context.top_tokens = "top_tokens" in keep
-    return [context.complete(trace) for trace in _sniff(line).parse(line, context)]
-
-
-def _sniff(line: Line) -> Format:
-    for entry in FORMATS.values():
-        if entry.matches(line):
-            return entry
-    keys = ", ".join(list(line)[:8]) or "none"
-    raise TraceFormatError(f"no known format has these keys: {keys}. Name the format with --format.")
+    return [context.complete(trace) for trace in sniff(line).parse(line, context)]

@@ -1,0 +1,2 @@
+from .objects import END_OF_STREAM as END_OF_STREAM, json_objects as json_objects
+from .paths import FoundPaths as FoundPaths, expand_paths as expand_paths, is_regular as is_regular

@@ -1,0 +1,2 @@
+from .joiner import Joiner as Joiner, joiners as joiners
+from .parts import Joined as Joined

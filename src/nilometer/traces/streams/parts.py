@@ -1,0 +1,180 @@
+"""What one line of a stream adds to an answer, and how such parts make up the whole."""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
+
+import msgspec
+
+__all__ = ["Answer", "Chunk", "Fields", "Joined", "Part", "joined_text"]
+
+C = TypeVar("C")
+
+_LISTS: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw])
+_NULL = b"null"
+_PARALLEL = {"tokens", "token_logprobs", "top_logprobs", "output_token_logprobs", "output_top_logprobs", "top_tokens"}
+"""Lists that stand side by side, so that one must not get shorter than the others."""
+
+
+class Fields(Protocol):
+    """A JSON object whose values are decoded on demand."""
+
+    def __contains__(self, key: str) -> bool: ...
+    def __iter__(self) -> Iterator[str]: ...
+    def get(self, key: str, default: Any = None) -> Any:
+        """Decode the value of one key."""
+
+    def decode(self, key: str, decoder: "msgspec.json.Decoder[Any]") -> Any:
+        """Decode the value of one key into a typed structure."""
+
+    def keys_of_first(self, key: str) -> frozenset[str]:
+        """Return the keys of the first object in the list under a key."""
+
+
+class Part(msgspec.Struct, gc=False):
+    """What one line adds to one choice of an answer."""
+
+    index: int = 0
+    texts: tuple[tuple[str, str], ...] = ()
+    """Pairs (field, text)."""
+    lists: dict[str, msgspec.Raw] | None = None
+    """Log-probabilities: JSON lists by field."""
+    finish: str | None = None
+    has_role: bool = False
+    extra: dict[str, Any] | None = None
+    """Fields that replace what came before, such as the calls of tools."""
+
+    @property
+    def has_content(self) -> bool:
+        """Whether it adds anything that the model wrote."""
+        return bool(self.texts or self.extra)
+
+
+class Chunk(msgspec.Struct, gc=False):
+    """One line of a stream."""
+
+    key: str | int | None
+    """Tells the streams of a file apart; None where the protocol or the server gives no id."""
+    parts: list[Part]
+    head: dict[str, Any]
+    """What it says of the whole response; null values are left out."""
+
+
+class Answer:
+    """One choice as far as it has arrived."""
+
+    __slots__ = ("extra", "finish", "index", "lists", "n_starts", "role_in_content", "texts")
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.texts: dict[str, list[str]] = {}
+        self.lists: list[dict[str, msgspec.Raw]] = []
+        self.finish: str | None = None
+        self.extra: dict[str, Any] = {}
+        self.n_starts = 0
+        self.role_in_content = False
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether the model has written anything."""
+        return bool(self.texts or self.lists or self.extra)
+
+    def add(self, part: Part) -> None:
+        """Take what a line says of this choice."""
+        for name, text in part.texts:
+            self.texts.setdefault(name, []).append(text)
+        if part.lists:
+            self.lists.append(part.lists)
+        if part.extra:
+            self.extra.update(part.extra)
+        if part.has_role:
+            if part.has_content:
+                self.role_in_content = True
+            elif not self.finish:
+                self.n_starts += 1
+        self.finish = part.finish or self.finish
+
+    def extend(self, other: "Answer") -> None:
+        """Take what came for the same choice under another id."""
+        for name, pieces in other.texts.items():
+            self.texts.setdefault(name, []).extend(pieces)
+        self.lists += other.lists
+        self.extra.update(other.extra)
+        self.finish = other.finish or self.finish
+        self.n_starts += other.n_starts
+
+    def whole(self) -> tuple[dict[str, str], dict[str, msgspec.Raw]]:
+        """Return texts and lists by field, whether they came as growing wholes or in pieces."""
+        names = dict.fromkeys(name for piece in self.lists for name in piece)
+        columns = {name: [bytes(piece.get(name, _NULL)).strip() for piece in self.lists] for name in names}
+        growing = _is_cumulative(list(self.texts.values()), list(columns.values()))
+        texts = {name: pieces[-1] if growing else joined_text(pieces) for name, pieces in self.texts.items()}
+        return texts, {name: _joined_list(name, columns, growing=growing) for name in names}
+
+
+class Joined(NamedTuple, Generic[C]):
+    """A whole answer, as the server would have sent it without streaming."""
+
+    fields: dict[str, Any]
+    context: C
+    """What the caller gave with the first line."""
+    n_lines: int
+    status: Literal["whole", "cut", "damaged", "nothing"]
+    """``nothing``: lines that hold no answer, such as usage or a keep-alive."""
+
+
+def joined_text(pieces: Sequence[str]) -> str:
+    """Append texts; a last one that repeats all the former together is the whole.
+
+    Examples
+    --------
+    >>> joined_text(["4", "2", "."]), joined_text(["4", "2", "42"])
+    ('42.', '42')
+    """
+    if len(pieces) > 2 and pieces[-1] == "".join(pieces[:-1]):
+        return pieces[-1]
+    return "".join(pieces)
+
+
+def _is_cumulative(texts: Sequence[Sequence[str]], columns: Sequence[Sequence[bytes]]) -> bool:
+    """Whether every text and list goes on from the one before; texts alone need three, as "1", "10" may be pieces."""
+    given = [[_inner(value) for value in column if value != _NULL] for column in columns]
+    lists = [column for column in given if len(column) > 1]
+    if not all(map(_grows, lists)) or not all(_text_grows(pieces) for pieces in texts):
+        return False
+    return bool(lists) or any(len(pieces) > 2 for pieces in texts)
+
+
+def _text_grows(pieces: Sequence[str]) -> bool:
+    return len(pieces) < 2 or (len(pieces[-1]) > len(pieces[0]) and all(map(str.startswith, pieces[1:], pieces[:-1])))
+
+
+def _grows(lists: Sequence[bytes]) -> bool:
+    """Whether each list begins with the entries of the one before."""
+    if len(lists[-1]) <= len(lists[0]):
+        return False
+    return all(not old or new == old or new.startswith(old + b",") for old, new in pairwise(lists))
+
+
+def _joined_list(name: str, columns: dict[str, list[bytes]], *, growing: bool) -> msgspec.Raw:
+    values = columns[name]
+    given = [value for value in values if value != _NULL]
+    if growing or not given or not all(value[:1] == b"[" for value in given):
+        return msgspec.Raw(given[-1] if given else _NULL)
+    if len(given) < len(values) and name in _PARALLEL:
+        values = [value if value != _NULL else _nulls(columns, name, row) for row, value in enumerate(values)]
+    inner = [item for value in values if value != _NULL and (item := _inner(value))]
+    if len(inner) > 2 and inner[-1] == b",".join(inner[:-1]):
+        return msgspec.Raw(b"[" + inner[-1] + b"]")
+    return msgspec.Raw(b"[" + b",".join(inner) + b"]")
+
+
+def _inner(value: bytes) -> bytes:
+    return value[1:-1].strip() if value[:1] == b"[" else value
+
+
+def _nulls(columns: dict[str, list[bytes]], name: str, row: int) -> bytes:
+    """Nulls in place of a missing list, as many as its neighbours have entries in that line."""
+    others = [column[row] for key, column in columns.items() if key != name and key in _PARALLEL]
+    longest = max((len(_LISTS.decode(other)) for other in others if other[:1] == b"["), default=0)
+    return b"[" + b",".join([_NULL] * longest) + b"]"

@@ -1,0 +1,135 @@
+"""Events of the Responses API: the last holds the whole answer; where it is missing, the pieces before it do."""
+
+from collections.abc import Iterator
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from .parts import Answer, Chunk, Fields, Joined, Part
+
+__all__ = ["ResponsesJoiner"]
+
+C = TypeVar("C")
+
+_LAST = {"response.completed", "response.incomplete", "response.failed", "response.cancelled"}
+_FIRST = {"response.created", "response.queued", "response.in_progress"}
+_TEXTS = {"response.output_text.delta": "output_text", "response.refusal.delta": "refusal"}
+_DONE = {"response.output_text.done": ("output_text", "text"), "response.refusal.done": ("refusal", "refusal")}
+_OBJECT: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_RAW: msgspec.json.Decoder[msgspec.Raw] = msgspec.json.Decoder(msgspec.Raw)
+
+
+class _Open(Generic[C]):
+    """A response whose last event has not come."""
+
+    def __init__(self, head: dict[str, Any], context: C) -> None:
+        self.head, self.context = head, context
+        self.parts: dict[tuple[Any, Any], tuple[str, Answer]] = {}
+        self.n_lines = 0
+        self.is_damaged = False
+
+
+class ResponsesJoiner(Generic[C]):
+    """Waits for the event that completes a response, and keeps the texts in case it never comes."""
+
+    name = "openai_responses"
+
+    def __init__(self) -> None:
+        self._open: dict[Any, _Open[C]] = {}
+
+    def takes(self, line: Fields) -> bool:
+        """Tell whether the line is an event of a response's stream."""
+        kind = line.get("type")
+        return isinstance(kind, str) and kind.startswith("response.") and line.get("object") != "response"
+
+    def typed(self, data: bytes) -> Chunk | None:
+        """Return None: the events are few and each says what it is."""
+        return None
+
+    def add_chunk(self, chunk: Chunk, context: C) -> Iterator[Joined[C]]:
+        """Take a piece that was read before; there is none."""
+        return iter(())
+
+    def add(self, line: Fields, context: C) -> Iterator[Joined[C]]:
+        """Take one event; yield the answer that it completes."""
+        kind = line.get("type")
+        if kind in _FIRST | _LAST and "response" in line:
+            response = line.decode("response", _OBJECT)
+            identity = msgspec.json.decode(response["id"]) if "id" in response else None
+            if kind in _LAST:
+                yield from self._complete(self._open.pop(identity, None), response, context)
+                return
+            stream = self._open.setdefault(identity, _Open(response, context))
+        else:
+            stream = self._of_event(line, context)
+            self._note(stream, line, kind)
+        stream.n_lines += 1
+
+    def _of_event(self, line: Fields, context: C) -> _Open[C]:
+        """Return the open response that an event belongs to; events name it seldom, so the latest is taken."""
+        if not self._open:
+            self._open[None] = _Open({}, context)
+        return self._open.get(line.get("response_id")) or next(reversed(self._open.values()))
+
+    def _note(self, stream: _Open[C], line: Fields, kind: str) -> None:
+        place = (line.get("item_id"), line.get("content_index"))
+        if kind in _TEXTS and isinstance(line.get("delta"), str):
+            _, answer = stream.parts.setdefault(place, (_TEXTS[kind], Answer(0)))
+            lists = {"logprobs": line.decode("logprobs", _RAW)} if line.get("logprobs") else None
+            answer.add(Part(texts=(("text", line.get("delta")),) if line.get("delta") else (), lists=lists))
+        elif kind in _DONE and isinstance(line.get(_DONE[kind][1]), str):
+            name, field = _DONE[kind]
+            before = stream.parts.get(place)
+            whole = Answer(0)
+            lists = {"logprobs": line.decode("logprobs", _RAW)} if line.get("logprobs") else None
+            whole.add(Part(texts=(("text", line.get(field)),), lists=lists))
+            if lists is None and before is not None:
+                whole.lists = before[1].lists
+            stream.parts[place] = (name, whole)
+
+    def _complete(self, stream: _Open[C] | None, response: dict[str, msgspec.Raw], context: C) -> Iterator[Joined[C]]:
+        if stream is not None and stream.n_lines:
+            yield Joined({}, stream.context, stream.n_lines, "nothing")
+        fields: dict[str, Any] = dict(response)
+        if stream is not None and stream.parts and not msgspec.json.decode(response.get("output", b"[]")):
+            if stream.is_damaged:
+                yield Joined({}, context, 1, "damaged")
+                return
+            fields["output"] = _output(stream)
+        yield Joined(fields, context, 1, "whole")
+
+    def fail(self) -> None:
+        """Note that the server sent an error; the response is cut there unless its last event comes."""
+
+    def damage(self, data: bytes, *, is_json: bool) -> None:
+        """Note a line that cannot be read: what is open may have lost a piece, unless its last event comes."""
+        for stream in self._open.values():
+            stream.is_damaged = True
+
+    def end(self) -> Iterator[Joined[C]]:
+        """Note the sign that ends a stream; what has not been completed is cut."""
+        yield from self.rest()
+
+    def rest(self) -> Iterator[Joined[C]]:
+        """Yield the responses whose last event never came."""
+        streams = list(self._open.values())
+        self._open.clear()
+        mixed = sum(bool(stream.parts) for stream in streams) > 0 and len(streams) > 1
+        for stream in streams:
+            if stream.is_damaged or mixed:  # texts do not name their response
+                yield Joined({}, stream.context, stream.n_lines, "damaged")
+            elif not stream.parts:
+                yield Joined({}, stream.context, stream.n_lines, "nothing")
+            else:
+                head = {name: value for name, value in stream.head.items() if name != "status"}
+                fields = {**head, "object": "response", "output": _output(stream)}
+                yield Joined(fields, stream.context, stream.n_lines, "cut")
+
+
+def _output(stream: _Open[Any]) -> msgspec.Raw:
+    content = []
+    for kind, answer in stream.parts.values():
+        texts, lists = answer.whole()
+        name = "refusal" if kind == "refusal" else "text"
+        content.append({"type": kind, name: texts.get("text", ""), **lists})
+    return msgspec.Raw(msgspec.json.encode([{"type": "message", "role": "assistant", "content": content}]))

@@ -1,0 +1,210 @@
+"""One file: from its JSON objects to traces, every line counted once."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from nilometer.errors import TraceFormatError
+
+from ..batch import Trace
+from ..sources import END_OF_STREAM, json_objects
+from ..streams import Joined, joiners
+from .envelopes import unwrap
+from .formats import FORMATS, Format
+from .lines.context import Context
+from .lines.line import Line
+from .report import FileReport
+
+__all__ = ["FAULTS", "FileReader", "sniff"]
+
+FAULTS = (
+    TraceFormatError,
+    msgspec.MsgspecError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    LookupError,
+    ArithmeticError,
+    RecursionError,
+)
+"""What a line of another shape than its format's may raise; it costs that line alone."""
+
+_KEEPALIVES = ("ping", "keepalive", "heartbeat")
+
+
+class FileReader:
+    """Reads the traces of one file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    wire_format
+        Name of its format, None to recognise it.
+    report
+        Counts what becomes of each line.
+    on_bad
+        Called with a message for every line or stream that cannot be read; may raise.
+    strict
+        Whether a last line that is cut off is bad, too.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        wire_format: str | None,
+        report: FileReport,
+        on_bad: Callable[[str], None],
+        strict: bool = False,
+    ) -> None:
+        self._strict = strict
+        self._path = path
+        self._report = report
+        self._on_bad = on_bad
+        self._forced = wire_format is not None
+        self._known = FORMATS[wire_format] if wire_format else None
+        self._joiners = joiners()
+        self._in_stream: Any = None
+        self._top_tokens = False
+
+    def traces(self, *, top_tokens: bool = False) -> Iterator[Trace]:
+        """Yield the traces in the order in which their responses end, with the texts of the alternatives or without."""
+        self._top_tokens = top_tokens
+        for place, data, is_cut in json_objects(self._path):
+            if data == END_OF_STREAM:
+                for joiner in self._joiners:
+                    yield from self._whole(joiner.end())
+                continue
+            self._report.n_lines += 1
+            try:
+                yield from self._line(f"{self._path.name}:{place}", data)
+            except FAULTS as exc:
+                self._fault(place, data, exc, is_cut=is_cut)
+        for joiner in self._joiners:
+            yield from self._whole(joiner.rest())
+
+    def _line(self, fallback_id: str, data: bytes) -> list[Trace]:
+        joiner = self._in_stream
+        chunk = joiner.typed(data) if joiner is not None else None
+        if chunk is not None:
+            return self._whole(joiner.add_chunk(chunk, Context(fallback_id)))
+        outer = Line.parse(data)
+        events = self._joiners[0]
+        line, context = (outer, Context(fallback_id)) if events.takes(outer) else unwrap(outer, fallback_id)
+        context.top_tokens = self._top_tokens
+        joiner = next((joiner for joiner in self._joiners if joiner.takes(line)), None)
+        if joiner is not None:
+            self._in_stream, self._report.format = joiner, joiner.name
+            return self._whole(joiner.add(line, context))
+        if _is_error(line):
+            for open_joiner in self._joiners:
+                open_joiner.fail()
+            self._report.n_skipped += 1
+            return []
+        if _is_keepalive(line):
+            self._report.n_skipped += 1
+            return []
+        traces = self._parsed(line, context)
+        self._report.n_read += bool(traces)
+        self._report.n_skipped += not traces
+        return traces
+
+    def _parsed(self, line: Line, context: Context) -> list[Trace]:
+        known = self._known
+        if known is None or not (self._forced or known.matches(line)):
+            known = sniff(line)
+        traces = [context.complete(trace) for trace in known.parse(line, context)]
+        self._known, self._report.format = known, known.name
+        self._report.n_traces += len(traces)
+        return traces
+
+    def _whole(self, answers: Iterator[Joined[Context]]) -> list[Trace]:
+        """Return the traces of joined answers; one that cannot be read costs its own lines alone."""
+        traces = []
+        for answer in list(answers):
+            if answer.status == "nothing":
+                self._report.n_skipped += answer.n_lines
+            elif answer.status == "damaged":
+                self._damaged(answer, "a piece of the streamed answer is bad or missing; the answer is left out.")
+            else:
+                traces += self._joined(answer)
+        return traces
+
+    def _joined(self, answer: Joined[Context]) -> list[Trace]:
+        line = Line(answer.fields)
+        try:
+            traces = [answer.context.complete(trace) for trace in sniff(line).parse(line, answer.context)]
+        except FAULTS as exc:
+            self._report.n_bad += 1
+            self._report.n_lost -= 1
+            self._damaged(answer, self._reason(exc))
+            return []
+        self._report.n_traces += len(traces)
+        self._report.n_read += answer.n_lines if traces else 0
+        self._report.n_skipped += 0 if traces else answer.n_lines
+        self._report.n_cut += answer.status == "cut"
+        return traces
+
+    def _damaged(self, answer: Joined[Context], reason: str) -> None:
+        self._report.n_damaged += 1
+        self._report.n_lost += answer.n_lines
+        _, _, place = answer.context.fallback_id.rpartition(":")
+        self._on_bad(f"{self._path}:{place}: {reason}")
+
+    def _fault(self, place: int | str, data: bytes, exc: Exception, *, is_cut: bool) -> None:
+        fault = _fault_of(data)
+        for joiner in self._joiners:
+            joiner.damage(data, is_json=fault is None)
+        if is_cut and fault is not None and "truncated" in fault and not self._strict:
+            self._report.n_skipped += 1
+            self._report.is_unfinished = True
+            return
+        self._report.n_bad += 1
+        self._on_bad(f"{self._path}:{place}: {self._reason(exc)}")
+
+    def _reason(self, exc: Exception) -> str:
+        return (
+            str(exc) if isinstance(exc, TraceFormatError) else f"not the shape of {self._report.format} ({exc!r:.300})"
+        )
+
+
+def sniff(line: Line) -> Format:
+    """Return the format of a line.
+
+    Raises
+    ------
+    TraceFormatError
+        If it has the keys of none.
+    """
+    for entry in FORMATS.values():
+        if entry.matches(line):
+            return entry
+    keys = ", ".join(list(line)[:8]) or "none"
+    raise TraceFormatError(f"no known format has these keys: {keys}. Name the format with --format.")
+
+
+def _is_error(line: Line) -> bool:
+    """Whether a server said that a request failed, and nothing else."""
+    if any(name in line for name in ("choices", "output", "outputs", "answer", "completion_probabilities", "content")):
+        return False
+    kind = line.get("type")
+    return bool(line.get("error")) or (isinstance(kind, str) and kind == "error")
+
+
+def _is_keepalive(line: Line) -> bool:
+    """Whether it is a line of a stream that holds neither text nor numbers: a ping, or a list of no choices."""
+    kind = line.get("type", line.get("event"))
+    if isinstance(kind, str) and kind in _KEEPALIVES:
+        return True
+    return "choices" in line and not line.keys_of_first("choices") and line.get("choices") == []
+
+
+def _fault_of(data: bytes) -> str | None:
+    try:
+        msgspec.json.decode(data, type=msgspec.Raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        return str(exc)
+    return None
