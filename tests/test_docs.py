@@ -10,8 +10,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+OUTPUT = re.compile(r"<!-- python -->\n```text\n(.*?)```", re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+\.md)[^)]*\)")
 
 
@@ -36,11 +43,14 @@ def _blocks(page):
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if _blocks(page)], ids=_name)
-def test_examples_run(page, tmp_path, monkeypatch):
+def test_examples_run_and_print_what_the_page_shows(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "example"}
     for block in _blocks(page):
         exec(compile(block, str(page), "exec"), namespace)
+    shown = OUTPUT.findall(page.read_text(encoding="utf-8"))
+    printed = capsys.readouterr().out
+    assert [text for text in shown if text not in printed] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
@@ -73,7 +83,13 @@ def test_every_name_of_the_root_has_a_link_to_its_description():
 
 def test_every_page_is_in_the_navigation():
     navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
-    assert [page for page in PAGES[1:] if str(page.relative_to(ROOT / "docs")) not in navigation] == []
+    names = [page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")]
+    assert [name for name in names if name not in navigation] == []
+
+
+def test_the_version_has_a_section_in_the_changelog():
+    version = re.search(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)[1]
+    assert f"## {version} (" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_no_page_names_a_result_that_does_not_exist():
