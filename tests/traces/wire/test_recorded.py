@@ -43,7 +43,7 @@ def _attributes(row):
         ("vllm_responses.sse", "openai_responses", 1, 5),
         ("inspect.json", "inspect", 2, 5),
         ("inspect.eval", "inspect", 2, 5),
-        ("litellm.jsonl", "openai_chat", 2, 5),
+        ("litellm.jsonl", "litellm", 2, 5),
         ("openinference.jsonl", "openinference", 3, 5),
     ],
 )

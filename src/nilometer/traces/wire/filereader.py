@@ -9,15 +9,16 @@ import msgspec
 from nilometer.errors import TraceFormatError
 
 from ..batch import Trace
-from ..sources import END_OF_STREAM, json_objects
+from ..sources import END_OF_STREAM, is_regular, json_objects
 from ..streams import Joined, joiners
-from .envelopes import unwrap
-from .formats import FORMATS, Format
+from .envelopes import Opened, is_error, open_line, recognise
+from .layout import Layout
 from .lines.context import Context
 from .lines.line import Line
 from .report import FileReport
+from .rows import is_foreign, table_rows
 
-__all__ = ["FAULTS", "FileReader", "sniff"]
+__all__ = ["FAULTS", "FileReader"]
 
 FAULTS = (
     TraceFormatError,
@@ -31,8 +32,6 @@ FAULTS = (
 )
 """What a line of another shape than its format's may raise; it costs that line alone."""
 
-_KEEPALIVES = ("ping", "keepalive", "heartbeat")
-
 
 class FileReader:
     """Reads the traces of one file.
@@ -41,8 +40,8 @@ class FileReader:
     ----------
     path
         The file.
-    wire_format
-        Name of its format, None to recognise it.
+    layout
+        How it is laid out, where that is not to be recognised.
     report
         Counts what becomes of each line.
     on_bad
@@ -55,7 +54,7 @@ class FileReader:
         self,
         path: Path,
         *,
-        wire_format: str | None,
+        layout: Layout,
         report: FileReport,
         on_bad: Callable[[str], None],
         strict: bool = False,
@@ -64,16 +63,15 @@ class FileReader:
         self._path = path
         self._report = report
         self._on_bad = on_bad
-        self._forced = wire_format is not None
-        self._known = FORMATS[wire_format] if wire_format else None
         self._joiners = joiners()
+        self._search = layout.search(lambda line: any(joiner.takes(line) for joiner in self._joiners))
         self._in_stream: Any = None
         self._top_tokens = False
 
     def traces(self, *, top_tokens: bool = False) -> Iterator[Trace]:
         """Yield the traces in the order in which their responses end, with the texts of the alternatives or without."""
         self._top_tokens = top_tokens
-        for place, data, is_cut in json_objects(self._path):
+        for place, data, is_cut in self._objects():
             if data == END_OF_STREAM:
                 for joiner in self._joiners:
                     yield from self._whole(joiner.end())
@@ -91,35 +89,34 @@ class FileReader:
         chunk = joiner.typed(data) if joiner is not None else None
         if chunk is not None:
             return self._whole(joiner.add_chunk(chunk, Context(fallback_id)))
-        outer = Line.parse(data)
-        events = self._joiners[0]
-        line, context = (outer, Context(fallback_id)) if events.takes(outer) else unwrap(outer, fallback_id)
-        context.top_tokens = self._top_tokens
-        joiner = next((joiner for joiner in self._joiners if joiner.takes(line)), None)
-        if joiner is not None:
-            self._in_stream, self._report.format = joiner, joiner.name
-            return self._whole(joiner.add(line, context))
-        if _is_error(line):
+        opened = list(open_line(data, fallback_id, self._search))
+        parts = sum(item.format is None for item in opened)
+        self._report.n_lines += max(parts - (parts == len(opened)), 0)
+        traces = [trace for item in opened for trace in self._opened(item)]
+        if not opened and data[:1] == b"{" and is_error(Line.parse(data)):
             for open_joiner in self._joiners:
                 open_joiner.fail()
-            self._report.n_skipped += 1
-            return []
-        if _is_keepalive(line):
-            self._report.n_skipped += 1
-            return []
-        traces = self._parsed(line, context)
-        self._report.n_read += bool(traces)
-        self._report.n_skipped += not traces
+        if not opened or parts < len(opened):
+            self._report.n_read += bool(traces)
+            self._report.n_skipped += not traces
         return traces
 
-    def _parsed(self, line: Line, context: Context) -> list[Trace]:
-        known = self._known
-        if known is None or not (self._forced or known.matches(line)):
-            known = sniff(line)
+    def _opened(self, item: Opened) -> list[Trace]:
+        line, context, known = item
+        context.top_tokens = self._top_tokens
+        if known is None:
+            joiner = next(joiner for joiner in self._joiners if joiner.takes(line))
+            self._in_stream, self._report.format = joiner, joiner.name
+            return self._whole(joiner.add(line, context))
         traces = [context.complete(trace) for trace in known.parse(line, context)]
-        self._known, self._report.format = known, known.name
+        self._report.format = known.name
         self._report.n_traces += len(traces)
         return traces
+
+    def _objects(self) -> Iterator[tuple[int | str, bytes, bool]]:
+        if is_regular(self._path) and is_foreign(self._path):
+            return ((number, data, False) for number, data in table_rows(self._path))
+        return json_objects(self._path)
 
     def _whole(self, answers: Iterator[Joined[Context]]) -> list[Trace]:
         """Return the traces of joined answers; one that cannot be read costs its own lines alone."""
@@ -136,7 +133,9 @@ class FileReader:
     def _joined(self, answer: Joined[Context]) -> list[Trace]:
         line = Line(answer.fields)
         try:
-            traces = [answer.context.complete(trace) for trace in sniff(line).parse(line, answer.context)]
+            known = recognise(line)
+            found = known.parse(line, answer.context) if known is not None else iter(())
+            traces = [answer.context.complete(trace) for trace in found]
         except FAULTS as exc:
             self._report.n_bad += 1
             self._report.n_lost -= 1
@@ -169,37 +168,6 @@ class FileReader:
         return (
             str(exc) if isinstance(exc, TraceFormatError) else f"not the shape of {self._report.format} ({exc!r:.300})"
         )
-
-
-def sniff(line: Line) -> Format:
-    """Return the format of a line.
-
-    Raises
-    ------
-    TraceFormatError
-        If it has the keys of none.
-    """
-    for entry in FORMATS.values():
-        if entry.matches(line):
-            return entry
-    keys = ", ".join(list(line)[:8]) or "none"
-    raise TraceFormatError(f"no known format has these keys: {keys}. Name the format with --format.")
-
-
-def _is_error(line: Line) -> bool:
-    """Whether a server said that a request failed, and nothing else."""
-    if any(name in line for name in ("choices", "output", "outputs", "answer", "completion_probabilities", "content")):
-        return False
-    kind = line.get("type")
-    return bool(line.get("error")) or (isinstance(kind, str) and kind == "error")
-
-
-def _is_keepalive(line: Line) -> bool:
-    """Whether it is a line of a stream that holds neither text nor numbers: a ping, or a list of no choices."""
-    kind = line.get("type", line.get("event"))
-    if isinstance(kind, str) and kind in _KEEPALIVES:
-        return True
-    return "choices" in line and not line.keys_of_first("choices") and line.get("choices") == []
 
 
 def _fault_of(data: bytes) -> str | None:

@@ -6,5 +6,5 @@ from .servers.table import SERVERS
 
 __all__ = ["FORMATS", "Format"]
 
-FORMATS: dict[str, Format] = {entry.name: entry for entry in (*SERVERS[:-1], *LOGS, *COLUMNS, SERVERS[-1])}
+FORMATS: dict[str, Format] = {entry.name: entry for entry in (*SERVERS, *LOGS, *COLUMNS)}
 """Tried in this order; the first that matches is taken."""

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from nilometer.errors import ConfigError, TraceFormatError
+from nilometer.errors import TraceFormatError
 
 from ..batch import Trace, trace_batch
 from ..schema import trace_schema
 from ..sources import expand_paths, is_regular
 from ..store import conform_batch, read_store
-from .envelopes import unwrap
-from .filereader import FileReader, sniff
-from .formats import FORMATS
-from .lines.line import Line
+from .envelopes import open_line
+from .filereader import FileReader
+from .layout import Layout
 from .report import FileReport, ReadReport
+from .rows import check_is_named, is_foreign
 
 __all__ = ["TraceStream", "read_traces", "traces_from_response"]
 
@@ -26,11 +26,11 @@ class TraceStream:
     """An iterable of record batches in ``TRACE_SCHEMA``, with a report that fills while it is read."""
 
     def __init__(
-        self, paths: Sequence[Path], *, wire_format: str | None, strict: bool, batch_rows: int, keep: Sequence[str] = ()
+        self, paths: Sequence[Path], *, layout: Layout, strict: bool, batch_rows: int, keep: Sequence[str] = ()
     ) -> None:
         self.report = ReadReport()
         self.paths = paths
-        self._format = wire_format
+        self._layout = layout
         self._strict = strict
         self._batch_rows = batch_rows
         self._keep = tuple(keep)
@@ -65,12 +65,20 @@ class TraceStream:
             report = FileReport(str(path))
             self.report.files.append(report)
             try:
-                yield from self._store(path, report) if _is_parquet(path) else self._file(path, report)
+                yield from self._store(path, report) if self._is_own(path) else self._file(path, report)
             except (OSError, TraceFormatError) as exc:
                 self._unread(path, report, exc)
 
+    def _is_own(self, path: Path) -> bool:
+        """Tell nilometer's own files from tables of others, which are read only where it is said how."""
+        if is_regular(path) and is_foreign(path):
+            if not self._layout.is_given:
+                check_is_named(path)
+            return False
+        return _is_parquet(path)
+
     def _file(self, path: Path, report: FileReport) -> Iterator[Trace]:
-        reader = FileReader(path, wire_format=self._format, report=report, on_bad=self._bad, strict=self._strict)
+        reader = FileReader(path, layout=self._layout, report=report, on_bad=self._bad, strict=self._strict)
         return reader.traces(top_tokens="top_tokens" in self._keep)
 
     def _store(self, path: Path, report: FileReport) -> Iterator[pa.RecordBatch]:
@@ -116,7 +124,7 @@ def _is_parquet(path: Path) -> bool:
 def read_traces(
     paths: str | Path | Sequence[str | Path],
     *,
-    format: str | None = None,
+    format: str | Layout | None = None,
     strict: bool = False,
     batch_rows: int = 2048,
     keep: Sequence[str] = (),
@@ -131,7 +139,8 @@ def read_traces(
     paths
         Files, folders or glob patterns; of a folder every file below it whose name does not start with a dot.
     format
-        Name of a format in ``FORMATS``, to override what is recognised.
+        Name of a format in ``FORMATS``, to override what is recognised; or a :class:`Layout`, which also says where in
+        a line or a row of a table the response or its columns stand.
     strict
         Raise at the first bad line instead.
     batch_rows
@@ -159,9 +168,8 @@ def read_traces(
     ...     read_traces(file).read_all()["answer"].to_pylist()
     ['4']
     """
-    if format is not None and format not in FORMATS:
-        raise ConfigError(f"`format` must be one of {', '.join(FORMATS)}, got {format!r}.")
-    return TraceStream(expand_paths(paths), wire_format=format, strict=strict, batch_rows=batch_rows, keep=keep)
+    layout = format if isinstance(format, Layout) else Layout(format=format)
+    return TraceStream(expand_paths(paths), layout=layout, strict=strict, batch_rows=batch_rows, keep=keep)
 
 
 def traces_from_response(
@@ -191,7 +199,11 @@ def traces_from_response(
     >>> traces_from_response(reply, trace_id="a")[0].answer
     '4'
     """
-    line, context = unwrap(Line.parse(data.encode() if isinstance(data, str) else data), trace_id)
-    context.k = k if context.k is None else context.k
-    context.top_tokens = "top_tokens" in keep
-    return [context.complete(trace) for trace in sniff(line).parse(line, context)]
+    raw = data.encode("utf-8", "replace") if isinstance(data, str) else data
+    traces = []
+    for line, context, known in open_line(raw, trace_id):
+        if known is not None:
+            context.k = k if context.k is None else context.k
+            context.top_tokens = "top_tokens" in keep
+            traces += [context.complete(trace) for trace in known.parse(line, context)]
+    return traces

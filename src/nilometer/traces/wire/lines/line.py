@@ -9,7 +9,7 @@ import msgspec
 
 from nilometer.errors import TraceFormatError
 
-__all__ = ["Line", "decode_json"]
+__all__ = ["Line", "decode_json", "unquoted"]
 
 _OBJECTS: msgspec.json.Decoder[list[dict[str, msgspec.Raw]]] = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _TOP: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -55,6 +55,13 @@ class Line:
     def raw(self, key: str) -> Any:
         """Return the value of one key as it stands: undecoded where the line came from bytes."""
         return self._values.get(key)
+
+    def is_nested(self, key: str) -> bool:
+        """Tell, without decoding it, whether an object or a list stands under a key."""
+        value = self._values.get(key)
+        if isinstance(value, msgspec.Raw):
+            return memoryview(value)[:1].tobytes() in (b"{", b"[")
+        return isinstance(value, dict | list)
 
     def items(self, key: str) -> list[Any]:
         """Return the list under a key, empty where there is none.
@@ -114,6 +121,22 @@ def decode_json(data: bytes | msgspec.Raw | str) -> Any:
         value = _leniently(raw, exc)
         if value is None:
             raise TraceFormatError(f"not JSON ({exc}).") from exc
+        return value
+
+
+def unquoted(value: Any) -> Any:
+    """Read a value that is the JSON text of an object or a list; any other comes back as it is.
+
+    Examples
+    --------
+    >>> unquoted('{"a": 1}'), unquoted("an answer"), unquoted(None)
+    ({'a': 1}, 'an answer', None)
+    """
+    if not isinstance(value, str) or value.lstrip()[:1] not in ("{", "["):
+        return value
+    try:
+        return decode_json(value)
+    except TraceFormatError:  # an answer may begin with a bracket
         return value
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from ...batch import Trace
 from ..lines.context import Context, number, prompt_text, scalars
-from ..lines.line import Line, decode_json
+from ..lines.line import Line, unquoted
 from ..servers.table import parse_response
 
 __all__ = ["is_openinference", "parse_openinference"]
@@ -25,17 +25,17 @@ def parse_openinference(line: Line, context: Context) -> Iterator[Trace]:
 
     The slice keys are the span's metadata, session and user, not its own bookkeeping.
     """
-    value = _decoded(_span_value(line, "output.value") or _nested_output(line))
+    value = _object(_span_value(line, "output.value") or _nested_output(line))
     if not value:
         return
-    settings = _decoded(_span_value(line, "llm.invocation_parameters"))
+    settings = _object(_span_value(line, "llm.invocation_parameters"))
     context.temperature = number(settings.get("temperature")) if "temperature" in settings else context.temperature
     context.k = settings["top_logprobs"] if isinstance(settings.get("top_logprobs"), int) else context.k
     span_id = line.get("context.span_id") or (line.get("context") or {}).get("span_id")
     context.trace_id = context.trace_id or (span_id.removeprefix("0x") if isinstance(span_id, str) else span_id)
-    context.prompt = prompt_text(Line(_decoded(_span_value(line, "input.value")))) or context.prompt
+    context.prompt = prompt_text(Line(_object(_span_value(line, "input.value")))) or context.prompt
     kept = {name.partition(".")[0]: _span_value(line, name) for name in ("session.id", "user.id")}
-    context.attributes = scalars(_decoded(_span_value(line, "metadata"))) | scalars(kept)
+    context.attributes = scalars(_object(_span_value(line, "metadata"))) | scalars(kept)
     yield from parse_response(Line(value), context)
 
 
@@ -50,10 +50,9 @@ def _span_value(line: Line, name: str) -> Any:
     return value
 
 
-def _decoded(value: Any) -> dict[str, Any]:
+def _object(value: Any) -> dict[str, Any]:
     """Read an attribute that holds an object, or the JSON text of one; empty if it is neither."""
-    if isinstance(value, str) and value.lstrip().startswith("{"):
-        value = decode_json(value)
+    value = unquoted(value)
     return value if isinstance(value, dict) else {}
 
 

@@ -8,14 +8,20 @@ from ...batch import Trace
 from ..lines.context import Context
 from ..lines.format import Format
 from ..lines.line import Line
+from .ai21 import is_ai21, parse_ai21
+from .cohere import is_cohere, is_cohere_generations, parse_cohere, parse_cohere_generations
+from .gemini import is_gemini, parse_gemini
 from .llama_cpp import is_llama_cpp, parse_llama_cpp
 from .ollama import is_ollama, parse_ollama
 from .openai_chat import is_openai_chat, parse_openai_chat
 from .openai_completions import is_openai_completions, parse_openai_completions
 from .openai_responses import is_openai_responses, parse_openai_responses
 from .sglang import is_sglang, parse_sglang
+from .tgi import is_tgi, parse_tgi
+from .vllm import is_vllm_output, parse_vllm_output
+from .watsonx import is_watsonx, parse_watsonx
 
-__all__ = ["SERVERS", "parse_response"]
+__all__ = ["SERVERS", "is_response", "parse_response"]
 
 SERVERS: tuple[Format, ...] = (
     Format(
@@ -60,6 +66,55 @@ SERVERS: tuple[Format, ...] = (
         "`n_probs=20`, without `post_sampling_probs`",
     ),
     Format(
+        "tgi",
+        is_tgi,
+        parse_tgi,
+        "Text Generation Inference /generate, Hugging Face endpoints, SageMaker",
+        "k, tokens",
+        "`details=true, top_n_tokens=5`",
+    ),
+    Format(
+        "gemini",
+        is_gemini,
+        parse_gemini,
+        "Gemini and Vertex AI generateContent, camel and snake case, batch predictions and operations",
+        "k, tokens, times, ids",
+        "`generationConfig: {responseLogprobs: true, logprobs: 20}`; not every model allows it",
+    ),
+    Format(
+        "vllm",
+        is_vllm_output,
+        parse_vllm_output,
+        "vLLM `RequestOutput` objects written as JSON",
+        "k, tokens, ids",
+        "`SamplingParams(logprobs=20)`",
+    ),
+    Format(
+        "watsonx",
+        is_watsonx,
+        parse_watsonx,
+        "IBM watsonx.ai text generation",
+        "k, tokens, times",
+        "`return_options: {generated_tokens: true, token_logprobs: true, top_n_tokens: 5}`",
+    ),
+    Format(
+        "cohere",
+        is_cohere,
+        parse_cohere,
+        "Cohere chat, version 2",
+        "tokens, ids; no alternatives",
+        "`logprobs=true`",
+    ),
+    Format(
+        "cohere_generations",
+        is_cohere_generations,
+        parse_cohere_generations,
+        "Cohere generations, version 1 and on Bedrock",
+        "tokens, ids; no alternatives",
+        "`return_likelihoods=GENERATION`",
+    ),
+    Format("ai21", is_ai21, parse_ai21, "AI21 completions on Bedrock", "k, tokens, ids", "`topKReturn=10`"),
+    Format(
         "ollama",
         is_ollama,
         parse_ollama,
@@ -69,6 +124,11 @@ SERVERS: tuple[Format, ...] = (
     ),
 )
 """Tried in this order; the first that matches is taken."""
+
+
+def is_response(line: Line) -> bool:
+    """Tell whether the line is an answer of a server."""
+    return any(entry.matches(line) for entry in SERVERS)
 
 
 def parse_response(line: Line, context: Context) -> Iterator[Trace]:
