@@ -33,7 +33,8 @@ def test_report_of_recorded_traces_writes_a_page(capsys, tmp_path):
     text = page.read_text(encoding="utf-8")
     assert text.startswith("<!doctype html>")
     assert "<svg" in text
-    assert "http" not in text.split("<svg")[0]
+    assert "http:" not in text.split("<svg")[0]
+    assert "https:" not in text
 
 
 def test_gate_falls_with_exit_3(capsys):

@@ -1,7 +1,5 @@
 """The page of tokens in a real browser, by keyboard alone; skipped where there is none."""
 
-import shutil
-
 import numpy as np
 import pytest
 
@@ -16,18 +14,6 @@ def _answer(number, texts):
     )
     attention = np.linspace(0, 1, len(texts) * 6).reshape(len(texts), 2, 3)
     return AnswerView(f"answer-{number}", "What?", tokens, None, attention)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        pytest.skip("no Chromium here: the page is not driven in a browser")
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

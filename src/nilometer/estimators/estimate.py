@@ -6,6 +6,8 @@ from typing import Any, overload
 
 import pyarrow as pa
 
+from nilometer.display import Displayed
+
 __all__ = ["Estimate", "NotEnoughData", "SliceEstimates"]
 
 
@@ -45,7 +47,7 @@ class NotEnoughData:
     realized_accuracy: float | None = None
 
 
-class SliceEstimates(Sequence[Estimate | NotEnoughData]):
+class SliceEstimates(Displayed, Sequence[Estimate | NotEnoughData]):
     """The estimates of several slices.
 
     Examples
@@ -78,7 +80,8 @@ class SliceEstimates(Sequence[Estimate | NotEnoughData]):
         return hash(self._rows)
 
     def __repr__(self) -> str:
-        return f"SliceEstimates({list(self._rows)!r})"
+        unknown = sum(isinstance(row, NotEnoughData) for row in self._rows)
+        return f"SliceEstimates({len(self):,} slices, {unknown:,} unknown)"
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """One dictionary per slice with the same keys for both kinds; what is not known is None."""

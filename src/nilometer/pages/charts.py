@@ -1,85 +1,208 @@
-"""The charts of a report as Altair specifications, the same for notebook, page and dashboard."""
+"""The charts of the report as Altair specifications, the same for notebook, page and console."""
 
+import json
+from collections.abc import Mapping, Sequence
+from itertools import count
 from typing import Any
 
 import altair as alt
 
-from nilometer.decisions import Curve, Report, short_name
-from nilometer.estimators import Estimate
+from nilometer.decisions import Curve, Report, Watch, WindowSlice, short_name
+from nilometer.display import finite, visible_text
+from nilometer.estimators import Estimate, SliceEstimates
 
-__all__ = ["calibration_chart", "curve_chart", "slice_chart", "to_svg"]
+from .colours import COLOURS
 
-_BLUE, _ORANGE, _GREY = "#2166ac", "#c4561a", "#8a8a8a"
+__all__ = ["calibration_chart", "chart_names", "chart_rows", "curve_chart", "slice_chart", "to_svg", "window_chart"]
+
+_BLUE, _ORANGE = COLOURS["estimated"].light, COLOURS["realized"].light
+_INK, _SOFT, _LINE = (COLOURS[name].light for name in ("ink", "soft", "line"))
+_MOST_CHARACTERS = 60
+_UNIT = alt.Scale(domain=[0, 1])
+_THEME = {
+    "background": "transparent",
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": _SOFT,
+        "titleColor": _INK,
+        "gridColor": _LINE,
+        "domainColor": _SOFT,
+        "tickColor": _SOFT,
+        "titleFontWeight": "normal",
+        "labelFontSize": 11,
+        "titleFontSize": 12,
+    },
+    "legend": {"labelColor": _INK, "titleColor": _INK, "labelFontSize": 11},
+    "header": {"labelColor": _INK, "titleColor": _INK, "labelFontSize": 11},
+    "text": {"color": _INK},
+}
+"""Only for the drawn picture: a chart without a configuration can be laid over others in a notebook."""
 
 
-def slice_chart(report: Report) -> Any:
-    """Draw the estimated accuracy of each slice with its interval, and the realised accuracy as a tick."""
-    rows = [
-        {
-            "slice": short_name(row.slice, report.by),
-            "estimated": row.accuracy,
-            "low": row.low,
-            "high": row.high,
-            "realized": row.realized_accuracy,
-        }
-        for row in report.estimates
-        if isinstance(row, Estimate)
+def slice_chart(report: Report | SliceEstimates, *, width: int = 420, most: int = 40) -> Any:
+    """Draw the estimated accuracy of each slice with its interval, and the realised accuracy as a tick.
+
+    Parameters
+    ----------
+    report
+        A report, or estimates alone.
+    width
+        Of the plot without its labels, in pixels.
+    most
+        Slices to draw; of more than that, those with the lowest estimates.
+
+    Returns
+    -------
+    The Altair chart, or None where no slice has an estimate.
+    """
+    rows, by = (report.estimates, report.by) if isinstance(report, Report) else (report, ())
+    known = _lowest([row for row in rows if isinstance(row, Estimate)], most)
+    names = chart_names([short_name(row.slice, by) for row in known])
+    data = [
+        {"slice": name, "estimated": row.accuracy, "low": row.low, "high": row.high, "realized": row.realized_accuracy}
+        for name, row in zip(names, known, strict=True)
     ]
-    if not rows:
+    if not data:
         return None
-    y = alt.Y("slice:N", sort=None, title=None, axis=alt.Axis(labelLimit=320))
-    base = alt.Chart(alt.Data(values=rows)).encode(y=y)
-    scale = alt.Scale(domain=[0, 1])
+    y = alt.Y("slice:N", sort=None, title=None, axis=alt.Axis(labelLimit=width * 0.6))
+    base = alt.Chart(chart_rows(data)).encode(y=y)
     bars = base.mark_rule(color=_BLUE, opacity=0.45, strokeWidth=3).encode(
-        x=alt.X("low:Q", scale=scale, title="accuracy"), x2="high:Q"
+        x=alt.X("low:Q", scale=_UNIT, title="accuracy"), x2="high:Q"
     )
-    points = base.mark_point(color=_BLUE, filled=True, size=55).encode(x=alt.X("estimated:Q", scale=scale))
-    ticks = base.mark_tick(color=_ORANGE, thickness=3, size=14).encode(x=alt.X("realized:Q", scale=scale))
-    return (bars + points + ticks).properties(width=420, height=max(60, 18 * len(rows)))
+    points = base.mark_point(color=_BLUE, filled=True, size=55).encode(x=alt.X("estimated:Q", scale=_UNIT))
+    ticks = base.mark_tick(color=_ORANGE, thickness=3, size=14).encode(x=alt.X("realized:Q", scale=_UNIT))
+    return (bars + points + ticks).properties(width=width, height=max(60, 18 * len(data)))
 
 
-def curve_chart(curves: tuple[Curve, ...], *, x: str, y: str) -> Any:
-    """Draw curves with their bands."""
+def _lowest(rows: list[Estimate], most: int) -> list[Estimate]:
+    """At most so many rows, those of the lowest accuracy, in the order they came."""
+    kept = {id(row) for row in sorted(rows, key=lambda row: row.accuracy)[:most]}
+    return [row for row in rows if id(row) in kept]
+
+
+def curve_chart(curves: Sequence[Curve], *, x: str, y: str, width: int = 420) -> Any:
+    """Draw curves with their bands under the given titles of the axes; None without curves."""
+    names = chart_names([curve.name for curve in curves])
     rows = [
-        {"name": c.name, "x": a, "y": b, "low": b - h, "high": b + h}
-        for c in curves
+        {"name": name, "x": a, "y": b, "low": b - h, "high": b + h}
+        for name, c in zip(names, curves, strict=True)
         for a, b, h in zip(c.x, c.y, c.half or (0.0,) * len(c.x), strict=True)
     ]
     if not rows:
         return None
     colours = {"correct": _BLUE, "wrong": _ORANGE}
-    names = [curve.name for curve in curves]
-    scale = alt.Scale(domain=names, range=[colours.get(name, _GREY) for name in names])
-    base = alt.Chart(alt.Data(values=rows)).encode(
-        x=alt.X("x:Q", title=x),
-        color=alt.Color(
-            "name:N", scale=scale, title=None, legend=alt.Legend(orient="top", symbolType="square", symbolOpacity=1)
-        ),
-    )
+    scale = alt.Scale(domain=names, range=[colours.get(name, COLOURS["neutral"].light) for name in names])
+    dashes = alt.Scale(domain=names, range=[[6, 3] if name == "wrong" else [1, 0] for name in names])
+    legend = alt.Legend(orient="top")
+    colour = alt.Color("name:N", scale=scale, title=None, legend=legend)
+    base = alt.Chart(chart_rows(rows)).encode(x=alt.X("x:Q", title=x), color=colour)
     band = base.mark_area(opacity=0.18).encode(y=alt.Y("low:Q", title=y), y2="high:Q")
-    return (band + base.mark_line(strokeWidth=2).encode(y="y:Q")).properties(width=420, height=200)
+    line = base.mark_line(strokeWidth=2).encode(
+        y="y:Q", strokeDash=alt.StrokeDash("name:N", scale=dashes, title=None, legend=legend)
+    )
+    return (band + line).properties(width=width, height=200)
 
 
-def calibration_chart(curve: Curve | None) -> Any:
-    """Draw the share of correct answers against the probability given, with the diagonal."""
+def calibration_chart(curve: Curve | None, *, width: int = 420) -> Any:
+    """Draw the share of correct answers against the probability given, with the diagonal; None without a curve."""
     if curve is None:
         return None
     rows = [
         {"p": a, "share": b, "low": b - h, "high": b + h} for a, b, h in zip(curve.x, curve.y, curve.half, strict=True)
     ]
-    base = alt.Chart(alt.Data(values=rows)).encode(
-        x=alt.X("p:Q", title="probability given", scale=alt.Scale(domain=[0, 1]))
-    )
+    base = alt.Chart(chart_rows(rows)).encode(x=alt.X("p:Q", title="probability given", scale=_UNIT))
     line = alt.Chart(alt.Data(values=[{"p": 0, "share": 0}, {"p": 1, "share": 1}]))
-    diagonal = line.mark_line(color=_GREY, strokeDash=[4, 4]).encode(x="p:Q", y="share:Q")
+    diagonal = line.mark_line(color=COLOURS["neutral"].light, strokeDash=[4, 4]).encode(x="p:Q", y="share:Q")
     bars = base.mark_rule(color=_BLUE).encode(y=alt.Y("low:Q", title="share correct"), y2="high:Q")
-    return (diagonal + bars + base.mark_point(color=_BLUE, filled=True).encode(y="share:Q")).properties(
-        width=420, height=240
+    points = base.mark_point(color=_BLUE, filled=True).encode(y="share:Q")
+    return (diagonal + bars + points).properties(width=width, height=240)
+
+
+def window_chart(watch: Watch, *, width: int = 210, columns: int = 3, most: int = 12) -> Any:
+    """Draw estimated and realised accuracy over the windows, one small chart a slice; None without estimates.
+
+    Parameters
+    ----------
+    watch
+        Of a sentinel.
+    width
+        Of one small chart, in pixels.
+    columns
+        Small charts beside each other.
+    most
+        Slices to draw; of more than that, those with the lowest estimate in any window.
+    """
+    known = [(row, row.estimate) for row in watch.rows if isinstance(row.estimate, Estimate)]
+    by_accuracy = sorted(known, key=lambda pair: pair[1].accuracy)
+    kept = set(list(dict.fromkeys(row.slice for row, _ in by_accuracy))[:most])
+    known = [pair for pair in known if pair[0].slice in kept]
+    if not known:
+        return None
+    names = chart_names([short_name(row.slice, watch.by) for row, _ in known])
+    windows = list(dict.fromkeys(row.window for row in watch.rows))
+    order = chart_names(windows)
+    shown = dict(zip(windows, order, strict=True))
+    rows = [{**_window(*pair), "slice": name} for pair, name in zip(known, names, strict=True)]
+    data = chart_rows([{**row, "window": shown[row["window"]]} for row in rows])
+    base = alt.Chart().encode(x=alt.X("window:N", sort=order, title=None, axis=alt.Axis(labelAngle=-45)))
+    band = base.mark_area(color=_BLUE, opacity=0.15).encode(y=alt.Y("low:Q", scale=_UNIT, title=None), y2="high:Q")
+    line = base.mark_line(color=_BLUE, point=True).encode(y=alt.Y("estimated:Q", scale=_UNIT))
+    dots = base.mark_point(color=_ORANGE, filled=True, shape="diamond", size=55).encode(
+        y=alt.Y("realized:Q", scale=_UNIT)
     )
+    one = alt.layer(band, line, dots).properties(width=width, height=110)
+    return one.facet(facet=alt.Facet("slice:N", title=None), columns=columns, data=data)
+
+
+def _window(row: WindowSlice, estimate: Estimate) -> dict[str, Any]:
+    return {
+        "window": row.window,
+        "estimated": estimate.accuracy,
+        "low": estimate.low,
+        "high": estimate.high,
+        "realized": None if row.realized is None else row.realized.accuracy,
+    }
+
+
+def chart_names(names: Sequence[str]) -> list[str]:
+    """Write names as a chart can draw them: visible, short, and as different as they were.
+
+    Examples
+    --------
+    >>> chart_names(["a", "b" * 100, "b" * 100 + "c"])[1:] == ["b" * 60 + "…", "b" * 60 + "… (2)"]
+    True
+    """
+    drawn: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in dict.fromkeys(names):
+        short = visible_text(name)
+        short = short if len(short) <= _MOST_CHARACTERS else f"{short[:_MOST_CHARACTERS]}…"
+        candidates = (short if i == 1 else f"{short} ({i})" for i in count(1))
+        drawn[name] = next(candidate for candidate in candidates if candidate not in taken)
+        taken.add(drawn[name])
+    return [drawn[name] for name in names]
+
+
+def chart_rows(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Turn rows into the data of a chart, text visible and numbers finite."""
+    return alt.Data(values=_visible(finite(list(rows))))
 
 
 def to_svg(chart: Any) -> str:
-    """Render a chart to SVG text, with nothing fetched."""
+    """Draw a chart as SVG text, in the colours of the pages, with nothing fetched.
+
+    Text is cleaned once more here: a control character would end the process in the drawing library.
+    """
     import vl_convert
 
-    return str(vl_convert.vegalite_to_svg(chart.to_json()))
+    spec = _visible(chart.to_dict())
+    config = {**spec.get("config", {}), **_THEME}
+    return str(vl_convert.vegalite_to_svg(json.dumps({**spec, "config": config})))
+
+
+def _visible(value: Any) -> Any:
+    if isinstance(value, str):
+        return visible_text(value)
+    if isinstance(value, dict):
+        return {visible_text(key): _visible(item) for key, item in value.items()}
+    return [_visible(item) for item in value] if isinstance(value, list) else value

@@ -6,6 +6,7 @@ from typing import Any, overload
 
 import pyarrow as pa
 
+from nilometer.display import Displayed
 from nilometer.estimators import NotEnoughData
 
 __all__ = ["Decision", "Decisions"]
@@ -52,7 +53,7 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-class Decisions(Sequence[Decision]):
+class Decisions(Displayed, Sequence[Decision]):
     """The decisions for a batch.
 
     ``expected`` is the metric expected of the whole batch under the posteriors: the mean risk, or the batch metric.

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from nilometer.display import Displayed
 from nilometer.errors import MissingLogprobsError
 from nilometer.estimators import (
     LEAST_SLICES,
@@ -53,8 +54,8 @@ class Example:
     correct: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Report(Displayed):
     """Everything the pages show, as numbers."""
 
     by: tuple[str, ...]

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nilometer.display import Displayed
 from nilometer.errors import NotEnoughDataError
 from nilometer.estimators import FamilyCheck, NotEnoughData, Smoothie, find_families
 
@@ -55,8 +56,8 @@ class SliceRow(NamedTuple):
     """Mean score of each model's labelled answers; None without any."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class RouteReport:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class RouteReport(Displayed):
     """Everything the pages show, as numbers."""
 
     by: str

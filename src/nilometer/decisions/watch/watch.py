@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from nilometer.display import Displayed
 from nilometer.errors import NotEnoughDataError
 from nilometer.estimators import (
     AccuracyChange,
@@ -57,8 +58,8 @@ class WindowSlice:
     """From the labels of this window, None with fewer than 2."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watch:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Watch(Displayed):
     """Everything the verb ``watch`` shows, as numbers."""
 
     by: tuple[str, ...]

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nilometer.display import Displayed
+
 __all__ = ["BestTest", "ModelQualities", "QualityDifferences"]
 
 Floats = NDArray[np.float64]
@@ -36,8 +38,8 @@ class BestTest(NamedTuple):
     is_separated: bool
 
 
-@dataclass(frozen=True)
-class ModelQualities:
+@dataclass(frozen=True, repr=False)
+class ModelQualities(Displayed):
     """Estimated quality of every model with the uncertainty over prompts.
 
     Quality is the negative estimated error, so high is good; its unit is that of the squared distance. The

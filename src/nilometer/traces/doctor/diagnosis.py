@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from nilometer.display import Displayed
 from nilometer.errors import ConfigError
 
 from ..slices import slice_names
@@ -39,8 +40,8 @@ class ModelDiagnosis:
     """Quantiles over tokens of the probability outside the listed alternatives, each exact to 6 %."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Diagnosis:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Diagnosis(Displayed):
     """What a set of traces holds and what is wrong with it."""
 
     n_traces: int
