@@ -6,7 +6,7 @@ from typing import Any, overload
 
 import pyarrow as pa
 
-from nilometer.display import Displayed
+from nilometer.display import Displayed, visible_text
 from nilometer.estimators import NotEnoughData
 
 __all__ = ["Decision", "Decisions"]
@@ -80,7 +80,7 @@ class Decisions(Displayed, Sequence[Decision]):
         return iter(self._rows)
 
     def __repr__(self) -> str:
-        return f"Decisions({len(self)} by {self.rule}, expected {self.expected:.4g})"
+        return f"Decisions({len(self)} by {visible_text(self.rule)}, expected {self.expected:.4g})"
 
     @property
     def values(self) -> list[Any]:
