@@ -23,7 +23,7 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from evidence import CONTROLS, CORPUS, PUBLIC, Collection, halves, load
+from evidence import CONTROLS, CORPUS, PUBLIC, Collection, Labelled, halves, load
 from scipy.stats import rankdata
 
 from nilometer.estimators import (
@@ -36,7 +36,7 @@ from nilometer.estimators import (
 )
 from nilometer.estimators.accuracy.classifier import FEATURE_SETS, Recipe
 from nilometer.estimators.accuracy.left_out import as_columns, fit_left_out, fit_skill
-from nilometer.estimators.accuracy.rule import Labelled, Plan, fit_rule, target_scores
+from nilometer.estimators.accuracy.rule import FitPlan, fit_rule, source_scores, target_scores
 from nilometer.estimators.accuracy.sentinel import MONOTONE_FEATURES
 
 RESULT = Path(__file__).parent / "results" / "arms.json"
@@ -84,8 +84,8 @@ class Bench:
     def usable(self, composition: tuple[int, ...]) -> bool:
         return bool(np.ptp(self.labelled.correct[self.own(composition)]) > 0)
 
-    def plan(self, method: str, recipe: Recipe, features: tuple[str, ...]) -> Plan:
-        return Plan(method, self.atc, features, recipe)
+    def plan(self, method: str, recipe: Recipe, features: tuple[str, ...]) -> FitPlan:
+        return FitPlan(method, self.atc, features, recipe)
 
 
 def thresholds(bench: Bench, composition: tuple[int, ...]) -> dict[str, np.ndarray]:
@@ -105,18 +105,20 @@ def quick(bench: Bench, composition: tuple[int, ...]) -> dict[str, np.ndarray]:
     """Every arm of the table that needs one fit, the default with its fallback among them."""
     source = bench.labelled.rows(bench.own(composition))
     plan = bench.plan("combined", Recipe("monotone"), bench.features)
-    rule = fit_rule(source, plan)
-    found = arms(bench, rule, [name for name in LABEL_FREE if name not in (*SLOW, "atc")])
+    rule = fit_rule(source.responses, plan)
+    found = arms(bench, rule, source, [name for name in LABEL_FREE if name not in (*SLOW, "atc")])
     found["default"] = found["combined"]
     if len(composition) >= 4:
-        skill = fit_skill(as_columns(fit_left_out(source, plan).values()))
+        skill = fit_skill(as_columns(fit_left_out(source.responses, plan).values()))
         if skill and skill.n_families >= 4 and skill.over_constant.gain <= 0:
             found["default"] = found["constant"]
     return found
 
 
-def arms(bench: Bench, rule, names: list[str]) -> dict[str, np.ndarray]:
+def arms(bench: Bench, rule, labelled: Labelled, names: list[str]) -> dict[str, np.ndarray]:
     found = {name: np.full(len(bench.parts), rule.accuracy_without_logprobs) for name in names}
+    responses = labelled.responses
+    source = source_scores(rule, responses.rows(rule.plan.known(responses.profiles)))
     for i, profiles in enumerate(bench.profiles):
         known = rule.plan.known(profiles)
         if not known.any():
@@ -124,7 +126,7 @@ def arms(bench: Bench, rule, names: list[str]) -> dict[str, np.ndarray]:
         inside = profiles.rows(known)
         target = target_scores(rule, inside)
         for name in names:
-            value = LABEL_FREE[name].estimate(rule.source, target)
+            value = LABEL_FREE[name].estimate(source, target)
             found[name][i] = known.mean() * value + (1 - known.mean()) * rule.accuracy_without_logprobs
     return found
 
@@ -132,11 +134,11 @@ def arms(bench: Bench, rule, names: list[str]) -> dict[str, np.ndarray]:
 def slow(bench: Bench, composition: tuple[int, ...]) -> dict[str, np.ndarray]:
     """Arms that fit again per slice or per left-out family, and other classifiers."""
     source = bench.labelled.rows(bench.own(composition))
-    rule = fit_rule(source, bench.plan("anchored", Recipe("monotone"), bench.features))
-    found = arms(bench, rule, list(SLOW))
+    rule = fit_rule(source.responses, bench.plan("anchored", Recipe("monotone"), bench.features))
+    found = arms(bench, rule, source, list(SLOW))
     useful = given(bench, source, 17)
     if len(useful) > len(bench.features):
-        one = fit_rule(source, bench.plan("pcc", Recipe("monotone"), useful))
+        one = fit_rule(source.responses, bench.plan("pcc", Recipe("monotone"), useful))
         found["pcc, the paper's 17 features"] = np.array([one.estimate(p) for p in bench.profiles])
     return found
 
@@ -148,7 +150,7 @@ def sweep(bench: Bench, composition: tuple[int, ...]) -> dict[str, np.ndarray]:
         useful = given(bench, source, size)
         for name, fixed in (("monotone", None), ("logistic", {"C": 2.0})):
             plan = replace(bench.plan("pcc", Recipe(name, False, False), useful), hyperparameters=fixed)
-            p = fit_rule(source, plan).p_correct(bench.labelled.profiles)
+            p = fit_rule(source.responses, plan).p_correct(bench.labelled.profiles)
             found[f"pcc[{name}, {size}]"] = np.array([p[rows].mean() for rows in bench.parts])
     return found
 
@@ -177,7 +179,7 @@ def paper(bench: Bench, composition: tuple[int, ...]) -> dict[str, np.ndarray]:
     """The paper's deployment: forest, balanced, calibrated, 10 features; all there are where those are missing."""
     source = bench.labelled.rows(bench.own(composition))
     useful = given(bench, source, 10) or bench.features
-    rule = fit_rule(source, bench.plan("pcc", Recipe("forest", True, True), useful))
+    rule = fit_rule(source.responses, bench.plan("pcc", Recipe("forest", True, True), useful))
     return {"paper": np.array([rule.estimate(p) for p in bench.profiles])}
 
 

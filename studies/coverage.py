@@ -21,7 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from evidence import DATA, Collection, load
+from evidence import DATA, Collection, Labelled, load
 from scipy.stats import beta
 
 from nilometer.errors import NotEnoughDataError
@@ -34,7 +34,6 @@ from nilometer.estimators import (
     prediction_interval,
     with_other_models,
 )
-from nilometer.estimators.accuracy.rule import Labelled
 
 RESULT = Path(__file__).parent / "results" / "coverage.json"
 SEED, LEVEL = 20261125, 0.9

@@ -9,13 +9,13 @@ llm-calibration-and-correctness-prediction at c176fdd (MIT). Features that a set
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nilometer.estimators import Profiles, as_profiles
-from nilometer.estimators.accuracy.rule import Labelled
+from nilometer.estimators import Profiles, Responses, as_profiles, as_responses
 from nilometer.signals import profile_traces
 from nilometer.traces import corpus_path, read_traces, slice_names
 
@@ -23,6 +23,22 @@ DATA = Path(__file__).parents[2] / "shared" / "data" / "traces"
 CORPUS = ("specialist", "specialist_samples", "smollm2", "gemma3")
 PUBLIC = ("mmlupro", "qa", "mcq")
 CONTROLS = ("smollm2", "gemma3")
+
+
+class Labelled(NamedTuple):
+    """Labelled responses, with the names of slices and families as plain arrays."""
+
+    profiles: Profiles
+    correct: np.ndarray
+    slices: np.ndarray
+    families: np.ndarray
+
+    def rows(self, rows: np.ndarray) -> "Labelled":
+        return Labelled(self.profiles.rows(rows), self.correct[rows], self.slices[rows], self.families[rows])
+
+    @property
+    def responses(self) -> Responses:
+        return as_responses(self.profiles, self.slices, correct=self.correct, families=self.families)
 
 
 @dataclass(frozen=True)

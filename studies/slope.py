@@ -17,7 +17,7 @@ import numpy as np
 from evidence import CORPUS, PUBLIC, Collection, load
 
 from nilometer.estimators.accuracy.classifier import FEATURE_SETS, Recipe
-from nilometer.estimators.accuracy.rule import Plan, fit_rule
+from nilometer.estimators.accuracy.rule import FitPlan, fit_rule
 from nilometer.estimators.accuracy.sentinel import MONOTONE_FEATURES
 from nilometer.estimators.accuracy.slope import scaled_logit
 from nilometer.estimators.intervals import logit
@@ -26,14 +26,14 @@ RESULT = Path(__file__).parent / "results" / "slope.json"
 SEED, BOOTSTRAPS, MOST_ROWS = 20261125, 1000, 20_000
 
 
-def left_out(collection: Collection, plan: Plan) -> np.ndarray:
+def left_out(collection: Collection, plan: FitPlan) -> np.ndarray:
     """Rows (family number, mean probability, accuracy of the others, realised accuracy) of every slice."""
     labelled, rows = collection.labelled, []
     for number, family in enumerate(collection.families):
         own = labelled.families == family
         if np.ptp(labelled.correct[~own]) == 0:
             continue
-        rule = fit_rule(labelled.rows(~own), plan)
+        rule = fit_rule(labelled.rows(~own).responses, plan)
         for name in sorted(set(labelled.slices[own].tolist())):
             part = labelled.rows(labelled.slices == name)
             rows.append((number, rule.p_correct(part.profiles).mean(), rule.accuracy, part.correct.mean()))
@@ -62,14 +62,14 @@ def summary(rows: np.ndarray) -> dict:
     }
 
 
-def plans(collection: Collection) -> dict[str, Plan]:
+def plans(collection: Collection) -> dict[str, FitPlan]:
     names = collection.labelled.profiles.names
     values = collection.labelled.profiles
     given = [f for f in MONOTONE_FEATURES if f in names and np.nanstd(values.column(f)) > 0]
-    found = {"monotone": Plan("pcc", "max", tuple(given), Recipe("monotone"))}
+    found = {"monotone": FitPlan("pcc", "max", tuple(given), Recipe("monotone"))}
     if collection.name in CORPUS:
         useful = tuple(f for f in FEATURE_SETS[17] if np.nanstd(values.column(f)) > 0)
-        found["paper: logistic, 17 features"] = Plan("pcc", "max", useful, Recipe("logistic", False, True))
+        found["paper: logistic, 17 features"] = FitPlan("pcc", "max", useful, Recipe("logistic", False, True))
     return found
 
 

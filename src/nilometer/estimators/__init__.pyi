@@ -10,8 +10,9 @@ from .intervals import (
     fit_residuals as fit_residuals,
     pool_residuals as pool_residuals,
     prediction_interval as prediction_interval,
-    wilson_interval as wilson_interval,
 )
 from .labelled import *
 from .posterior import *
-from .profiles import Profiles as Profiles, as_profiles as as_profiles, rows_by_name as rows_by_name
+from .profiles import Profiles as Profiles, as_profiles as as_profiles
+from .responses import Responses as Responses, as_responses as as_responses
+from .state import SliceSums as SliceSums

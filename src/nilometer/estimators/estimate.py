@@ -33,6 +33,10 @@ class Estimate:
     conformal_low: float | None = None
     """Ends of the distribution-free interval, where enough families are labelled for the level."""
     conformal_high: float | None = None
+    spread: float | None = None
+    """Scale of the Student t that the interval was made from, before it was cut to [0, 1]."""
+    degrees: float | None = None
+    """Its degrees of freedom; infinite for a normal distribution."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +111,7 @@ _SCHEMA = pa.schema(
         "realized_accuracy": pa.float64(),
         "in_support": pa.bool_(),
         "note": pa.string(),
-        **dict.fromkeys(("conformal_low", "conformal_high"), pa.float64()),
+        **dict.fromkeys(("conformal_low", "conformal_high", "spread", "degrees"), pa.float64()),
         **dict.fromkeys(("reason", "needed"), pa.string()),
     }
 )

@@ -9,8 +9,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nilometer.signals import ATTENTION_FEATURE_NAMES, FEATURE_NAMES
+from nilometer.traces import as_table
 
-__all__ = ["Profiles", "as_profiles", "distinct", "rows_by_name"]
+__all__ = ["Profiles", "as_profiles"]
 
 _PROVENANCE = ("k", "logprobs_mode", "model")
 
@@ -43,38 +44,6 @@ class Profiles:
         return Profiles(self.values[:, kept], tuple(self.names[i] for i in kept), self.provenance)
 
 
-def distinct(names: NDArray[Any]) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
-    """Sorted distinct names, and the place of each among them, by hashing: sorting a million texts takes seconds.
-
-    Examples
-    --------
-    >>> found, place = distinct(np.array(["b", "a", "b"]))
-    >>> found.tolist(), place.tolist()
-    (['a', 'b'], [1, 0, 1])
-    """
-    encoded = pa.array(names.tolist(), pa.string()).dictionary_encode()
-    found = np.array(encoded.dictionary.to_pylist(), dtype=np.str_)
-    order = np.argsort(found)
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    return found[order], rank[encoded.indices.to_numpy()]
-
-
-def rows_by_name(names: NDArray[Any]) -> dict[str, NDArray[np.int64]]:
-    """Rows of every distinct name, names sorted and rows in their order.
-
-    Examples
-    --------
-    >>> {name: rows.tolist() for name, rows in rows_by_name(np.array(["b", "a", "b"])).items()}
-    {'a': [1], 'b': [0, 2]}
-    """
-    found, place = distinct(names)
-    if not len(found):
-        return {}
-    parts = np.split(np.argsort(place, kind="stable"), np.cumsum(np.bincount(place))[:-1])
-    return dict(zip(found.tolist(), parts, strict=True))
-
-
 def as_profiles(X: Any) -> Profiles:
     """Read profiles from an Arrow table, anything with ``__arrow_c_stream__``, pandas, or an array.
 
@@ -98,7 +67,7 @@ def as_profiles(X: Any) -> Profiles:
                 f"`X` must have shape (n, {len(FEATURE_NAMES)}), the order of FEATURE_NAMES, got {X.shape}."
             )
         return Profiles(X.astype(np.float64), FEATURE_NAMES, dict.fromkeys(_PROVENANCE, ()))
-    table = _table(X)
+    table = as_table(X, name="X")
     names = tuple(name for name in (*FEATURE_NAMES, *ATTENTION_FEATURE_NAMES) if name in table.column_names)
     if not names:
         raise ValueError(f"`X` must have columns of FEATURE_NAMES, got {', '.join(table.column_names)}.")
@@ -106,18 +75,6 @@ def as_profiles(X: Any) -> Profiles:
     values = np.stack(columns, axis=1) if columns else np.empty((len(table), 0))
     provenance = {name: _distinct(table, name) for name in _PROVENANCE}
     return Profiles(values, names, provenance)
-
-
-def _table(X: Any) -> pa.Table:
-    if isinstance(X, pa.Table):
-        return X
-    if isinstance(X, pa.RecordBatch):
-        return pa.Table.from_batches([X])
-    if hasattr(X, "__arrow_c_stream__"):
-        return pa.table(X)
-    if hasattr(X, "columns"):
-        return pa.Table.from_pandas(X, preserve_index=False)
-    raise TypeError(f"`X` must be a table of profiles or an array, got {type(X).__name__}.")
 
 
 def _distinct(table: pa.Table, name: str) -> tuple[str, ...]:

@@ -17,7 +17,9 @@ from .schema import (
     TRACE_SCHEMA as TRACE_SCHEMA,
     trace_schema as trace_schema,
 )
-from .slices import attribute_keys as attribute_keys, slice_names as slice_names
+from .slice_index import SliceIndex as SliceIndex, index_slices as index_slices
+from .slices import attribute_keys as attribute_keys, slice_index as slice_index, slice_names as slice_names
 from .sources import expand_paths as expand_paths
 from .store import has_attention as has_attention, write_traces as write_traces
+from .tables import as_table as as_table
 from .wire import *

@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,10 @@ import pyarrow.compute as pc
 
 from nilometer.errors import ConfigError
 
-__all__ = ["NO_SLICE", "attribute_keys", "slice_names"]
+from .slice_index import SliceIndex, index_slices
+from .tables import as_table
+
+__all__ = ["NO_SLICE", "attribute_keys", "slice_index", "slice_names"]
 
 NO_SLICE = "(none)"
 """Name of the slice of the responses that lack the value."""
@@ -19,8 +23,19 @@ _ROW = "nilometer_row"
 _PLAIN_NAME = re.compile(r"[A-Za-z_]\w*")
 
 
-def slice_names(table: pa.Table | pa.RecordBatch, by: str | Sequence[str]) -> pa.Array:
-    """Name the slice of every row, as strings.
+def slice_names(table: Any, by: str | Sequence[str]) -> pa.Array:
+    """Name the slice of every row, as strings; :func:`slice_index` gives the same as codes and names.
+
+    Examples
+    --------
+    >>> slice_names(pa.table({"model": ["m", "m"], "n_tokens": [3, 40]}), ["n_tokens > 10"]).to_pylist()
+    ['false', 'true']
+    """
+    return slice_index(table, by).to_arrow().cast(pa.string())
+
+
+def slice_index(table: Any, by: str | Sequence[str]) -> SliceIndex:
+    """Name the slice of every row, as codes and names.
 
     One item of `by` gives its value (``"gcd"``), several give ``"domain=gcd, tenant=a"``, none gives
     ``"all"``; a missing value is ``"(none)"``. Rows keep their order.
@@ -28,7 +43,8 @@ def slice_names(table: pa.Table | pa.RecordBatch, by: str | Sequence[str]) -> pa
     Parameters
     ----------
     table
-        Traces or profiles: any table with scalar columns and, if wanted, a map column ``attributes``.
+        Traces or profiles: any table (Arrow, polars, pandas) with scalar columns and, if wanted, a map column
+        ``attributes``.
     by
         Each item is a column, else a key of ``attributes``, else a DuckDB SQL expression over the columns and
         the keys with one value per row, such as ``"date_trunc('day', time)"`` or ``"level::int > 2"``. A key
@@ -42,25 +58,44 @@ def slice_names(table: pa.Table | pa.RecordBatch, by: str | Sequence[str]) -> pa
     Examples
     --------
     >>> table = pa.table({"model": ["m", "m"], "n_tokens": [3, 40]})
-    >>> slice_names(table, ["n_tokens > 10"]).to_pylist()
-    ['false', 'true']
-    >>> slice_names(table, ["model", "n_tokens"]).to_pylist()
-    ['model=m, n_tokens=3', 'model=m, n_tokens=40']
+    >>> slice_index(table, ["model", "n_tokens"]).names
+    ('model=m, n_tokens=3', 'model=m, n_tokens=40')
     """
     items = [by] if isinstance(by, str) else list(by)
-    table = pa.Table.from_batches([table]) if isinstance(table, pa.RecordBatch) else table
+    table = as_table(table)
     if not items:
-        return pa.array(["all"] * table.num_rows, pa.string())
-    if _ROW in table.column_names:
-        raise ConfigError(f"a column must not be named `{_ROW}`.")
+        return index_slices(pa.array(["all"] * table.num_rows, pa.string()))
     keys = attribute_keys(table)
-    values = [f"coalesce(CAST({_value(item, table, keys)} AS VARCHAR), {_text(NO_SLICE)})" for item in items]
-    named = [f"{_text(item + '=')} || {value}" for item, value in zip(items, values, strict=True)]
-    expression = values[0] if len(items) == 1 else " || ', ' || ".join(named)
-    return _run(table, expression, keys=keys, items=items)
+    plain = {item: _plain(table, item, keys) for item in items}
+    asked = [item for item in items if plain[item] is None]
+    run = dict(zip(asked, _run(table, asked, keys), strict=True)) if asked else {}
+    values = [index_slices(pc.fill_null(run.get(item, plain[item]), NO_SLICE)) for item in items]
+    return values[0] if len(items) == 1 else _joined(items, values)
 
 
-def attribute_keys(table: pa.Table) -> list[str]:
+def _joined(items: Sequence[str], values: Sequence[SliceIndex]) -> SliceIndex:
+    """Name the combinations of several values that occur."""
+    names = [f"{items[0]}={name}" for name in values[0].names]
+    codes = values[0].codes
+    for item, one in zip(items[1:], values[1:], strict=True):
+        pairs, codes = np.unique(codes * len(one.names) + one.codes, return_inverse=True)
+        first, second = (part.tolist() for part in np.divmod(pairs, max(len(one.names), 1)))
+        names = [f"{names[i]}, {item}={one.names[j]}" for i, j in zip(first, second, strict=True)]
+    return index_slices(pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), pa.array(names, pa.string())))
+
+
+def _plain(table: pa.Table, item: str, keys: Sequence[str]) -> pa.ChunkedArray | None:
+    """Text of a column of text or integers, or of an attribute, without SQL; None where it takes SQL."""
+    if item in table.column_names:
+        kind = table.schema.field(item).type
+        is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+        return table[item].cast(pa.string()) if is_text or pa.types.is_integer(kind) else None
+    if item in keys and pa.types.is_string(table.schema.field("attributes").type.item_type):
+        return pc.map_lookup(table["attributes"], pa.scalar(item), "first")
+    return None
+
+
+def attribute_keys(table: Any) -> list[str]:
     """Keys that occur in the map column ``attributes``, sorted.
 
     Examples
@@ -68,6 +103,7 @@ def attribute_keys(table: pa.Table) -> list[str]:
     >>> attribute_keys(pa.table({"model": ["m"]}))
     []
     """
+    table = as_table(table)
     if "attributes" not in table.column_names or not pa.types.is_map(table.schema.field("attributes").type):
         return []
     keys: set[str] = set()
@@ -96,21 +132,24 @@ def _unknown(item: str, table: pa.Table, keys: Sequence[str]) -> str:
     )
 
 
-def _run(table: pa.Table, expression: str, *, keys: Sequence[str], items: Sequence[str]) -> pa.Array:
+def _run(table: pa.Table, items: Sequence[str], keys: Sequence[str]) -> list[pa.ChunkedArray]:
+    """Evaluate columns and expressions by DuckDB, each as text."""
     import duckdb
 
+    if _ROW in table.column_names:
+        raise ConfigError(f"a column must not be named `{_ROW}`.")
+    wanted = ", ".join(f"CAST({_value(item, table, keys)} AS VARCHAR) AS v{i}" for i, item in enumerate(items))
     columns = {name.lower() for name in table.column_names}
-    extra, seen = [], columns
+    extra = []
     for key in keys:
-        if key.lower() not in seen:
+        if key.lower() not in columns:
             extra.append(f", {_lookup(key)} AS {_name(key)}")
-            seen = seen | {key.lower()}
+            columns = columns | {key.lower()}
     numbered = table.append_column(_ROW, pa.array(np.arange(table.num_rows)))
-    view = f"SELECT *{''.join(extra)} FROM source"
     with duckdb.connect(":memory:") as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.register("source", numbered)
-        query = f"SELECT {expression} AS name FROM ({view}) ORDER BY {_ROW}"
+        query = f"SELECT {wanted} FROM (SELECT *{''.join(extra)} FROM source) ORDER BY {_ROW}"
         try:
             result = connection.sql(query).to_arrow_table()
         except duckdb.Error as exc:
@@ -120,10 +159,9 @@ def _run(table: pa.Table, expression: str, *, keys: Sequence[str], items: Sequen
                 f"`by` must be SQL that DuckDB can run, got {list(items)}: {reason}"
                 f" Columns: {', '.join(table.column_names)}. Attributes: {attributes}."
             ) from exc
-    names = result["name"].combine_chunks()
-    if len(names) != table.num_rows:
+    if result.num_rows != table.num_rows:
         raise ConfigError(f"`by` must give one value per response, got {list(items)}.")
-    return names
+    return list(result.columns)
 
 
 def _lookup(key: str) -> str:

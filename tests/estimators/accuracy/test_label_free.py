@@ -9,6 +9,7 @@ from nilometer.estimators import LABEL_FREE, SourceScores, TargetScores
 from nilometer.estimators.accuracy.label_free import sequence_weight
 from nilometer.estimators.accuracy.shifted import importance_weighted, label_shift, matched_moments
 from nilometer.estimators.accuracy.slope import anchored_slope, difference_slope, scaled_logit
+from nilometer.traces import index_slices
 
 
 def _source(n=2000, share=0.5, distance=1.5, seed=0):
@@ -57,11 +58,11 @@ def test_sequence_weight_is_the_odds_of_three_labels_of_each_family():
         return -sum(math.log(v) if y else math.log(1 - v) for y, v in rows) / len(rows)
 
     odds = math.prod(math.exp(3 * (mean_loss(p, f) - mean_loss(q, f))) for f in "ab")
-    assert sequence_weight(q, p, correct, families=families) == pytest.approx(odds / (1 + odds))
+    assert sequence_weight(q, p, correct, families=index_slices(families)) == pytest.approx(odds / (1 + odds))
 
 
 def test_sequence_gets_no_weight_where_it_is_no_probability_of_being_right_or_not_known():
-    correct, families = np.tile([1.0, 1.0, 0.0], 100), np.repeat(["a", "b"], 150)
+    correct, families = np.tile([1.0, 1.0, 0.0], 100), index_slices(np.repeat(["a", "b"], 150))
     p = np.full(300, 2 / 3)
     assert sequence_weight(np.full(300, 1e-9), p, correct, families=families) < 1e-6
     assert sequence_weight(np.full(300, np.nan), p, correct, families=families) == 0

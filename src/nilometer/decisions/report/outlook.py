@@ -14,9 +14,9 @@ from nilometer.estimators import (
     SliceEstimates,
     as_profiles,
     choose_period,
-    rows_by_name,
     with_labels,
 )
+from nilometer.traces import index_slices
 
 from ..plans.acquire import SliceAcquisition, plan_acquisition
 from ..plans.label import SlicePlan, Traffic, plan_labels
@@ -101,7 +101,7 @@ def _left_out_probabilities(sentinel: Sentinel, profiles: pa.Table, names: NDArr
     """Probability of a correct answer by rules that never saw a label of the response's family."""
     features = as_profiles(profiles)
     found = np.empty(len(names))
-    for name, rows in rows_by_name(names).items():
+    for name, rows in index_slices(names).rows():
         own = sentinel.left_out_.get(name)
         rule = sentinel.fitted_.rule if own is None else own.rule
         found[rows] = rule.p_correct(features.rows(rows))

@@ -15,10 +15,12 @@ from sklearn.preprocessing import StandardScaler
 
 from nilometer.errors import NotEnoughDataError
 
-__all__ = ["FEATURE_SETS", "Recipe", "fit_classifier"]
+__all__ = ["CLASSIFIERS", "FEATURE_SETS", "Recipe", "fit_classifier"]
 
 Floats = NDArray[np.float64]
 
+CLASSIFIERS = ("monotone", "forest", "logistic", "mlp")
+"""Classifiers of a sentinel: ours, then the paper's."""
 _TEN = ("mean", "std", "max", "q10", "q25", "q50", "q75", "q90", "skewness", "kurtosis")
 FEATURE_SETS: dict[int, tuple[str, ...]] = {
     1: ("se_sum",),
@@ -93,7 +95,7 @@ def _model(recipe: Recipe) -> tuple[Any, dict[str, list[Any]]]:
         net = MLPClassifier(alpha=1e-3, early_stopping=True, max_iter=10_000, random_state=recipe.seed)
         sizes = [(5,), (8,), (10,), (15,), (20,), (8, 4), (10, 5), (15, 8)]
         return net, {"hidden_layer_sizes": sizes}
-    raise ValueError(f"`classifier` must be 'forest', 'logistic' or 'mlp', got {recipe.classifier!r}.")
+    raise ValueError(f"`classifier` must be one of {', '.join(CLASSIFIERS[1:])}, got {recipe.classifier!r}.")
 
 
 def _oversampled(X: Floats, y: NDArray[np.int64], seed: int) -> tuple[Floats, NDArray[np.int64]]:

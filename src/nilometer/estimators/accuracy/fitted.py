@@ -9,20 +9,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..estimate import Estimate, NotEnoughData
-from ..intervals import LEAST_SLICES, Residuals, conformal_interval, pool_residuals, prediction_interval
-from ..profiles import Profiles, distinct
+from ..intervals import (
+    LEAST_SLICES,
+    Residuals,
+    conformal_interval,
+    interval_spread,
+    pool_residuals,
+    prediction_interval,
+)
+from ..responses import Responses
 from .left_out import Gain, LeftOut, LeftOutColumns, Skill, as_columns, fit_left_out, fit_skill, left_out_residuals
-from .reference import MOST_WITHOUT_LOGPROBS, foreign_models
-from .rule import STRATA, Labelled, Plan, Rule, fit_rule
-from .support import Outside, Support, fit_support, outside_every_support
+from .reference import MOST_WITHOUT_LOGPROBS
+from .rule import STRATA, FitPlan, Rule, fit_rule
+from .support import Outside, Support, fit_support
 
-__all__ = ["Fitted", "Verdict", "fit_sentinel", "needed_features"]
+__all__ = ["GUARDED", "Fitted", "SliceFacts", "Verdict", "fit_sentinel", "needed_features"]
 
 Floats = NDArray[np.float64]
 
+GUARDED = ("max", "nll_sum")
+"""Features by which a slice may lie outside what was labelled."""
 _OUTSIDE_WIDENING = 1.5
+"""Factor on the spread of a slice outside what was labelled; docs/estimation.md has the coverage with it."""
 _MANY_LABELS = 1000
-_GUARDED = ("max", "nll_sum")
+"""Labels from which no refits are made: the spread over families then hides what drawing labels again adds."""
+
+
+class SliceFacts(NamedTuple):
+    """What is known of a slice before its interval is made."""
+
+    name: str
+    n: int
+    n_labels: int
+    n_correct: float
+    n_known: float
+    """Responses that have every number the rules need."""
+    outside: Outside | None
+    accuracies: Floats
+    """Shape (1 + refits,): accuracy by the slice's own rule, then by the rules fitted on labels drawn again."""
 
 
 class Verdict(NamedTuple):
@@ -40,7 +64,7 @@ class Verdict(NamedTuple):
 class Fitted:
     """What a sentinel learned."""
 
-    labelled: Labelled
+    labelled: Responses
     rule: Rule
     left_out: dict[str, LeftOut]
     again: tuple[Rule, ...]
@@ -55,9 +79,14 @@ class Fitted:
         return as_columns(self.left_out.values())
 
     @cached_property
-    def judged(self) -> dict[str | None, Verdict]:
-        """Verdict on the estimates, with all families (None) and without each."""
-        return {family: self._judge(self.columns.without(family)) for family in (None, *np.unique(self.columns.family))}
+    def verdict(self) -> Verdict:
+        """What all left-out families say."""
+        return self._judge(self.columns)
+
+    @cached_property
+    def verdicts(self) -> dict[str, Verdict]:
+        """What the others say, for every left-out family."""
+        return {str(family): self._judge(self.columns.without(family)) for family in np.unique(self.columns.family)}
 
     def _judge(self, columns: LeftOutColumns) -> Verdict:
         skill = fit_skill(columns, confidence_level=self.confidence_level)
@@ -69,129 +98,135 @@ class Fitted:
             own = _unsure(own, left_out_residuals(columns, constant=not constant), gain)
         return Verdict(skill, constant, None if own is None else pool_residuals(own, self.pool))
 
-    def estimate(
-        self, name: str, profiles: Profiles, labels: Floats, *, simultaneous: int = 1
-    ) -> Estimate | NotEnoughData:
-        """Estimate one slice; a labelled one by the rule that never saw its family."""
-        known = labels[~np.isnan(labels)]
-        seen = {
-            "slice": name,
-            "n": len(profiles),
-            "n_labels": int(known.size),
-            "realized_accuracy": float(known.mean()) if known.size else None,
-        }
+    def rule_for(self, name: str) -> Rule:
+        """Return the rule that estimates a slice: for a labelled one that which never saw its family."""
         own = self.left_out.get(name)
-        family = own.family if own else None
-        _, constant, residuals = self.judged[family]
-        outside = None if constant else outside_every_support(_guarded(profiles), self.support)
-        refusal = self._refusal(profiles, residuals, outside=None if own else outside, family=family)
-        if residuals is None or refusal:
-            return NotEnoughData(**seen, **refusal)  # type: ignore[arg-type]
-        rule = own.rule if own else self.rule
-        accuracy = rule.accuracy if constant else rule.estimate(profiles)
+        return self.rule if own is None else own.rule
+
+    def finish(self, facts: SliceFacts, *, foreign: str = "", simultaneous: int = 1) -> Estimate | NotEnoughData:
+        """Estimate one slice from what is known of it.
+
+        ``foreign`` is what is to be noted of the models it came from, ``simultaneous`` the number of intervals that
+        hold together.
+        """
+        own = self.left_out.get(facts.name)
+        verdict = self.verdict if own is None else self.verdicts[own.family]
+        outside = None if verdict.falls_back else facts.outside
+        refusal = self._refusal(facts, verdict.residuals, outside=outside)
+        if verdict.residuals is None or refusal is not None:
+            reason, needed = refusal or ("", "")
+            return NotEnoughData(slice=facts.name, n=facts.n, reason=reason, needed=needed, **_realized(facts))
+        rule, residuals = self.rule_for(facts.name), verdict.residuals
+        accuracies = facts.accuracies
+        if verdict.falls_back:
+            accuracies = np.array([one.accuracy for one in (rule, *self.again)])
         residuals = residuals._replace(spread=residuals.spread * (_OUTSIDE_WIDENING if outside else 1.0))
-        notes = (
-            f"{outside.note}; interval widened" if outside else "",
-            foreign_models(profiles, self.labelled.profiles),
-        )
-        noise = self._label_noise(profiles, constant=constant)
+        notes = (f"{outside.note}; interval widened" if outside else "", foreign)
+        accuracy = float(accuracies[0])
         return Estimate(
-            **seen,  # type: ignore[arg-type]
-            **self._ends(accuracy, residuals, n=len(profiles), simultaneous=simultaneous, label_noise=noise),
+            slice=facts.name,
+            n=facts.n,
             accuracy=accuracy,
             confidence_level=self.confidence_level,
-            method="constant" if constant else rule.plan.name,
+            method="constant" if verdict.falls_back else rule.plan.name,
             in_support=not outside,
             note="; ".join(filter(None, notes)),
+            **_realized(facts),
+            **self._ends(accuracy, residuals, accuracies[1:], n=facts.n, simultaneous=simultaneous),
         )
 
     def _ends(
-        self, accuracy: float, residuals: Residuals, *, n: int, simultaneous: int, label_noise: float
+        self, accuracy: float, residuals: Residuals, again: Floats, *, n: int, simultaneous: int
     ) -> dict[str, Any]:
-        """Ends of the interval and of the distribution-free one, by the names that they have in an estimate."""
+        """Ends of the intervals, and what they were made of, by the names that they have in an estimate."""
+        level, noise = self.confidence_level, float(np.std(again, ddof=1)) if again.size > 1 else 0.0
         low, high = prediction_interval(
-            accuracy,
-            residuals,
-            n=n,
-            confidence_level=self.confidence_level,
-            simultaneous=simultaneous,
-            label_noise=label_noise,
+            accuracy, residuals, n=n, confidence_level=level, simultaneous=simultaneous, label_noise=noise
         )
-        beside = conformal_interval(accuracy, residuals, confidence_level=self.confidence_level) or (None, None)
-        return {"low": low, "high": high, "conformal_low": beside[0], "conformal_high": beside[1]}
+        spread, degrees = interval_spread(accuracy, residuals, n=n, confidence_level=level, label_noise=noise)
+        beside = conformal_interval(accuracy, residuals, confidence_level=level) or (None, None)
+        ends = {"low": low, "high": high, "conformal_low": beside[0], "conformal_high": beside[1]}
+        return {**ends, "spread": spread, "degrees": degrees}
 
     def _refusal(
-        self, profiles: Profiles, residuals: Residuals | None, *, outside: Outside | None, family: str | None
-    ) -> dict[str, str]:
-        missing = 1 - float(self.rule.plan.known(profiles).mean())
+        self, facts: SliceFacts, residuals: Residuals | None, *, outside: Outside | None
+    ) -> tuple[str, str] | None:
+        """Reason for which a slice cannot be estimated, and what is needed; None where it can."""
+        own = self.left_out.get(facts.name)
+        missing = 1 - facts.n_known / facts.n
         if missing > MOST_WITHOUT_LOGPROBS:
-            reason = f"{missing:.0%} of the responses have no log-probabilities."
-            return {"reason": reason, "needed": "Ask the provider for `logprobs`."}
+            return f"{missing:.0%} of the responses have no log-probabilities.", "Ask the provider for `logprobs`."
         if residuals is None:
-            families = self.labelled.families
-            k = len({unit for unit in families.tolist() if unit != family})
-            kind = "slices" if np.array_equal(families, self.labelled.slices) else "families of slices"
+            families = self.labelled.families.names
+            k = len(families) - (own is not None and own.family in families)
+            kind = "slices" if families == self.labelled.slices.names else "families of slices"
             reason = f"an interval needs {LEAST_SLICES} other labelled {kind}, there are {k}."
-            return {"reason": reason, "needed": f"Label responses of {max(LEAST_SLICES - k, 1)} more {kind}."}
-        if outside and outside.is_refused:
+            return reason, f"Label responses of {max(LEAST_SLICES - k, 1)} more {kind}."
+        if outside and outside.is_refused and own is None:
             reason = f"{outside.note}, and {outside.beyond:.0%} of the responses are beyond every labelled one."
-            return {"reason": reason, "needed": outside.needed}
-        return {}
+            return reason, outside.needed
+        return None
 
-    def _label_noise(self, profiles: Profiles, *, constant: bool) -> float:
-        """Standard deviation of the estimate over labels drawn again."""
-        if not self.again:
-            return 0.0
-        return float(np.std([rule.accuracy if constant else rule.estimate(profiles) for rule in self.again], ddof=1))
+
+def _realized(facts: SliceFacts) -> dict[str, Any]:
+    return {
+        "n_labels": facts.n_labels,
+        "realized_accuracy": facts.n_correct / facts.n_labels if facts.n_labels else None,
+    }
 
 
 def _unsure(own: Residuals, other: Residuals | None, gain: Gain) -> Residuals:
-    """Mix in the spread of the estimate that was not chosen, by the p-value of "there is no difference".
+    """Inflate the spread for having chosen between two estimates on the same data.
 
-    The one that was chosen on the same families looks better than it is.
+    The variance of the one that was not chosen counts by the p-value of no difference, where it is larger.
     """
     from scipy.stats import t
 
-    if other is None or gain.standard_error == 0:
+    if other is None or gain.standard_error == 0 or other.spread <= own.spread:
         return own
     wrong = 2 * float(t.cdf(-abs(gain.gain) / gain.standard_error, gain.n_families - 1))
-    spread, noise = (
-        (1 - wrong) * mine + wrong * its for mine, its in ((own.spread**2, other.spread**2), (own.noise, other.noise))
-    )
-    return own._replace(spread=float(np.sqrt(spread)), noise=noise) if other.spread > own.spread else own
+    variance = (1 - wrong) * own.spread**2 + wrong * other.spread**2
+    noise = (1 - wrong) * own.noise + wrong * other.noise
+    return own._replace(spread=float(np.sqrt(variance)), noise=noise)
 
 
-def needed_features(plan: Plan) -> set[str]:
-    """Name all that a fitted sentinel looks at."""
-    return {*plan.features, plan.feature, *STRATA, *_GUARDED}
+def needed_features(plan: FitPlan) -> set[str]:
+    """Return the names of every feature that the sentinel reads."""
+    return {*plan.features, plan.feature, *STRATA, *GUARDED, "nll_sum"}
 
 
 def fit_sentinel(
-    labelled: Labelled, plan: Plan, *, confidence_level: float, pool: Sequence[Residuals], bootstraps: int, seed: int
+    labelled: Responses,
+    plan: FitPlan,
+    *,
+    confidence_level: float,
+    pool: Sequence[Residuals],
+    bootstraps: int,
+    seed: int,
 ) -> Fitted:
     """Fit the rule, the rules without each family, and the rules on labels drawn again."""
-    labelled = labelled._replace(profiles=labelled.profiles.only(needed_features(plan)))
+    labelled = labelled.only(needed_features(plan))
     rule = fit_rule(labelled, plan)
     fixed = replace(plan, hyperparameters=getattr(rule.classifier, "chosen_", None))
-    parts = [_guarded(labelled.profiles.rows(labelled.slices == name)) for name in distinct(labelled.slices)[0]]
+    parts = [rows for _, rows in labelled.slices.rows()]
     return Fitted(
         labelled,
         rule,
         fit_left_out(labelled, fixed),
         _fit_again(labelled, fixed, bootstraps=bootstraps, seed=seed),
-        {name: fit_support([part[name] for part in parts]) for name in _GUARDED},
+        {name: _hull(labelled, name, parts) for name in GUARDED},
         confidence_level,
         tuple(pool),
     )
 
 
-def _fit_again(labelled: Labelled, plan: Plan, *, bootstraps: int, seed: int) -> tuple[Rule, ...]:
+def _fit_again(labelled: Responses, plan: FitPlan, *, bootstraps: int, seed: int) -> tuple[Rule, ...]:
     """Fit on labels drawn again inside each slice; nothing where labels are many or fits are slow."""
-    n = len(labelled.correct)
+    n = len(labelled)
     if bootstraps < 2 or n >= _MANY_LABELS or plan.arm.needs_left_out or plan.recipe.classifier != "monotone":
         return ()
     rng = np.random.default_rng(seed)
-    parts = [np.flatnonzero(labelled.slices == name) for name in distinct(labelled.slices)[0]]
+    parts = [rows for _, rows in labelled.slices.rows()]
     rules = []
     for _ in range(bootstraps):
         rows = np.concatenate([rng.choice(part, size=part.size) for part in parts])
@@ -200,6 +235,8 @@ def _fit_again(labelled: Labelled, plan: Plan, *, bootstraps: int, seed: int) ->
     return tuple(rules) if len(rules) > 1 else ()
 
 
-def _guarded(profiles: Profiles) -> dict[str, Floats]:
-    columns = {name: profiles.column(name) if name in profiles.names else np.empty(0) for name in _GUARDED}
-    return {name: values[~np.isnan(values)] for name, values in columns.items()}
+def _hull(labelled: Responses, feature: str, parts: Sequence[NDArray[np.int64]]) -> Support:
+    if feature not in labelled.profiles.names:
+        return fit_support([])
+    scores = labelled.profiles.column(feature)
+    return fit_support([scores[rows][~np.isnan(scores[rows])] for rows in parts])

@@ -1,67 +1,93 @@
 """One table of label-free estimators of the accuracy of a slice, with one interface."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..profiles import distinct
-from .scores import SourceScores, TargetScores
+from nilometer.traces import SliceIndex
+
+from .scores import Learned, ScoreSums, SourceScores, TargetScores, learn, score_columns
 from .shifted import importance_weighted, label_shift, matched_moments, quantile_regression
 from .slope import LOGIT_SLOPE, anchored_slope, difference_slope, scaled_logit
-from .threshold import fit_threshold, thresholded_accuracy
+from .threshold import Threshold
 
-__all__ = ["LABEL_FREE", "Arm", "sequence_weight"]
+__all__ = ["LABEL_FREE", "Arm", "sequence_weight", "sums_of"]
 
 Floats = NDArray[np.float64]
 
 _ATC_SHARE = 0.2
-_EVIDENCE, _SUREST = 3.0, 0.99
+"""Weight of the thresholded probability in ``combined``: one part in five, as compared in studies/arms.py."""
+_EVIDENCE = 3.0
+"""Labels of each family that count as evidence; more of one family say no more about other families."""
+_SUREST = 0.99
+"""Probabilities are cut to [0.01, 0.99], so that one sure and wrong answer does not decide the weight alone."""
 
 
 class Arm(NamedTuple):
-    """One way to estimate the accuracy of a slice."""
+    """One way to estimate the accuracy of a slice, from sums over its responses or from the responses themselves."""
 
     name: str
-    estimate: Callable[[SourceScores, TargetScores], float]
-    assumes: str
-    """What has to stay the same between the labelled slices and this one."""
-    source: str
-    needs_classifier: bool = True
+    of_sums: Callable[[Learned, ScoreSums], float] | None = None
+    of_rows: Callable[[SourceScores, TargetScores], float] | None = None
+    reads: tuple[str, ...] = ()
+    """Fields of ``ScoreSums`` beside ``n`` that ``of_sums`` reads."""
     needs_left_out: bool = False
 
-
-def _constant(source: SourceScores, target: TargetScores) -> float:
-    return source.accuracy
-
-
-def _pcc(source: SourceScores, target: TargetScores) -> float:
-    return float(target.p.mean())
-
-
-def _atc(source: SourceScores, target: TargetScores) -> float:
-    return thresholded_accuracy(target.score, fit_threshold(source.score, source.correct))
+    def estimate(self, source: SourceScores, target: TargetScores) -> float:
+        """Estimate the accuracy of the target, in [0, 1]."""
+        if self.of_rows is not None:
+            return self.of_rows(source, target)
+        assert self.of_sums is not None
+        learned = learn(source)
+        return self.of_sums(learned, sums_of(learned, target))
 
 
-def _atc_classifier(source: SourceScores, target: TargetScores) -> float:
-    return thresholded_accuracy(target.p, fit_threshold(source.p, source.correct, sign=1))
+def sums_of(learned: Learned, target: TargetScores) -> ScoreSums:
+    """Sum the scores of a slice."""
+    return ScoreSums(**{name: float(column.sum()) for name, column in score_columns(learned, target).items()})
 
 
-def _sequence(source: SourceScores, target: TargetScores) -> float:
-    known = ~np.isnan(target.sequence)
-    if not known.any():
-        return source.accuracy
-    return float(known.mean() * target.sequence[known].mean() + (1 - known.mean()) * source.accuracy)
+def _constant(learned: Learned, sums: ScoreSums) -> float:
+    """Assumes that slices do not differ."""
+    return learned.accuracy
 
 
-def _combined(source: SourceScores, target: TargetScores) -> float:
-    fitted = (1 - _ATC_SHARE) * _pcc(source, target) + _ATC_SHARE * _atc_classifier(source, target)
-    share = source.sequence_weight
-    return share * _sequence(source, target) + (1 - share) * fitted if share else fitted
+def _pcc(learned: Learned, sums: ScoreSums) -> float:
+    """Assumes the same P(correct | features); the paper's estimator (Memoli Buffa and Del Corro 2026)."""
+    return sums.p / sums.n
 
 
-def sequence_weight(sequence: Floats, p: Floats, correct: Floats, *, families: NDArray[Any]) -> float:
+def _beyond(above: float, tied: float, n: float, threshold: Threshold) -> float:
+    """Share of the scores on the correct side of a threshold."""
+    return (above + threshold.tie_share * tied) / n
+
+
+def _atc(learned: Learned, sums: ScoreSums) -> float:
+    """Assumes that one feature ranks errors alike (Garg et al. 2022)."""
+    assert learned.threshold is not None, "atc knows its feature of every response that it reads"
+    return _beyond(sums.score_above, sums.score_tied, sums.n, learned.threshold)
+
+
+def _atc_classifier(learned: Learned, sums: ScoreSums) -> float:
+    """Assumes that the probability of the classifier ranks errors alike (Garg et al. 2022)."""
+    return _beyond(sums.p_above, sums.p_tied, sums.n, learned.p_threshold)
+
+
+def _sequence(learned: Learned, sums: ScoreSums) -> float:
+    """Assumes that the model's probability of its answer is that of being right; needs no labels."""
+    return (sums.sequence + (sums.n - sums.n_sequence) * learned.accuracy) / sums.n
+
+
+def _combined(learned: Learned, sums: ScoreSums) -> float:
+    """Mixes pcc, atc_classifier and sequence as far as labels support them (studies/arms.py)."""
+    fitted = (1 - _ATC_SHARE) * _pcc(learned, sums) + _ATC_SHARE * _atc_classifier(learned, sums)
+    share = learned.sequence_weight
+    return share * _sequence(learned, sums) + (1 - share) * fitted if share else fitted
+
+
+def sequence_weight(sequence: Floats, p: Floats, correct: Floats, *, families: SliceIndex) -> float:
     r"""Weight of the model's own probability of its answers beside a classifier that labels fitted.
 
     .. math:: w = \frac{1}{1 + \exp(3 \sum_f \Delta_f)}, \quad
@@ -88,16 +114,17 @@ def sequence_weight(sequence: Floats, p: Floats, correct: Floats, *, families: N
 
     Examples
     --------
-    >>> right = np.array([1.0, 1.0, 0.0, 0.0])
-    >>> round(sequence_weight(right, np.full(4, 0.5), right, families=np.array(["a", "a", "b", "b"])), 2)
+    >>> from nilometer.traces import index_slices
+    >>> right, families = np.array([1.0, 1.0, 0.0, 0.0]), index_slices(["a", "a", "b", "b"])
+    >>> round(sequence_weight(right, np.full(4, 0.5), right, families=families), 2)
     0.98
     """
     known = ~np.isnan(sequence)
     if not known.any():
         return 0.0
     gap = _log_loss(sequence[known], correct[known]) - _log_loss(p[known], correct[known])
-    place = distinct(families[known])[1]
-    evidence = _EVIDENCE * float((np.bincount(place, gap) / np.bincount(place)).sum())
+    own = families.take(known)
+    evidence = _EVIDENCE * float((np.bincount(own.codes, gap) / own.counts).sum())
     return float(1 / (1 + np.exp(min(evidence, 500.0))))
 
 
@@ -106,57 +133,65 @@ def _log_loss(p: Floats, correct: Floats) -> Floats:
     return -(correct * np.log(p) + (1 - correct) * np.log1p(-p))
 
 
-def _doc(source: SourceScores, target: TargetScores) -> float:
-    slope = difference_slope(source.left_out, source.accuracy)
-    mean = float(source.weights @ source.p) / len(source.p)
-    return float(np.clip(source.accuracy + slope * (target.p.mean() - mean), 0, 1))
+def _doc(learned: Learned, sums: ScoreSums) -> float:
+    """Assumes a line from mean confidence to accuracy (Guillory et al. 2021)."""
+    slope = difference_slope(learned.left_out, learned.accuracy)
+    return float(np.clip(learned.accuracy + slope * (sums.p / sums.n - learned.mean_p), 0, 1))
+
+
+def _sloped(learned: Learned, sums: ScoreSums) -> float:
+    """Assumes a logit slope of 1.6 of accuracy on mean confidence, from a simulation."""
+    return scaled_logit(sums.p / sums.n, learned.accuracy, LOGIT_SLOPE)
+
+
+def _anchored(learned: Learned, sums: ScoreSums) -> float:
+    """Assumes the logit slope of left-out families, shrunk towards 1.6."""
+    return scaled_logit(sums.p / sums.n, learned.accuracy, anchored_slope(learned.left_out, learned.accuracy))
 
 
 def _sld(source: SourceScores, target: TargetScores) -> float:
+    """Assumes the same P(features | correct) (Saerens, Latinne and Decaestecker 2002)."""
     return label_shift(target.p, source.accuracy)
 
 
 def _pacc(source: SourceScores, target: TargetScores) -> float:
+    """Assumes the same P(features | correct), by means (Bella et al. 2010)."""
     return matched_moments(target.p, source.p, source.correct, weights=source.weights)
 
 
 def _halfway(source: SourceScores, target: TargetScores) -> float:
-    return (_pcc(source, target) + _sld(source, target)) / 2
+    """Half of each: pcc and sld."""
+    return (float(target.p.mean()) + _sld(source, target)) / 2
 
 
 def _weighted(source: SourceScores, target: TargetScores) -> float:
+    """Assumes P(correct | features) as it is where the slice lies (Białek et al. 2024, M-CBPE)."""
     return importance_weighted(target, source)
 
 
-def _sloped(source: SourceScores, target: TargetScores) -> float:
-    return scaled_logit(float(target.p.mean()), source.accuracy, LOGIT_SLOPE)
-
-
-def _anchored(source: SourceScores, target: TargetScores) -> float:
-    return scaled_logit(float(target.p.mean()), source.accuracy, anchored_slope(source.left_out, source.accuracy))
-
-
 def _profile(source: SourceScores, target: TargetScores) -> float:
+    """Assumes that accuracy is a function of score quantiles (Fu et al. 2023)."""
     return quantile_regression(target.p, source)
 
 
+_SCORE, _P, _SEQUENCE = ("score_above", "score_tied"), ("p_above", "p_tied"), ("sequence", "n_sequence")
 LABEL_FREE: dict[str, Arm] = {
     arm.name: arm
     for arm in (
-        Arm("constant", _constant, "the accuracy itself", "labelled slices", needs_classifier=False),
-        Arm("pcc", _pcc, "P(correct | features)", "Gao et al.; the paper's estimator"),
-        Arm("atc", _atc, "the rank of errors in one feature", "Garg et al. 2022", needs_classifier=False),
-        Arm("atc_classifier", _atc_classifier, "the rank of errors in the classifier's score", "Garg et al. 2022"),
-        Arm("doc", _doc, "a line from mean confidence to accuracy", "Guillory et al. 2021", needs_left_out=True),
-        Arm("sld", _sld, "P(features | correct)", "Saerens, Latinne and Decaestecker 2002"),
-        Arm("pacc", _pacc, "P(features | correct), by means", "Bella et al. 2010"),
-        Arm("halfway", _halfway, "half of each: pcc and sld", "mean of the two"),
-        Arm("weighted", _weighted, "P(correct | features), seen where the slice lies", "Bialek et al. 2024, M-CBPE"),
-        Arm("sloped", _sloped, "a logit slope of 1.6 of accuracy on mean confidence", "a constant of a simulation"),
-        Arm("anchored", _anchored, "the logit slope of left-out families", "ridge to 1.6", needs_left_out=True),
-        Arm("profile", _profile, "accuracy as a function of score quantiles", "Fu et al. 2023"),
-        Arm("sequence", _sequence, "the model's probability of its answer is that of being right", "no labels needed"),
-        Arm("combined", _combined, "pcc, atc_classifier and sequence, as labels speak for them", "studies/arms.py"),
+        Arm("constant", _constant),
+        Arm("pcc", _pcc, reads=("p",)),
+        Arm("atc", _atc, reads=_SCORE),
+        Arm("atc_classifier", _atc_classifier, reads=_P),
+        Arm("doc", _doc, reads=("p",), needs_left_out=True),
+        Arm("sld", of_rows=_sld),
+        Arm("pacc", of_rows=_pacc),
+        Arm("halfway", of_rows=_halfway),
+        Arm("weighted", of_rows=_weighted),
+        Arm("sloped", _sloped, reads=("p",)),
+        Arm("anchored", _anchored, reads=("p",), needs_left_out=True),
+        Arm("profile", of_rows=_profile),
+        Arm("sequence", _sequence, reads=_SEQUENCE),
+        Arm("combined", _combined, reads=("p", *_P, *_SEQUENCE)),
     )
 }
-"""The estimators by name; ``combined`` is the default."""
+"""The estimators by name; ``combined`` is the default. Those of sums can follow a stream, see ``Sentinel.sum_up``."""

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..intervals import LEAST_SLICES, Residuals, fit_residuals
-from .reference import has_both_kinds
-from .rule import Labelled, Plan, Rule, fit_rule
+from ..responses import Responses
+from .rule import FitPlan, Rule, fit_rule
 from .threshold import fit_threshold, thresholded_accuracy
 
 __all__ = [
@@ -51,9 +51,9 @@ class LeftOutColumns(NamedTuple):
     constant: Floats
     atc: Floats
 
-    def without(self, family: str | None) -> "LeftOutColumns":
+    def without(self, family: str) -> "LeftOutColumns":
         """Leave one family out."""
-        return self if family is None else LeftOutColumns(*(column[self.family != family] for column in self))
+        return LeftOutColumns(*(column[self.family != family] for column in self))
 
 
 class Gain(NamedTuple):
@@ -82,7 +82,7 @@ class Skill(NamedTuple):
     n_families: int
 
 
-def family_of_slices(labelled: Labelled) -> dict[str, list[str]]:
+def family_of_slices(labelled: Responses) -> dict[str, list[str]]:
     """Return the slices of every family whose absence leaves labels of both kinds.
 
     Raises
@@ -90,28 +90,30 @@ def family_of_slices(labelled: Labelled) -> dict[str, list[str]]:
     ValueError
         If a slice lies in two families.
     """
-    pairs = sorted(set(zip(labelled.families.tolist(), labelled.slices.tolist(), strict=True)))
-    found: dict[str, list[str]] = {}
-    for family, name in pairs:
-        found.setdefault(family, []).append(name)
-    if len(pairs) > len(set(labelled.slices.tolist())):
-        twice = next(name for _, name in pairs if sum(name == other for _, other in pairs) > 1)
+    n_slices = len(labelled.slices.names)
+    pairs = np.unique(labelled.families.codes * n_slices + labelled.slices.codes)
+    family, name = np.divmod(pairs, max(n_slices, 1))
+    if len(pairs) > n_slices:
+        twice = labelled.slices.names[int(np.flatnonzero(np.bincount(name) > 1)[0])]
         raise ValueError(f"`families` must give every slice one family, got several for {twice!r}.")
+    right = np.bincount(labelled.families.codes, labelled.correct >= 0.5)
+    wrong = labelled.families.counts - right
     return {
-        family: slices
-        for family, slices in found.items()
-        if has_both_kinds(labelled.correct[labelled.families != family])
+        unit: [labelled.slices.names[i] for i in name[family == code]]
+        for code, unit in enumerate(labelled.families.names)
+        if right.sum() > right[code] and wrong.sum() > wrong[code]
     }
 
 
-def fit_left_out(labelled: Labelled, plan: Plan) -> dict[str, LeftOut]:
+def fit_left_out(labelled: Responses, plan: FitPlan) -> dict[str, LeftOut]:
     """Estimate every labelled slice by a rule that never saw its family."""
     left_out: dict[str, LeftOut] = {}
+    rows = dict(labelled.slices.rows())
     for family, slices in family_of_slices(labelled).items():
-        rest = labelled.rows(labelled.families != family)
+        rest = labelled.rows(~labelled.families.is_in(family))
         rule = fit_rule(rest, plan)
         for name in slices:
-            own = labelled.rows(labelled.slices == name)
+            own = labelled.rows(rows[name])
             left_out[name] = LeftOut(
                 rule,
                 family,
@@ -124,7 +126,7 @@ def fit_left_out(labelled: Labelled, plan: Plan) -> dict[str, LeftOut]:
     return dict(sorted(left_out.items()))
 
 
-def _thresholded(rest: Labelled, own: Labelled, feature: str) -> float:
+def _thresholded(rest: Responses, own: Responses, feature: str) -> float:
     """Estimate by thresholding one feature; the accuracy of the rest where it is not known."""
     if feature not in rest.profiles.names:
         return float(rest.correct.mean())
@@ -172,22 +174,21 @@ def _gain(error: Floats, other: Floats, confidence_level: float) -> Gain:
     from scipy.stats import t
 
     gain = other - error
-    standard_error = float(gain.std(ddof=1)) / np.sqrt(gain.size)
+    standard_error = float(gain.std(ddof=1) / np.sqrt(gain.size))
     half = float(t.ppf(0.5 + confidence_level / 2, gain.size - 1)) * standard_error
     mean = float(gain.mean())
-    return Gain(
-        float(error.mean()), float(other.mean()), mean, mean - half, mean + half, float(standard_error), gain.size
-    )
+    return Gain(float(error.mean()), float(other.mean()), mean, mean - half, mean + half, standard_error, gain.size)
 
 
-def left_out_probabilities(labelled: Labelled, left_out: Mapping[str, LeftOut]) -> tuple[Floats, Floats]:
+def left_out_probabilities(labelled: Responses, left_out: Mapping[str, LeftOut]) -> tuple[Floats, Floats]:
     """Return (probability of a correct answer, label) of the labelled responses, each family left out once.
 
     Families whose absence leaves labels of one kind only are not among them.
     """
     parts = [(np.empty(0), np.empty(0))]
-    for name, row in left_out.items():
-        own = labelled.rows(labelled.slices == name)
-        parts.append((row.rule.p_correct(own.profiles), own.correct))
+    for name, rows in labelled.slices.rows():
+        if name in left_out:
+            own = labelled.rows(rows)
+            parts.append((left_out[name].rule.p_correct(own.profiles), own.correct))
     probabilities, labels = zip(*parts, strict=True)
     return np.concatenate(probabilities), np.concatenate(labels)

@@ -1,5 +1,7 @@
 """Rules that labelled reference data has to meet before anything is fitted on it."""
 
+from collections.abc import Collection
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -72,8 +74,8 @@ def check_compatible(profiles: Profiles, reference: Profiles, features: set[str]
             )
 
 
-def foreign_models(profiles: Profiles, reference: Profiles) -> str:
+def foreign_models(models: Collection[str], reference: Profiles) -> str:
     """Say which models have no labelled response; empty if all have, or if either side names no model."""
-    fitted, got = reference.provenance["model"], profiles.provenance["model"]
-    foreign = sorted(set(got) - set(fitted)) if fitted else []
+    fitted = reference.provenance["model"]
+    foreign = sorted(set(models) - set(fitted)) if fitted else []
     return f"no labelled response of the model {', '.join(foreign)}" if foreign else ""

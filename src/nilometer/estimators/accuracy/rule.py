@@ -1,7 +1,7 @@
 """A rule: what one fit on labelled responses learned, and what it says of other responses."""
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,24 +9,27 @@ from sklearn.linear_model import LogisticRegression
 
 from nilometer.signals import FEATURES
 
-from ..profiles import Profiles, distinct
+from ..profiles import Profiles
+from ..responses import Responses
 from .classifier import Recipe, fit_classifier
-from .label_free import LABEL_FREE, Arm, sequence_weight
+from .label_free import LABEL_FREE, Arm, sequence_weight, sums_of
 from .monotone import fit_monotone, log_scale, predict_monotone
 from .reference import LEAST_LABELS
-from .scores import SourceScores, TargetScores
+from .scores import Learned, ScoreSums, SourceScores, TargetScores, learn
 
-__all__ = ["Labelled", "Plan", "Rule", "fit_rule", "target_scores"]
+__all__ = ["STRATA", "FitPlan", "Rule", "fit_rule", "source_scores", "target_scores"]
 
 Floats = NDArray[np.float64]
 
 STRATA = ("no_answer", "truncated")
+"""Features that mark answers of a kind of their own, whose accuracy does not follow from log-probabilities."""
 _LEAST_IN_STRATUM = 30
+"""Labels from which a stratum gets its own accuracy: the standard error is then 0.09 at most."""
 _SEQUENCE = "nll_sum"
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class FitPlan:
     """How rules are fitted."""
 
     method: str
@@ -57,36 +60,11 @@ class Plan:
         return np.asarray(~np.isnan(_matrix(profiles, names)).any(axis=1))
 
 
-class Labelled(NamedTuple):
-    """Labelled responses."""
-
-    profiles: Profiles
-    correct: Floats
-    slices: NDArray[np.str_]
-    families: NDArray[np.str_]
-
-    def rows(self, mask: NDArray[Any]) -> "Labelled":
-        """Some of them."""
-        return Labelled(self.profiles.rows(mask), self.correct[mask], self.slices[mask], self.families[mask])
-
-    @property
-    def weights(self) -> Floats:
-        """Shape (n,), equal sums for all families, n in total."""
-        names, place = distinct(self.families)
-        return np.asarray((len(place) / len(names) / np.bincount(place))[place])
-
-    @property
-    def accuracies(self) -> dict[str, float]:
-        """Share of correct answers by slice."""
-        names, place = distinct(self.slices)
-        return dict(zip(names.tolist(), (np.bincount(place, self.correct) / np.bincount(place)).tolist(), strict=True))
-
-
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One fit."""
+    """A fitted accuracy rule: classifier, base rates, and what the chosen method needs."""
 
-    plan: Plan
+    plan: FitPlan
     accuracy: float
     """Share of correct answers, families weighted equally."""
     accuracy_without_logprobs: float
@@ -94,7 +72,10 @@ class Rule:
     classifier: Any = None
     strata: dict[str, float] = field(default_factory=dict)
     """Accuracy of truncated and of missing answers, where enough are labelled."""
+    learned: Learned | None = None
+    """None where every slice gets ``accuracy``."""
     source: SourceScores | None = None
+    """Scores of the labelled responses, for methods that read them again with every slice."""
 
     def p_correct(self, profiles: Profiles) -> Floats:
         """Probability of a correct answer for each response, shape (n,)."""
@@ -108,17 +89,28 @@ class Rule:
 
     def estimate(self, profiles: Profiles) -> float:
         """Accuracy of the responses as one slice."""
-        if self.source is None:
+        if self.learned is None:
             return self.accuracy
         known = self.plan.known(profiles)
-        if not known.any():
+        target = target_scores(self, profiles.rows(known)) if known.any() else None
+        if target is None or self.source is None:
+            sums = sums_of(self.learned, target) if target is not None else None
+            return self.estimate_sums(sums, len(profiles))
+        return self._with_unknown(self.plan.arm.estimate(self.source, target), float(known.mean()))
+
+    def estimate_sums(self, sums: ScoreSums | None, n: int) -> float:
+        """Accuracy of n responses as one slice, from sums over those with log-probabilities; None if there are none."""
+        if self.learned is None or self.plan.arm.of_sums is None:
+            return self.accuracy
+        if sums is None or not sums.n:
             return self.accuracy_without_logprobs
-        inside = self.plan.arm.estimate(self.source, target_scores(self, profiles.rows(known)))
-        share = float(known.mean())
+        return self._with_unknown(self.plan.arm.of_sums(self.learned, sums), sums.n / n)
+
+    def _with_unknown(self, inside: float, share: float) -> float:
         return float(share * inside + (1 - share) * self.accuracy_without_logprobs)
 
 
-def fit_rule(labelled: Labelled, plan: Plan) -> Rule:
+def fit_rule(labelled: Responses, plan: FitPlan) -> Rule:
     """Learn a rule from labelled responses."""
     weights, known = labelled.weights, plan.known(labelled.profiles)
     accuracy = float(weights @ labelled.correct / weights.sum())
@@ -130,20 +122,25 @@ def fit_rule(labelled: Labelled, plan: Plan) -> Rule:
     strata = _strata(own, plan)
     plain = ~np.logical_or.reduce([np.zeros(len(own.correct), dtype=bool), *(_flag(own.profiles, s) for s in strata)])
     rule = Rule(plan, accuracy, missing, _fit_classifier(own.rows(plain), plan), strata)
-    left_out = _left_out_pairs(own, plan) if plan.arm.needs_left_out else np.empty((0, 2))
-    scores = target_scores(rule, own.profiles)
-    source = SourceScores(
+    source = source_scores(rule, own)
+    kept = source if plan.arm.of_rows is not None else None
+    return Rule(plan, accuracy, missing, rule.classifier, strata, learn(source), kept)
+
+
+def source_scores(rule: Rule, labelled: Responses) -> SourceScores:
+    """Return what the arms of the table see of labelled responses that have every number the rule needs."""
+    scores = target_scores(rule, labelled.profiles)
+    return SourceScores(
         scores.p,
         scores.score,
-        own.correct,
-        own.weights,
-        accuracy,
-        distinct(own.slices)[1],
+        labelled.correct,
+        labelled.weights,
+        rule.accuracy,
+        labelled.slices.codes,
         scores.X,
-        left_out,
-        sequence_weight(scores.sequence, scores.p, own.correct, families=own.families),
+        _left_out_pairs(labelled, rule.plan) if rule.plan.arm.needs_left_out else np.empty((0, 2)),
+        sequence_weight(scores.sequence, scores.p, labelled.correct, families=labelled.families),
     )
-    return Rule(plan, accuracy, missing, rule.classifier, strata, source)
 
 
 def target_scores(rule: Rule, profiles: Profiles) -> TargetScores:
@@ -158,21 +155,19 @@ def target_scores(rule: Rule, profiles: Profiles) -> TargetScores:
     return TargetScores(p, score, _inputs(profiles, rule.plan), sequence)
 
 
-def _left_out_pairs(labelled: Labelled, plan: Plan) -> Floats:
+def _left_out_pairs(labelled: Responses, plan: FitPlan) -> Floats:
     """Mean probability and accuracy of every slice under a classifier that never saw its family."""
     pairs = []
-    for family in np.unique(labelled.families):
-        own = labelled.families == family
-        if own.all() or len(np.unique(labelled.correct[~own] >= 0.5)) < 2:
+    for _, rows in labelled.families.rows():
+        own, rest = labelled.rows(rows), labelled.rows(np.setdiff1d(np.arange(len(labelled)), rows))
+        if not len(rest) or len(np.unique(rest.correct >= 0.5)) < 2:
             continue
-        p = _predict(_fit_classifier(labelled.rows(~own), plan), _inputs(labelled.profiles.rows(own), plan))
-        for name in np.unique(labelled.slices[own]):
-            rows = labelled.slices[own] == name
-            pairs.append((p[rows].mean(), labelled.correct[own][rows].mean()))
+        p = _predict(_fit_classifier(rest, plan), _inputs(own.profiles, plan))
+        pairs += [(p[inside].mean(), own.correct[inside].mean()) for _, inside in own.slices.rows()]
     return np.array(pairs).reshape(-1, 2)
 
 
-def _strata(labelled: Labelled, plan: Plan) -> dict[str, float]:
+def _strata(labelled: Responses, plan: FitPlan) -> dict[str, float]:
     if plan.recipe.classifier != "monotone" or not plan.features:
         return {}
     found = {}
@@ -187,7 +182,7 @@ def _flag(profiles: Profiles, name: str) -> NDArray[np.bool_]:
     return profiles.column(name) == 1 if name in profiles.names else np.zeros(len(profiles), dtype=bool)
 
 
-def _fit_classifier(labelled: Labelled, plan: Plan) -> Any:
+def _fit_classifier(labelled: Responses, plan: FitPlan) -> Any:
     classes = (labelled.correct >= 0.5).astype(np.int64)
     X = _inputs(labelled.profiles, plan)
     if plan.features and plan.recipe.classifier == "monotone":
@@ -206,7 +201,7 @@ def _predict(classifier: Any, X: Floats) -> Floats:
     return predict_monotone(classifier, X)
 
 
-def _inputs(profiles: Profiles, plan: Plan) -> Floats:
+def _inputs(profiles: Profiles, plan: FitPlan) -> Floats:
     """Return the numbers that the classifier sees, shape (n, features)."""
     if not plan.features:
         return np.arcsinh(_matrix(profiles, (plan.feature,)))

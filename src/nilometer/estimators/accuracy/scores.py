@@ -5,9 +5,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SourceScores", "TargetScores"]
+from .threshold import Threshold, fit_threshold
+
+__all__ = ["Learned", "ScoreSums", "SourceScores", "TargetScores", "learn", "score_columns"]
 
 Floats = NDArray[np.float64]
+
+_NO_THRESHOLD = Threshold(np.inf, 1, 0.0)
 
 
 class SourceScores(NamedTuple):
@@ -41,3 +45,68 @@ class TargetScores(NamedTuple):
     X: Floats
     sequence: Floats = np.empty(0)
     """Shape (n,), probability that the model itself gave its answer, NaN where not known."""
+
+
+class Learned(NamedTuple):
+    """What the estimators that read sums remember of the labelled responses."""
+
+    accuracy: float
+    """Share of correct answers, families weighted equally."""
+    mean_p: float
+    """Mean probability of a correct answer, families weighted equally."""
+    threshold: Threshold | None
+    """Of the single feature of ``atc``; None where it is not known of every response."""
+    p_threshold: Threshold
+    """Of the probability of a correct answer."""
+    left_out: Floats
+    sequence_weight: float
+
+
+def learn(source: SourceScores) -> Learned:
+    """Keep of the labelled responses what the estimators that read sums need."""
+    return Learned(
+        source.accuracy,
+        float(source.weights @ source.p) / len(source.p),
+        None if np.isnan(source.score).any() else fit_threshold(source.score, source.correct),
+        fit_threshold(source.p, source.correct, sign=1),
+        source.left_out,
+        source.sequence_weight,
+    )
+
+
+class ScoreSums(NamedTuple):
+    """Sums of scores over the responses of a slice: all that the additive estimators read of it."""
+
+    n: float
+    p: float = 0.0
+    """Of the probabilities of a correct answer."""
+    p_above: float = 0.0
+    """Number of probabilities above the threshold."""
+    p_tied: float = 0.0
+    """Number of probabilities equal to the threshold."""
+    score_above: float = 0.0
+    """Number of scores on the correct side of the threshold of ``atc``."""
+    score_tied: float = 0.0
+    sequence: float = 0.0
+    """Of the known probabilities that the model itself gave its answers."""
+    n_sequence: float = 0.0
+    """Number of those."""
+
+
+def score_columns(learned: Learned, target: TargetScores) -> dict[str, Floats]:
+    """What each response adds to the fields of ``ScoreSums``, each of shape (n,)."""
+    sequence = target.sequence if target.sequence.size else np.full(len(target.p), np.nan)
+    known = ~np.isnan(sequence)
+    threshold = learned.threshold or _NO_THRESHOLD
+    signed = threshold.sign * target.score
+    columns = {
+        "n": np.ones(len(target.p)),
+        "p": target.p,
+        "p_above": target.p > learned.p_threshold.value,
+        "p_tied": target.p == learned.p_threshold.value,
+        "score_above": signed > threshold.value,
+        "score_tied": signed == threshold.value,
+        "sequence": np.where(known, sequence, 0.0),
+        "n_sequence": known,
+    }
+    return {name: np.asarray(column, dtype=np.float64) for name, column in columns.items()}

@@ -1,6 +1,7 @@
 """The sentinel: slice accuracy from profiles, learned on labelled slices."""
 
 from collections.abc import Sequence
+from hashlib import blake2b
 from typing import Any, Self
 
 import numpy as np
@@ -9,16 +10,20 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from nilometer.errors import NotEnoughDataError
+from nilometer.signals import ATTENTION_FEATURE_NAMES, FEATURES
 
 from ..estimate import SliceEstimates
 from ..intervals import Residuals
-from ..profiles import Profiles, as_profiles, rows_by_name
-from .classifier import FEATURE_SETS, Recipe
+from ..profiles import Profiles, as_profiles
+from ..responses import Responses, as_responses
+from ..state import SliceSums
+from .classifier import CLASSIFIERS, FEATURE_SETS, Recipe
 from .fitted import fit_sentinel, needed_features
 from .label_free import LABEL_FREE
 from .left_out import Skill
-from .reference import check_compatible, check_labels, mixed_provenance, varies
-from .rule import Labelled, Plan
+from .reference import check_compatible, check_labels, foreign_models, mixed_provenance, varies
+from .rule import FitPlan
+from .sums import facts_of_responses, facts_of_sums, sum_columns, sum_responses
 
 __all__ = ["METHODS", "MONOTONE_FEATURES", "Sentinel"]
 
@@ -127,13 +132,13 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         """Return the paper's deployment: forest, 10 features, balanced, calibrated, mean probability."""
         return cls(**{"method": "pcc", "classifier": "forest", "features": 10, "balanced": True, **changes})
 
-    def fit(self, X: Any, y: Any, groups: Any = None, *, families: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, groups: Any = None, *, families: Any = None) -> Self:
         """Learn from labelled responses.
 
         Parameters
         ----------
         X
-            Profiles.
+            Profiles, or ``Responses`` that hold labels, slices and families already.
         y
             Shape (n,), labels in [0, 1]; NaN or None rows are left out.
         groups
@@ -150,11 +155,11 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
             If a parameter or a label is outside its range, or a slice lies in two families.
         """
         self._check_parameters()
-        labelled = _labelled(as_profiles(X), y, groups=groups, families=families)
+        labelled = as_responses(X, groups, correct=y, families=families).labelled
         check_labels(labelled.correct)
         self.labelled_ = labelled
-        self.n_labels_ = len(labelled.correct)
-        self.slices_ = sorted(set(labelled.slices.tolist()))
+        self.n_labels_ = len(labelled)
+        self.slices_ = list(labelled.slices.names)
         self.notes_ = mixed_provenance(labelled.profiles)
         self.plan_ = self._plan(labelled.profiles)
         self.fitted_ = fit_sentinel(
@@ -166,7 +171,7 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
             seed=self.random_state,
         )
         self.left_out_ = self.fitted_.left_out
-        self.skill_, self.falls_back_, self.residuals_ = self.fitted_.judged[None]
+        self.skill_, self.falls_back_, self.residuals_ = self.fitted_.verdict
         self.notes_ += _worth(self.skill_, falls_back=self.falls_back_)
         return self
 
@@ -201,24 +206,100 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         IncompatibleModelError
             If k, logprobs mode or features differ from those of ``fit``.
         """
-        check_is_fitted(self, "fitted_")
-        profiles = self._compatible(X).only(needed_features(self.plan_))
-        names = np.full(len(profiles), "all") if by is None else np.asarray(by).astype(str)
-        labels = np.full(len(profiles), np.nan) if correct is None else np.asarray(correct, dtype=np.float64)
-        parts = rows_by_name(names)
-        together = len(parts) if simultaneous else 1
+        responses = self._responses(X, by, correct)
+        foreign = foreign_models(responses.profiles.provenance["model"], self.labelled_.profiles)
+        together = len(responses.slices.names) if simultaneous else 1
         return SliceEstimates(
-            self.fitted_.estimate(name, profiles.rows(rows), labels[rows], simultaneous=together)
-            for name, rows in parts.items()
+            self.fitted_.finish(facts, foreign=foreign, simultaneous=together)
+            for facts in facts_of_responses(self.fitted_, responses)
         )
+
+    def zero(self) -> SliceSums:
+        """Return the sums over no response, to which those of batches are added."""
+        check_is_fitted(self, "fitted_")
+        return SliceSums.zero(sum_columns(self.fitted_), key=self._key)
+
+    def sum_up(self, X: Any, by: Any = None, *, correct: Any = None) -> SliceSums:
+        """Sum over one batch of responses what the estimates need; batches add up in any order.
+
+        ``sentinel.finish(a + b)`` equals ``sentinel.estimate`` on the responses of both, up to rounding; only
+        notes do not name the median of a slice, which no sum holds.
+
+        Parameters
+        ----------
+        X
+            Profiles of the batch.
+        by
+            Shape (n,), slice of each response; None is one slice called ``all``.
+        correct
+            Shape (n,), labels where known, NaN elsewhere.
+
+        Raises
+        ------
+        ValueError
+            If the method reads the responses of a slice together: sld, pacc, halfway, weighted, profile.
+        IncompatibleModelError
+            If k, logprobs mode or features differ from those of ``fit``.
+
+        Examples
+        --------
+        >>> import pyarrow as pa
+        >>> data, right = pa.table({"max": np.tile([0.1, 0.5, 1.0, 3.0], 20)}), np.tile([1, 1, 1, 0], 20)
+        >>> sentinel = Sentinel().fit(data, right, groups=np.arange(80) // 16)
+        >>> total = sentinel.zero() + sentinel.sum_up(data.slice(0, 30)) + sentinel.sum_up(data.slice(30))
+        >>> abs(sentinel.finish(total)[0].accuracy - sentinel.estimate(data)[0].accuracy) < 1e-12
+        True
+        """
+        responses = self._responses(X, by, correct)
+        if self.plan_.arm.of_sums is None:
+            adding = ", ".join(sorted(arm.name for arm in LABEL_FREE.values() if arm.of_sums is not None))
+            raise ValueError(f"`method` must be one that adds up ({adding}), got {self.plan_.method!r}.")
+        return sum_responses(self.fitted_, responses, key=self._key)
+
+    def finish(self, sums: SliceSums, *, simultaneous: bool = False) -> SliceEstimates:
+        """Estimate the accuracy of every slice from sums of :meth:`sum_up`.
+
+        Raises
+        ------
+        ValueError
+            If the sums were made by another sentinel.
+        """
+        total = self.zero() + sums
+        foreign = foreign_models(sums.provenance.get("model", ()), self.labelled_.profiles)
+        together = len(total.slices) if simultaneous else 1
+        return SliceEstimates(
+            self.fitted_.finish(facts, foreign=foreign, simultaneous=together)
+            for facts in facts_of_sums(self.fitted_, total)
+        )
+
+    @property
+    def _key(self) -> str:
+        """Name this fit by what it learned, the same wherever it is loaded."""
+        learned = [self.plan_.name, *self.slices_, self.n_labels_]
+        numbers = np.concatenate([[self.fitted_.rule.accuracy], self.fitted_.columns.estimated]).round(6)
+        return blake2b(repr((learned, numbers.tolist())).encode(), digest_size=8).hexdigest()
+
+    def _responses(self, X: Any, by: Any, correct: Any) -> Responses:
+        check_is_fitted(self, "fitted_")
+        responses = as_responses(X, by, correct=correct)
+        self._compatible(responses.profiles)
+        return responses.only(needed_features(self.plan_))
 
     def _check_parameters(self) -> None:
         if self.method not in LABEL_FREE:
             raise ValueError(f"`method` must be one of {', '.join(METHODS)}, got {self.method!r}.")
+        if self.classifier not in CLASSIFIERS:
+            raise ValueError(f"`classifier` must be one of {', '.join(CLASSIFIERS)}, got {self.classifier!r}.")
         if not 0 < self.confidence_level < 1:
             raise ValueError(f"`confidence_level` must lie in (0, 1), got {self.confidence_level}.")
+        if self.bootstraps < 0:
+            raise ValueError(f"`bootstraps` must be >= 0, got {self.bootstraps}.")
+        named = () if self.features is None or isinstance(self.features, int) else self.features
+        for parameter, name in (("feature", self.feature), *(("features", name) for name in named)):
+            if name not in FEATURES and name not in ATTENTION_FEATURE_NAMES:
+                raise ValueError(f"`{parameter}` must name features of a profile (FEATURE_NAMES), got {name!r}.")
 
-    def _plan(self, profiles: Profiles) -> Plan:
+    def _plan(self, profiles: Profiles) -> FitPlan:
         self.feature_ = self.feature
         self.dropped_features_: tuple[str, ...] = ()
         if not _given(profiles, self.feature):
@@ -230,7 +311,7 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         elif self.method != "constant":
             features = self._useful_features(profiles)
         method = self.method if features or self.method != "combined" else "constant"
-        return Plan(method, self.feature_, features, recipe)
+        return FitPlan(method, self.feature_, features, recipe)
 
     def _check_score(self, profiles: Profiles) -> None:
         profiles.column(self.feature)
@@ -259,7 +340,7 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         return useful
 
     def _compatible(self, X: Any) -> Profiles:
-        profiles = as_profiles(X)
+        profiles = X.profiles if isinstance(X, Responses) else as_profiles(X)
         needed = {*self.plan_.features, *([self.feature_] if self.method == "atc" else [])}
         check_compatible(profiles, self.labelled_.profiles, needed)
         return profiles
@@ -267,17 +348,6 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
 
 def _given(profiles: Profiles, feature: str) -> bool:
     return feature in profiles.names and not bool(np.isnan(profiles.column(feature)).all())
-
-
-def _labelled(profiles: Profiles, y: Any, *, groups: Any, families: Any) -> Labelled:
-    """Rows with a label; slices and families by name."""
-    labels = np.asarray(y, dtype=np.float64)
-    names = np.zeros(len(labels), dtype=int).astype(str) if groups is None else np.asarray(groups).astype(str)
-    units = names if families is None else np.asarray(families).astype(str)
-    if not len(profiles) == len(labels) == len(names) == len(units):
-        lengths = f"{len(profiles)}, {len(labels)}, {len(names)}, {len(units)}"
-        raise ValueError(f"`X`, `y`, `groups` and `families` must be equally long, got {lengths}.")
-    return Labelled(profiles, labels, names, units).rows(~np.isnan(labels))
 
 
 def _worth(skill: Skill | None, *, falls_back: bool) -> list[str]:

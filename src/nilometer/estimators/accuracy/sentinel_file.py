@@ -49,7 +49,10 @@ def save_sentinel(path: str | Path, sentinel: Sentinel) -> None:
         "check": sentinel.predict_proba(reference.rows(np.arange(min(_CHECKED_ROWS, len(reference)))))[:, 1].tolist(),
     }
     columns = {name: reference.values[:, i] for i, name in enumerate(reference.names)}
-    units = {"_slice": labelled.slices.astype(object), "_family": labelled.families.astype(object)}
+    units = {
+        "_slice": labelled.slices.to_arrow().cast(pa.string()),
+        "_family": labelled.families.to_arrow().cast(pa.string()),
+    }
     table = pa.table({**columns, "_correct": labelled.correct, **units})
     pq.write_table(table.replace_schema_metadata({_KEY: msgspec.json.encode(head)}), path, compression="zstd")
 
@@ -90,8 +93,8 @@ def load_sentinel(path: str | Path) -> Sentinel:
     sentinel.fit(
         Profiles(values, names, provenance),
         table["_correct"].to_numpy(),
-        table["_slice"].to_numpy(zero_copy_only=False),
-        families=table["_family" if head["file_version"] > 1 else "_slice"].to_numpy(zero_copy_only=False),
+        table["_slice"],
+        families=table["_family" if head["file_version"] > 1 else "_slice"],
     )
     again = sentinel.predict_proba(sentinel.labelled_.profiles.rows(np.arange(len(head["check"]))))[:, 1]
     if not np.allclose(again, head["check"], atol=1e-6):

@@ -1,17 +1,19 @@
 """Whether a slice looks like the labelled ones: the hull of their scores, feature by feature."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Outside", "Support", "fit_support", "outside_every_support", "outside_support"]
+__all__ = ["Outside", "Support", "SupportCounts", "count_columns", "fit_support", "outside_counts", "outside_support"]
 
 Floats = NDArray[np.float64]
 
 _MARGIN = 0.1
+"""By how much of the range of the labelled medians a median may lie outside; share of responses beyond all labelled."""
 _REFUSED = 0.5
+"""With more than half of the responses beyond every labelled one, the labels are silent about most of the slice."""
 
 
 class Support(NamedTuple):
@@ -40,7 +42,7 @@ class Outside(NamedTuple):
 
 
 def fit_support(scores: Sequence[Floats]) -> Support:
-    """Take the hull of the scores of the labelled slices; endless if none has a score.
+    """Take the hull of the scores of the labelled slices; unbounded if no slice has a score.
 
     Examples
     --------
@@ -55,35 +57,61 @@ def fit_support(scores: Sequence[Floats]) -> Support:
     return Support(min(medians), max(medians), least, most)
 
 
-def outside_support(score: Floats, support: Support, *, name: str = "score") -> Outside | None:
-    """Say how a slice lies outside the hull; None if it does not.
+class SupportCounts(NamedTuple):
+    """How many responses of a slice lie where, by one feature: all that the check needs, and a sum over responses."""
 
-    Outside is a median beyond the medians of the labelled slices by more than a tenth of their range, or more
-    than a tenth of the responses beyond every labelled response. With more than half of them beyond, nothing
-    that was labelled speaks for the slice.
+    n: float
+    """Responses with the feature."""
+    below: float
+    """Below the medians of the labelled slices, by more than the margin."""
+    above: float
+    beyond: float
+    """Beyond every labelled response."""
+
+
+def count_columns(score: Floats, support: Support) -> dict[str, Floats]:
+    """What each response adds to the fields of ``SupportCounts``, each of shape (n,); a NaN score adds nothing."""
+    margin = _MARGIN * (support.high - support.low) if np.isfinite(support.low) else 0.0
+    columns = {
+        "n": ~np.isnan(score),
+        "below": score < support.low - margin,
+        "above": score > support.high + margin,
+        "beyond": (score < support.least) | (score > support.most),
+    }
+    return {name: column.astype(np.float64) for name, column in columns.items()}
+
+
+def outside_counts(
+    counts: SupportCounts, support: Support, *, name: str = "score", centre: float | None = None
+) -> Outside | None:
+    """Describe how a slice lies outside the hull; None if it does not.
+
+    Outside is more than half of the responses beyond the medians of the labelled slices by more than a tenth of
+    their range, or more than a tenth of the responses beyond every labelled response. With more than half of them
+    beyond, nothing that was labelled speaks for the slice. ``centre``, the median, is named where it is known.
+    """
+    if not counts.n or np.isinf(support.low):
+        return None
+    beyond = counts.beyond / counts.n
+    above, below = 2 * counts.above > counts.n, 2 * counts.below > counts.n
+    if not (above or below) and beyond <= _MARGIN:
+        return None
+    near = f"whose median {name} is near {centre:.3g}" if centre is not None else f"with such values of {name}"
+    needed = f"Label slices {near}, or 30 responses of this one."
+    if not (above or below):
+        return Outside(f"{beyond:.0%} of {name} is beyond every labelled response", beyond, needed)
+    value = f" {centre:.3g}" if centre is not None else ""
+    return Outside(f"median {name}{value} is {'above' if above else 'below'} every labelled slice", beyond, needed)
+
+
+def outside_support(score: Floats, support: Support, *, name: str = "score") -> Outside | None:
+    """Describe how the scores of a slice lie outside the hull; see :func:`outside_counts`.
 
     Examples
     --------
     >>> outside_support(np.array([9.0]), Support(1.0, 2.0)).note
     'median score 9 is above every labelled slice'
     """
-    if not score.size or np.isinf(support.low):
-        return None
-    margin = _MARGIN * (support.high - support.low)
-    centre = float(np.median(score))
-    beyond = float(((score < support.least) | (score > support.most)).mean())
-    inside = support.low - margin <= centre <= support.high + margin
-    if inside and beyond <= _MARGIN:
-        return None
-    side = "above" if centre > support.high else "below"
-    needed = f"Label slices whose median {name} is near {centre:.3g}, or 30 responses of this one."
-    if inside:
-        return Outside(f"{beyond:.0%} of {name} is beyond every labelled response", beyond, needed)
-    return Outside(f"median {name} {centre:.3g} is {side} every labelled slice", beyond, needed)
-
-
-def outside_every_support(scores: Mapping[str, Floats], supports: Mapping[str, Support]) -> Outside | None:
-    """Return the worst of the features; None if the slice lies inside all hulls."""
-    found = [outside_support(scores[name], support, name=name) for name, support in supports.items()]
-    outside = [one for one in found if one is not None]
-    return max(outside, key=lambda one: one.beyond) if outside else None
+    counts = SupportCounts(**{name: float(column.sum()) for name, column in count_columns(score, support).items()})
+    known = score[~np.isnan(score)]
+    return outside_counts(counts, support, name=name, centre=float(np.median(known)) if known.size else None)

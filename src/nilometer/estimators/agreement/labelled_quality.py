@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nilometer.errors import NotEnoughDataError
 
-from ..intervals import wilson_interval
+from ..labelled.sample import score_interval
 from .quality import ModelQualities
 
 __all__ = ["LabelledQualities", "label_qualities"]
@@ -147,7 +147,7 @@ def label_qualities(
     gain = np.where(measured.plain_variance > 0, measured.plain_variance / variance, 1.0)
     effective = measured.n_labels * np.clip(gain, 1.0, n / measured.n_labels)
     p = np.clip(measured.accuracy, 0.0, 1.0)
-    bounds = [wilson_interval(a, b, confidence_level=confidence_level) for a, b in zip(p, effective, strict=True)]
+    bounds = [score_interval(a, b, confidence_level=confidence_level) for a, b in zip(p, effective, strict=True)]
     mean, covariance = _posterior(measured, q, n)
     least = float(measured.n_labels.min())
     return LabelledQualities(

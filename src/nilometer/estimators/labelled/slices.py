@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nilometer.traces import index_slices
+
 from ..estimate import Estimate, NotEnoughData, SliceEstimates
-from ..profiles import rows_by_name
 from .posterior import combine
 from .ppi import ppi_mean
 from .sample import LabelledAccuracy
@@ -19,7 +20,7 @@ Floats = NDArray[np.float64]
 
 def with_labels(
     estimates: Iterable[Estimate | NotEnoughData],
-    names: NDArray[np.str_],
+    names: Any,
     *,
     correct: Floats,
     p_correct: Floats,
@@ -50,7 +51,7 @@ def with_labels(
     >>> with_labels([few], names, correct=correct, p_correct=np.full(4, np.nan))[0].method
     'ppi++'
     """
-    rows = rows_by_name(names)
+    rows = dict(index_slices(names).rows())
     none = np.empty(0, dtype=np.int64)
     return SliceEstimates(
         _one(row, correct[rows.get(row.slice, none)], p_correct[rows.get(row.slice, none)], finite=finite)

@@ -1,0 +1,143 @@
+"""A slice as facts: from sums over its responses, or from the responses where a method needs them."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nilometer.traces import SliceIndex
+
+from ..profiles import Profiles
+from ..responses import Responses
+from ..state import SliceSums
+from .fitted import GUARDED, Fitted, SliceFacts
+from .rule import Rule, target_scores
+from .scores import ScoreSums, score_columns
+from .support import Outside, SupportCounts, count_columns, outside_counts
+
+__all__ = ["facts_of_responses", "facts_of_sums", "sum_columns", "sum_responses"]
+
+Floats = NDArray[np.float64]
+
+_COUNTS = ("n", "n_labels", "n_correct", "n_known")
+
+
+def sum_columns(fitted: Fitted) -> tuple[str, ...]:
+    """What has to be summed to estimate slices: counts, where they lie, and scores by every rule."""
+    support = [_support_column(feature, name) for feature in GUARDED for name in SupportCounts._fields]
+    rules = [_rule_column(i, name) for i in range(1 + len(fitted.again)) for name in fitted.rule.plan.arm.reads]
+    return (*_COUNTS, *support, *rules)
+
+
+def _support_column(feature: str, name: str) -> str:
+    return f"{feature}.{name}"
+
+
+def _rule_column(i: int, name: str) -> str:
+    return f"rule{i}.{name}"
+
+
+def sum_responses(fitted: Fitted, responses: Responses, *, key: str = "") -> SliceSums:
+    """Sum over the responses of every slice what its estimate needs."""
+    profiles, index = responses.profiles, responses.slices
+    known = fitted.rule.plan.known(profiles)
+    labelled = responses.is_labelled
+    columns: dict[str, Floats] = {
+        "n": np.ones(len(responses)),
+        "n_labels": labelled.astype(np.float64),
+        "n_correct": np.where(labelled, responses.correct, 0.0),
+        "n_known": known.astype(np.float64),
+    }
+    for feature in GUARDED:
+        has = feature in profiles.names
+        score = profiles.column(feature) if has else np.full(len(responses), np.nan)
+        counts = count_columns(score, fitted.support[feature])
+        columns |= {_support_column(feature, name): column for name, column in counts.items()}
+    own = _by_own_rules(fitted, profiles, index, known)
+    columns |= {_rule_column(0, name): column for name, column in own.items()}
+    for i, rule in enumerate(fitted.again, 1):
+        columns |= {_rule_column(i, name): column for name, column in _by_rule(rule, profiles, known).items()}
+    provenance = {name: frozenset(found) for name, found in profiles.provenance.items()}
+    return SliceSums.of(index, columns, key=key, provenance=provenance)
+
+
+def _by_rule(rule: Rule, profiles: Profiles, known: NDArray[np.bool_]) -> Mapping[str, Floats]:
+    """What each response adds to the sums that the method reads, by one rule; nothing without log-probabilities."""
+    found = {name: np.zeros(len(profiles)) for name in rule.plan.arm.reads}
+    if rule.learned is not None and known.any():
+        inside = score_columns(rule.learned, target_scores(rule, profiles.rows(known)))
+        for name, column in found.items():
+            column[known] = inside[name]
+    return found
+
+
+def _by_own_rules(
+    fitted: Fitted, profiles: Profiles, index: SliceIndex, known: NDArray[np.bool_]
+) -> Mapping[str, Floats]:
+    """The same by the rule of each response's slice."""
+    families = [fitted.left_out[name].family if name in fitted.left_out else None for name in index.names]
+    order: dict[str | None, int] = {family: i for i, family in enumerate(dict.fromkeys(families))}
+    if len(order) <= 1:
+        return _by_rule(fitted.rule_for(index.names[0]) if index.names else fitted.rule, profiles, known)
+    group = np.array([order[family] for family in families])[index.codes]
+    found = {name: np.zeros(len(profiles)) for name in fitted.rule.plan.arm.reads}
+    for i, family in enumerate(order):
+        rows = np.flatnonzero(group == i)
+        rule = fitted.rule_for(index.names[families.index(family)])
+        for name, column in _by_rule(rule, profiles.rows(rows), known[rows]).items():
+            found[name][rows] = column
+    return found
+
+
+def facts_of_sums(
+    fitted: Fitted, sums: SliceSums, *, median: Callable[[str, str], float] | None = None
+) -> Iterator[SliceFacts]:
+    """Read the facts of every slice off its sums; ``median(feature, slice)``, where known, is named in notes."""
+    columns = dict(zip(sums.columns, sums.values.T, strict=True))
+    reads = fitted.rule.plan.arm.reads
+    for i, name in enumerate(sums.slices):
+        n, n_labels, n_correct, n_known = (float(columns[count][i]) for count in _COUNTS)
+        scores = [
+            ScoreSums(n_known, **{field: float(columns[_rule_column(r, field)][i]) for field in reads})
+            for r in range(1 + len(fitted.again))
+        ]
+        rules = (fitted.rule_for(name), *fitted.again)
+        accuracies = [rule.estimate_sums(one, round(n)) for rule, one in zip(rules, scores, strict=True)]
+        outside = [_outside(fitted, columns, i, feature=feature) for feature in GUARDED]
+        if median is not None:
+            outside = [
+                one and _outside(fitted, columns, i, feature=feature, centre=median(feature, name))
+                for feature, one in zip(GUARDED, outside, strict=True)
+            ]
+        yield SliceFacts(name, round(n), round(n_labels), n_correct, n_known, _worst(outside), np.array(accuracies))
+
+
+def _outside(
+    fitted: Fitted, columns: Mapping[str, Floats], i: int, *, feature: str, centre: float | None = None
+) -> Outside | None:
+    counts = SupportCounts(*(float(columns[_support_column(feature, field)][i]) for field in SupportCounts._fields))
+    return outside_counts(counts, fitted.support[feature], name=feature, centre=centre)
+
+
+def _worst(found: list[Outside | None]) -> Outside | None:
+    """Return the feature by which most responses lie beyond; None if the slice lies inside all hulls."""
+    outside = [one for one in found if one is not None]
+    return max(outside, key=lambda one: one.beyond) if outside else None
+
+
+def facts_of_responses(fitted: Fitted, responses: Responses) -> Iterator[SliceFacts]:
+    """Collect the facts of every slice; a method that does not add up reads the responses of each."""
+    slices = dict(responses.slices.rows())
+    profiles = responses.profiles
+
+    def median(feature: str, name: str) -> float:
+        return float(np.nanmedian(profiles.column(feature)[slices[name]]))
+
+    by_rows = fitted.rule.plan.arm.of_rows is not None and fitted.rule.learned is not None
+    for facts in facts_of_sums(fitted, sum_responses(fitted, responses), median=median):
+        if not by_rows:
+            yield facts
+            continue
+        own = profiles.rows(slices[facts.name])
+        rules = (fitted.rule_for(facts.name), *fitted.again)
+        yield facts._replace(accuracies=np.array([rule.estimate(own) for rule in rules]))
