@@ -186,7 +186,7 @@ def pooled(draws: int) -> dict:
 def other_models(draws: int) -> dict:
     """Error, coverage and width on subjects without labels, label-free and from other models' labels."""
     collections, found = load("mmlupro"), {}
-    realized = [c.labelled.accuracies for c in collections]
+    realized = [c.labelled.responses.accuracies for c in collections]
     for n_families in (4, 7):
         rng = np.random.default_rng([SEED, n_families])
         for _ in range(draws):
@@ -222,7 +222,7 @@ def other_models(draws: int) -> dict:
 
 def known_by_labels(rows: SliceEstimates, own: Labelled) -> list[Estimate | NotEnoughData]:
     """Estimates that know of the drawn labels and of no others."""
-    known = own.accuracies
+    known = own.responses.accuracies
     return [
         replace(row, realized_accuracy=known.get(row.slice), n_labels=int((own.slices == row.slice).sum()))
         for row in rows

@@ -1,8 +1,9 @@
-from .cross_model import CrossModel as CrossModel, cross_model_accuracy as cross_model_accuracy
 from .label_free import LABEL_FREE as LABEL_FREE, Arm as Arm
 from .left_out import Gain as Gain, LeftOut as LeftOut, Skill as Skill, left_out_probabilities as left_out_probabilities
 from .other_models import (
+    CrossModel as CrossModel,
     WithOthers as WithOthers,
+    cross_model_accuracy as cross_model_accuracy,
     labelled_accuracies as labelled_accuracies,
     with_other_models as with_other_models,
 )
