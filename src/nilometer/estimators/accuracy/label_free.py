@@ -11,7 +11,6 @@ from nilometer.traces import SliceIndex
 from .scores import Learned, ScoreSums, SourceScores, TargetScores, learn, score_columns
 from .shifted import importance_weighted, label_shift, matched_moments, quantile_regression
 from .slope import LOGIT_SLOPE, anchored_slope, difference_slope, scaled_logit
-from .threshold import Threshold
 
 __all__ = ["LABEL_FREE", "Arm", "sequence_weight", "sums_of"]
 
@@ -59,20 +58,15 @@ def _pcc(learned: Learned, sums: ScoreSums) -> float:
     return sums.p / sums.n
 
 
-def _beyond(above: float, tied: float, n: float, threshold: Threshold) -> float:
-    """Share of the scores on the correct side of a threshold."""
-    return (above + threshold.tie_share * tied) / n
-
-
 def _atc(learned: Learned, sums: ScoreSums) -> float:
     """Assumes that one feature ranks errors alike (Garg et al. 2022)."""
     assert learned.threshold is not None, "atc knows its feature of every response that it reads"
-    return _beyond(sums.score_above, sums.score_tied, sums.n, learned.threshold)
+    return (sums.score_above + learned.threshold.tie_share * sums.score_tied) / sums.n
 
 
 def _atc_classifier(learned: Learned, sums: ScoreSums) -> float:
     """Assumes that the probability of the classifier ranks errors alike (Garg et al. 2022)."""
-    return _beyond(sums.p_above, sums.p_tied, sums.n, learned.p_threshold)
+    return (sums.p_above + learned.p_threshold.tie_share * sums.p_tied) / sums.n
 
 
 def _sequence(learned: Learned, sums: ScoreSums) -> float:
