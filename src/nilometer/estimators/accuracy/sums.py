@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from nilometer.traces import SliceIndex
-
 from ..profiles import Profiles
 from ..responses import Responses
 from ..state import SliceSums
@@ -39,7 +37,7 @@ def _rule_column(i: int, name: str) -> str:
 
 def sum_responses(fitted: Fitted, responses: Responses, *, key: str = "") -> SliceSums:
     """Sum over the responses of every slice what its estimate needs."""
-    profiles, index = responses.profiles, responses.slices
+    profiles = responses.profiles
     known = fitted.rule.plan.known(profiles)
     labelled = responses.is_labelled
     columns: dict[str, Floats] = {
@@ -53,12 +51,12 @@ def sum_responses(fitted: Fitted, responses: Responses, *, key: str = "") -> Sli
         score = profiles.column(feature) if has else np.full(len(responses), np.nan)
         counts = count_columns(score, fitted.support[feature])
         columns |= {_support_column(feature, name): column for name, column in counts.items()}
-    own = _by_own_rules(fitted, profiles, index, known)
+    own = _by_own_rules(fitted, responses, known)
     columns |= {_rule_column(0, name): column for name, column in own.items()}
     for i, rule in enumerate(fitted.again, 1):
         columns |= {_rule_column(i, name): column for name, column in _by_rule(rule, profiles, known).items()}
     provenance = {name: frozenset(found) for name, found in profiles.provenance.items()}
-    return SliceSums.of(index, columns, key=key, provenance=provenance)
+    return SliceSums.of(responses.slices, columns, key=key, provenance=provenance)
 
 
 def _by_rule(rule: Rule, profiles: Profiles, known: NDArray[np.bool_]) -> Mapping[str, Floats]:
@@ -71,10 +69,9 @@ def _by_rule(rule: Rule, profiles: Profiles, known: NDArray[np.bool_]) -> Mappin
     return found
 
 
-def _by_own_rules(
-    fitted: Fitted, profiles: Profiles, index: SliceIndex, known: NDArray[np.bool_]
-) -> Mapping[str, Floats]:
+def _by_own_rules(fitted: Fitted, responses: Responses, known: NDArray[np.bool_]) -> Mapping[str, Floats]:
     """The same by the rule of each response's slice."""
+    profiles, index = responses.profiles, responses.slices
     families = [fitted.left_out[name].family if name in fitted.left_out else None for name in index.names]
     order: dict[str | None, int] = {family: i for i, family in enumerate(dict.fromkeys(families))}
     if len(order) <= 1:
