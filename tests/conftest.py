@@ -1,9 +1,16 @@
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 from hypothesis import settings
 
 settings.register_profile("nilometer", deadline=None, derandomize=True)
 settings.load_profile("nilometer")
+
+if find_spec("jaxtyping") and find_spec("beartype"):  # development only: the package runs without them
+    from checked import install
+
+    install("nilometer.signals", "nilometer.estimators.agreement", "nilometer.estimators.confidence")
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nilometer.arrays import Floats
+
 __all__ = [
     "LEAST_SLICES",
     "Residuals",
@@ -20,8 +22,6 @@ __all__ = [
 
 LEAST_SLICES = 4
 """Fewer left-out families give no usable spread: with 3 the 95 % t factor is 4.3 on two degrees of freedom."""
-
-Floats = NDArray[np.float64]
 
 _FLOOR = 0.1
 """Added to e (1 - e) in the unit of the error; see ``error_unit``."""

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from nilometer.arrays import Floats
 from nilometer.signals import ATTENTION_FEATURE_NAMES, FEATURE_NAMES
 from nilometer.traces import as_table
 
@@ -20,7 +21,7 @@ _PROVENANCE = ("k", "logprobs_mode", "model")
 class Profiles:
     """Features of n responses, and the sets of k, logprobs mode and model they come from."""
 
-    values: NDArray[np.float64]
+    values: Floats
     """Shape (n, features), NaN where a feature is not known."""
     names: tuple[str, ...]
     provenance: dict[str, tuple[str, ...]]
@@ -28,7 +29,7 @@ class Profiles:
     def __len__(self) -> int:
         return len(self.values)
 
-    def column(self, name: str) -> NDArray[np.float64]:
+    def column(self, name: str) -> Floats:
         """One feature of every response."""
         if name not in self.names:
             raise ValueError(f"`feature` must be one of {', '.join(self.names)}, got {name!r}.")

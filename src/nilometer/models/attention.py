@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nilometer.arrays import Floats, Floats32
 from nilometer.errors import ConfigError, IncompatibleModelError
 from nilometer.signals import ATTENTION_FIELDS, AttentionStatistics
 
@@ -149,7 +149,7 @@ class AttentionCapture:
             self._buffer = self._buffer.index_select(2, index)
             self._first = None if self._first is None else self._first.index_select(0, index)
 
-    def sink_scores(self) -> NDArray[np.float64] | None:
+    def sink_scores(self) -> Floats | None:
         """Learned sink scores, shape (layers, heads), for ``sink_mass``; None for a model without them."""
         if not self._sinks:
             return None
@@ -261,7 +261,7 @@ class AttentionCapture:
         known: int = getattr(self._model.config.get_text_config(), "num_attention_heads", 0) or 0
         return max(int(heads.shape[1]), known)
 
-    def _check_finite(self, used: NDArray[np.float32]) -> None:
+    def _check_finite(self, used: Floats32) -> None:
         for layer in self._steps:
             lse = used[:, layer, :, 0]
             spoken = lse[:, ~np.isnan(used[:, layer, :, -1]).all(axis=0)]

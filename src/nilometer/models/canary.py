@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
+from nilometer.arrays import Floats
 from nilometer.errors import MissingLogprobsError, TraceFormatError
 
 from .recording import Runner, Sampling
@@ -41,7 +41,7 @@ class Canary(msgspec.Struct, frozen=True):
     """By prompt, one list per answer: log-probabilities of the k best first tokens, best first."""
     format_version: int = _VERSION
 
-    def arrays(self) -> dict[str, NDArray[np.float64]]:
+    def arrays(self) -> dict[str, Floats]:
         """Shape (answers, k) by prompt, NaN where not given."""
         return {name: np.array(rows, dtype=np.float64) for name, rows in self.logprobs.items()}
 

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 
 import msgspec
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from nilometer.arrays import ArrayLike
 from nilometer.errors import ConfigError, TraceFormatError
 from nilometer.signals import ngram_embeddings
 

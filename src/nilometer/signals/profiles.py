@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from nilometer.arrays import Bools, Floats, Floats32
 from nilometer.traces import CUT_OFF_REASONS
 
 from .attention.scores import ATTENTION_FEATURE_NAMES
@@ -34,10 +34,9 @@ PROFILE_COLUMNS = (
 )
 
 _SMALL = 1e-8
-Floats = NDArray[np.float64]
 
 
-def profile_features(tokens: Ragged, *, answer: NDArray[np.bool_] | None = None) -> dict[str, Floats]:
+def profile_features(tokens: Ragged, *, answer: Bools | None = None) -> dict[str, Floats]:
     """Every feature that comes from token signals, by name, each of shape (responses,).
 
     ``answer``, shape (tokens,), marks the tokens of the answer proper; a response without a mark has it in its last
@@ -61,15 +60,13 @@ def profile_features(tokens: Ragged, *, answer: NDArray[np.bool_] | None = None)
     return features | _from_alternatives(*_kept(tokens, answer, listed))
 
 
-def _kept(
-    tokens: Ragged, answer: NDArray[np.bool_] | None, mask: NDArray[np.bool_]
-) -> tuple[Ragged, NDArray[np.bool_] | None]:
+def _kept(tokens: Ragged, answer: Bools | None, mask: Bools) -> tuple[Ragged, Bools | None]:
     if mask.all():
         return tokens, answer
     return tokens.keep(mask), None if answer is None else answer[mask]
 
 
-def _answer_proper(segments: Segments, answer: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+def _answer_proper(segments: Segments, answer: Bools | None) -> Bools:
     """Tokens of the answer proper: the marked ones, else the last 32 of the response."""
     near_end = np.asarray(segments.lengths[segments.owner] - segments.position <= 32)
     if answer is None:
@@ -117,7 +114,7 @@ def profile_traces(batches: Iterable[pa.RecordBatch]) -> pa.Table:
     return pa.Table.from_batches(profiles)
 
 
-def _from_chosen(tokens: Ragged, answer: NDArray[np.bool_] | None) -> dict[str, Floats]:
+def _from_chosen(tokens: Ragged, answer: Bools | None) -> dict[str, Floats]:
     segments = Segments(tokens.offsets)
     nll = -tokens.chosen.astype(np.float64)
     odd = nll * np.log(nll + _SMALL)
@@ -135,7 +132,7 @@ def _from_chosen(tokens: Ragged, answer: NDArray[np.bool_] | None) -> dict[str, 
     }
 
 
-def _from_alternatives(tokens: Ragged, answer: NDArray[np.bool_] | None) -> dict[str, Floats]:
+def _from_alternatives(tokens: Ragged, answer: Bools | None) -> dict[str, Floats]:
     segments = Segments(tokens.offsets)
     signals = token_signals(tokens.chosen, tokens.top)
     entropy = signals.entropy.astype(np.float64)
@@ -216,7 +213,7 @@ def _fill_forward(means: Floats) -> Floats:
     return means
 
 
-def _confidence(segments: Segments, confidence: NDArray[np.float32]) -> dict[str, Floats]:
+def _confidence(segments: Segments, confidence: Floats32) -> dict[str, Floats]:
     ordered = segments.sort(confidence)
     tenth = np.maximum(segments.lengths // 10, 1)[segments.owner]
     lowest = segments.sum(np.where(segments.position < tenth, ordered, 0.0)) / np.maximum(segments.lengths // 10, 1)

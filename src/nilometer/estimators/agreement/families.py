@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
+from nilometer.arrays import ArrayLike, Floats
 from nilometer.errors import NotEnoughDataError
 from nilometer.signals import PairDistances, pair_distances
 
@@ -132,9 +132,7 @@ def _relatives(
         pairs = _model_pairs(names, errors, distances)
 
 
-def _model_pairs(
-    names: tuple[str, ...], errors: NDArray[np.float64], distances: PairDistances
-) -> tuple[ModelPair, ...]:
+def _model_pairs(names: tuple[str, ...], errors: Floats, distances: PairDistances) -> tuple[ModelPair, ...]:
     from scipy.special import ndtr
 
     m = len(names)

@@ -5,16 +5,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
+from nilometer.arrays import ArrayLike, Floats, Ints
 from nilometer.errors import NotEnoughDataError
 
 from ..labelled.sample import score_interval
 from .quality import ModelQualities
 
 __all__ = ["LabelledQualities", "label_qualities"]
-
-Floats = NDArray[np.float64]
 
 LEAST_LABELS = 2
 TRUSTED_LABELS = 20
@@ -41,7 +39,7 @@ class LabelledQualities:
     low: Floats
     """(candidates,) lower ends of Wilson intervals of ``measured`` at its effective number of labels."""
     high: Floats
-    n_labels: NDArray[np.int64]
+    n_labels: Ints
     """(candidates,) labels used."""
     proxy_slope: float
     """Accuracy per standard deviation of the proxy, pooled over candidates; 0 where the proxy says nothing."""
@@ -74,7 +72,7 @@ class _Measured(NamedTuple):
     accuracy: Floats
     covariance: Floats
     plain_variance: Floats
-    n_labels: NDArray[np.int64]
+    n_labels: Ints
     slope: float
     scale: float
 

@@ -3,11 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+
+from nilometer.arrays import ArrayLike, Bools, Floats, Ints
 
 __all__ = ["Neighbours", "PromptIndex", "smoothed_sums"]
-
-Floats = NDArray[np.float64]
 
 CHUNK_ROWS = 4096
 FEW = 8
@@ -17,7 +16,7 @@ FEW = 8
 class Neighbours(NamedTuple):
     """Fitted prompts near each asked one."""
 
-    rows: NDArray[np.int64]
+    rows: Ints
     """(prompts, k) row numbers, nearest first."""
     weights: Floats
     """(prompts, k), summing to 1 per prompt."""
@@ -63,7 +62,7 @@ class PromptIndex:
         weights = np.exp(-0.5 * (distances / width) ** 2)
         return Neighbours(indices, weights / weights.sum(axis=1, keepdims=True))
 
-    def _one(self, row: Floats, k: int) -> tuple[NDArray[np.int64], Floats]:
+    def _one(self, row: Floats, k: int) -> tuple[Ints, Floats]:
         coarse = self._squares - 2.0 * (self._small @ row.astype(np.float32))
         limit = np.partition(coarse, k - 1)[k - 1] + 2.0 * self._rounding * float(np.sqrt(row @ row))
         near = np.flatnonzero(coarse <= limit)
@@ -72,16 +71,14 @@ class PromptIndex:
         order = np.argsort(distances, kind="stable")[:k]
         return near[order], distances[order]
 
-    def _many(self, rows: Floats, k: int) -> list[tuple[NDArray[np.int64], Floats]]:
+    def _many(self, rows: Floats, k: int) -> list[tuple[Ints, Floats]]:
         from sklearn.neighbors import NearestNeighbors
 
         distances, indices = NearestNeighbors(n_neighbors=k).fit(self.fitted).kneighbors(rows)
         return list(zip(indices, distances, strict=True))
 
 
-def smoothed_sums(
-    sums: Floats, present: NDArray[np.bool_], near: Neighbours, *, pairs: NDArray[np.bool_]
-) -> tuple[Floats, Floats | None]:
+def smoothed_sums(sums: Floats, present: Bools, near: Neighbours, *, pairs: Bools) -> tuple[Floats, Floats | None]:
     """Distance sums averaged over neighbours, and how often both of a pair are present.
 
     Returns

@@ -4,7 +4,9 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
+
+from nilometer.arrays import ArrayLike, Floats
 
 __all__ = ["paper_distances", "triplet_errors"]
 
@@ -21,7 +23,7 @@ def paper_distances(embeddings: ArrayLike) -> NDArray[Any]:
     return distances
 
 
-def triplet_errors(distances: ArrayLike) -> NDArray[np.float64]:
+def triplet_errors(distances: ArrayLike) -> Floats:
     r"""Mean over all pairs (j, k) of :math:`(d_{ij} + d_{ik} - d_{jk}) / 2`, for each model i.
 
     Equal to least squares on :math:`d_{ij} = v_i + v_j`. Fewer than three models have no triplet: NaN.

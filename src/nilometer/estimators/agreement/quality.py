@@ -4,13 +4,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nilometer.arrays import Floats
 from nilometer.display import Displayed
 
 __all__ = ["BestTest", "ModelQualities", "QualityDifferences"]
-
-Floats = NDArray[np.float64]
 
 _ROUNDING = 1e-9
 """Differences smaller than this share of the largest error are rounding, not findings."""

@@ -1,13 +1,13 @@
 """Smoothie: the quality of several models from how their outputs agree, without labels."""
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
+from nilometer.arrays import ArrayLike, Bools, Floats, Ints
 from nilometer.errors import NotEnoughDataError
 from nilometer.signals import DistanceSums, distance_sums, generation_sums
 
@@ -25,8 +25,6 @@ from .sums import (
 )
 
 __all__ = ["Smoothie", "precision_weights"]
-
-Floats = NDArray[np.float64]
 
 TIE = 1e-9
 """Errors closer than this, relative to the largest, are equal; the first model wins."""
@@ -125,7 +123,7 @@ class Smoothie(BaseEstimator):  # type: ignore[misc]
         prompts: ArrayLike | None = None,
         groups: ArrayLike | None = None,
         models: Sequence[str] | None = None,
-    ) -> Self:
+    ) -> "Smoothie":
         """Estimate the errors from the outputs of all models to the same prompts.
 
         Parameters
@@ -170,7 +168,7 @@ class Smoothie(BaseEstimator):  # type: ignore[misc]
         *,
         prompts: ArrayLike | None = None,
         models: Sequence[str] | None = None,
-    ) -> Self:
+    ) -> "Smoothie":
         """Fit on the (prompts, models) distance sums of another fit, which is all that is kept of the outputs."""
         self._check_parameters()
         if self.paper:
@@ -190,7 +188,7 @@ class Smoothie(BaseEstimator):  # type: ignore[misc]
         self.index_ = None if self.prompts_ is None else PromptIndex(self.prompts_)
         self._set_agreement(update_agreement(Agreement(pairs), sums, present), names)
 
-    def partial_fit(self, X: ArrayLike, y: None = None, *, models: Sequence[str] | None = None) -> Self:
+    def partial_fit(self, X: ArrayLike, y: None = None, *, models: Sequence[str] | None = None) -> "Smoothie":
         """Add prompts, oldest first, keeping only running sums; see `fit`. Global only."""
         self._check_parameters()
         if self.n_neighbors is not None or self.paper:
@@ -215,7 +213,7 @@ class Smoothie(BaseEstimator):  # type: ignore[misc]
         measure = generation_sums if np.ndim(X) == 4 else distance_sums
         return measure(X, exclude=self.exclude_pairs)
 
-    def _latest(self, sums: Floats, present: NDArray[np.bool_]) -> DistanceSums:
+    def _latest(self, sums: Floats, present: Bools) -> DistanceSums:
         """Distance sums of the latest ``window`` prompts, kept for the next call."""
         before: DistanceSums | None = getattr(self, "latest_", None)
         if before is not None:
@@ -227,7 +225,7 @@ class Smoothie(BaseEstimator):  # type: ignore[misc]
         latest = self.latest_ = DistanceSums(sums[kept], present[kept])
         return latest
 
-    def merge(self, other: Self) -> Self:
+    def merge(self, other: "Smoothie") -> "Smoothie":
         """Add the prompts that another estimator of the same models saw; equal to one fit on both."""
         self._check_fitted()
         other._check_fitted()
@@ -238,7 +236,7 @@ class Smoothie(BaseEstimator):  # type: ignore[misc]
             self.__dict__.pop(name, None)
         return self
 
-    def predict(self, prompts: ArrayLike) -> NDArray[np.int64]:
+    def predict(self, prompts: ArrayLike) -> Ints:
         """Model number for new prompts from their embeddings alone: one call per prompt (Train-time).
 
         Global gives every prompt the same model, Local the best among the fitted neighbours.
@@ -281,7 +279,7 @@ class Smoothie(BaseEstimator):  # type: ignore[misc]
         sums, counts = smoothed_sums(self.sums_, self.present_, own, pairs=self.agreement_.pairs)
         return errors_of_sums(sums, counts, self.agreement_.pairs)[0]
 
-    def _choose(self, errors: Floats, present: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
+    def _choose(self, errors: Floats, present: Bools | None = None) -> Ints:
         """Smallest error among the present models, the first within the tolerance."""
         if self.paper:
             return np.asarray(np.argmax(precision_weights(errors, paper=True), axis=1))

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
+from nilometer.arrays import ArrayLike, Bools, Floats
 from nilometer.errors import NotEnoughDataError
 
 __all__ = [
@@ -19,9 +19,6 @@ __all__ = [
     "pair_matrix",
     "update_agreement",
 ]
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,13 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 from sklearn.linear_model import LogisticRegression
 
+from nilometer.arrays import ArrayLike, Floats
 from nilometer.errors import NotEnoughDataError
 from nilometer.signals import DistanceSums
 
 __all__ = ["AnswerScorer", "fit_answer_scorer"]
-
-Floats = NDArray[np.float64]
 
 _CLIP = 1e-3
 

@@ -1,20 +1,18 @@
 """The probability that a single generated token is right, from its alternatives and from attention."""
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted
 
+from nilometer.arrays import Bools, Floats
 from nilometer.errors import IncompatibleModelError, NotEnoughDataError
 
 __all__ = ["TokenConfidence", "load_token_confidence", "save_token_confidence"]
-
-Floats = NDArray[np.float64]
 
 _FILE_VERSION = 1
 _LEAST_TOKENS = 100
@@ -61,7 +59,7 @@ class TokenConfidence(BaseEstimator):  # type: ignore[misc]
         self.names = names
         self.strength = strength
 
-    def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
+    def fit(self, X: Any, y: Any, groups: Any = None) -> "TokenConfidence":
         """Learn from tokens.
 
         Parameters
@@ -119,7 +117,7 @@ class TokenConfidence(BaseEstimator):  # type: ignore[misc]
         return np.asarray(np.nan_to_num((self._prepared(features) - self.mean_) / self.scale_))
 
 
-def _check_enough(right: NDArray[np.bool_]) -> None:
+def _check_enough(right: Bools) -> None:
     wrong = int((~right).sum())
     if len(right) < _LEAST_TOKENS or min(wrong, len(right) - wrong) < _LEAST_OF_A_KIND:
         raise NotEnoughDataError(

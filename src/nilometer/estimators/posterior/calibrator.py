@@ -1,7 +1,7 @@
 """Posteriors made right on tens to hundreds of labelled answers, before a rule is applied to them."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,7 +85,7 @@ class Calibrator(BaseEstimator):  # type: ignore[misc]
         self.kind = kind
         self.penalty = penalty
 
-    def fit(self, X: Sequence[Posterior], y: Sequence[Any]) -> Self:
+    def fit(self, X: Sequence[Posterior], y: Sequence[Any]) -> "Calibrator":
         """Learn from posteriors and the true answers.
 
         Raises

@@ -7,8 +7,8 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from nilometer.arrays import AnyFloats
 from nilometer.errors import ConfigError, NotEnoughDataError
 from nilometer.signals import attention_curves, attention_from_batch, ragged_from_batch, token_signals
 
@@ -167,9 +167,7 @@ def fit_thresholds(batches: Iterable[pa.RecordBatch], *, low: float = 0.5, high:
     """
     if not 0 <= low <= high <= 1:
         raise ValueError(f"`low` and `high` must satisfy 0 <= low <= high <= 1, got {low} and {high}.")
-    kept: dict[str, list[NDArray[np.floating]]] = {
-        name: [] for name in ("entropy", "varentropy", "scatter", "agreement")
-    }
+    kept: dict[str, list[AnyFloats]] = {name: [] for name in ("entropy", "varentropy", "scatter", "agreement")}
     seen: dict[str, set[object]] = {"model": set(), "k": set(), "logprobs_mode": set()}
     for batch in batches:
         for name, values in seen.items():
@@ -214,7 +212,7 @@ def _check_seen(seen: dict[str, set[object]]) -> None:
         raise ConfigError("`logprobs_mode` must be raw: processed log-probabilities depend on the temperature.")
 
 
-def _quantile(parts: Sequence[NDArray[np.floating]], q: float) -> float:
+def _quantile(parts: Sequence[AnyFloats], q: float) -> float:
     values = np.concatenate(parts)
     return float(np.quantile(values[np.isfinite(values)].astype(np.float64), q))
 

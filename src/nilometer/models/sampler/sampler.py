@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nilometer.arrays import Floats32
 from nilometer.errors import ConfigError
 from nilometer.signals import AttentionStatistics, attention_curves, token_signals
 
@@ -25,7 +25,7 @@ class SampledToken(NamedTuple):
     token: int
     logprob: float
     """Under the model's own distribution, before temperature."""
-    top_logprobs: NDArray[np.float32]
+    top_logprobs: Floats32
     """Shape (k,), the model's own."""
     state: str
     """One of ``STATES``, or ``followed`` inside a continuation that was kept."""
@@ -254,7 +254,7 @@ def drawable(logprobs: Any, temperature: float, min_p: float) -> Any:
     return (logprobs / temperature).masked_fill(hidden, -math.inf).log_softmax(-1)
 
 
-def _signals(top: NDArray[np.float32], capture: AttentionCapture | None, row: int) -> StepSignals:
+def _signals(top: Floats32, capture: AttentionCapture | None, row: int) -> StepSignals:
     found = token_signals(top[:1], top[None])
     entropy, varentropy = float(found.renormalized_entropy[0]), float(found.varentropy[0])
     if capture is None:
@@ -263,7 +263,7 @@ def _signals(top: NDArray[np.float32], capture: AttentionCapture | None, row: in
     return StepSignals(entropy, varentropy, float(curves.entropy[0]), float(curves.agreement[0]))
 
 
-def _top(logprobs: Any, k: int) -> NDArray[np.float32]:
+def _top(logprobs: Any, k: int) -> Floats32:
     best = logprobs.topk(min(k, logprobs.shape[0]))[0].clamp(max=0)
     return np.asarray(best.cpu().numpy(), dtype=np.float32)
 

@@ -3,11 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+
+from nilometer.arrays import ArrayLike, Floats
 
 __all__ = ["AttentionMoments", "attention_moments", "merge_attention"]
-
-Floats = NDArray[np.float64]
 
 
 class AttentionMoments(NamedTuple):
@@ -18,7 +17,7 @@ class AttentionMoments(NamedTuple):
     :math:`H = \log l - a / l` and :math:`V = b / l - (a / l)^2`.
     """
 
-    maximum: Floats
+    maximum: Floats | np.float64
     total: Floats
     first: Floats
     second: Floats
@@ -85,7 +84,7 @@ def merge_attention(one: AttentionMoments, other: AttentionMoments) -> Attention
     return AttentionMoments(maximum, *(x + y for x, y in zip(*parts, strict=True)))
 
 
-def _moved(part: AttentionMoments, maximum: Floats) -> tuple[Floats, Floats, Floats]:
+def _moved(part: AttentionMoments, maximum: Floats | np.float64) -> tuple[Floats | np.float64, ...]:
     empty = np.isneginf(part.maximum)
     d = np.where(empty, 0.0, np.where(empty, 0.0, part.maximum) - np.where(empty, 0.0, maximum))
     scale = np.exp(d)
@@ -96,9 +95,9 @@ def _moved(part: AttentionMoments, maximum: Floats) -> tuple[Floats, Floats, Flo
     )
 
 
-def _log(total: Floats) -> Floats:
+def _log(total: Floats | np.float64) -> Floats:
     return np.log(total, out=np.full(np.shape(total), -np.inf), where=np.asarray(total) > 0)
 
 
-def _over(value: Floats, total: Floats) -> Floats:
+def _over(value: Floats | np.float64, total: Floats | np.float64) -> Floats:
     return np.asarray(np.divide(value, total, out=np.full(np.shape(total), np.nan), where=np.asarray(total) > 0))

@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+
+from nilometer.arrays import ArrayLike, Floats, Ints
 
 from ..tokens.features import Feature
 from .statistics import AttentionStatistics, normalized_attention_entropy, without_first
@@ -19,8 +20,6 @@ __all__ = [
     "lookback_ratio",
     "rauq",
 ]
-
-Floats = NDArray[np.float64]
 
 RAUQ_ALPHA = 0.2
 
@@ -279,6 +278,6 @@ def _mean_lookback(statistics: AttentionStatistics) -> float:
     return float(lookback_ratio(prompt, seen - n_new, n_new).mean())
 
 
-def _middle(n_layers: int) -> NDArray[np.int64]:
+def _middle(n_layers: int) -> Ints:
     """Layers L/3 to 2L/3, both ends included, as RAUQ takes them."""
     return np.arange(n_layers // 3, min(-(-2 * n_layers // 3) + 1, n_layers))

@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+
+from nilometer.arrays import ArrayLike, Floats, Ints
 
 __all__ = [
     "ATTENTION_FIELDS",
@@ -17,8 +18,6 @@ __all__ = [
     "without_first",
     "without_key",
 ]
-
-Floats = NDArray[np.float64]
 
 
 class AttentionStatistics(NamedTuple):
@@ -53,7 +52,7 @@ class KeyRemoved(NamedTuple):
     varentropy: Floats
 
 
-def attention_entropy(weights: ArrayLike) -> Floats:
+def attention_entropy(weights: ArrayLike) -> Floats | np.float64:
     r"""Entropy of attention weights along the last axis, in nats.
 
     .. math:: H = -\sum_j a_j \log a_j = \mathrm{LSE}(s) - \mathrm{E}_a[s], \quad a_j = e^{s_j - \mathrm{LSE}(s)}
@@ -79,7 +78,7 @@ def attention_entropy(weights: ArrayLike) -> Floats:
     return attention_statistics(_log_weights(weights)).entropy
 
 
-def attention_varentropy(weights: ArrayLike) -> Floats:
+def attention_varentropy(weights: ArrayLike) -> Floats | np.float64:
     r"""Variance of ``-log a`` under the attention weights ``a`` along the last axis, in nats squared.
 
     .. math:: V = \sum_j a_j (\log a_j + H)^2 = \mathrm{Var}_a(s)
@@ -233,7 +232,7 @@ def _logsumexp(rows: Floats) -> Floats:
     return np.asarray(shift + np.log(total, out=np.full(total.shape, -np.inf), where=total > 0))
 
 
-def _score_at(rows: Floats, place: NDArray[np.int64]) -> Floats:
+def _score_at(rows: Floats, place: Ints) -> Floats:
     where = np.broadcast_to(place[..., None], rows.shape[:-1])
     found = np.take_along_axis(rows, np.maximum(where, 0)[..., None], axis=-1)[..., 0]
     return np.asarray(np.where(where >= 0, found, -np.inf))

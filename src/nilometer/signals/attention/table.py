@@ -2,7 +2,8 @@
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
+
+from nilometer.arrays import Floats
 
 from .scores import ATTENTION_FEATURE_NAMES, attention_features
 from .statistics import ATTENTION_FIELDS, AttentionStatistics
@@ -49,7 +50,7 @@ def attention_from_batch(batch: pa.RecordBatch) -> list[AttentionStatistics | No
     return found
 
 
-def attention_profile(batch: pa.RecordBatch) -> dict[str, NDArray[np.float64]]:
+def attention_profile(batch: pa.RecordBatch) -> dict[str, Floats]:
     """Features of ``ATTENTION_FEATURES`` of every response, each of shape (responses,); NaN without attention.
 
     Examples

@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+
+from nilometer.arrays import Floats, Floats32
 
 from ..tokens.signals import token_signals
 from .scores import AttentionCurves, attention_curves
 from .statistics import AttentionStatistics
 
 __all__ = ["TOKEN_ATTENTION_NAMES", "TOKEN_OUTPUT_NAMES", "token_features", "token_truth"]
-
-Floats = NDArray[np.float64]
 
 TOKEN_OUTPUT_NAMES = (
     "nll",
@@ -29,9 +28,7 @@ TOKEN_ATTENTION_NAMES = tuple(f"attention_{name}" for name in AttentionCurves._f
 """Per-token means over layers and heads, in the order of ``AttentionCurves``."""
 
 
-def token_features(
-    chosen: NDArray[np.float32], top: NDArray[np.float32], *, attention: AttentionStatistics | None = None
-) -> Floats:
+def token_features(chosen: Floats32, top: Floats32, *, attention: AttentionStatistics | None = None) -> Floats:
     """Features of every token of one response, shape (tokens, features); NaN where something was not given.
 
     Columns: ``TOKEN_OUTPUT_NAMES``, then ``TOKEN_ATTENTION_NAMES`` if ``attention`` is given.

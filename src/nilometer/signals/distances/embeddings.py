@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
+
+from nilometer.arrays import ArrayLike, Bools, Floats
 
 __all__ = ["DistanceSums", "PairDistances", "answer_embeddings", "distance_sums", "pair_distances"]
 
-Floats = NDArray[np.float64]
 Pairs = Sequence[tuple[int, int]]
 
 CHUNK_VALUES = 1 << 18
@@ -22,7 +23,7 @@ class DistanceSums(NamedTuple):
 
     sums: Floats
     """(prompts, models): sum of squared distances to the other outputs; 0 where absent."""
-    present: NDArray[np.bool_]
+    present: Bools
     """(prompts, models): False where the model gave no output."""
 
 
@@ -239,7 +240,7 @@ def _row_blocks(array: NDArray[Any]) -> Iterator[slice]:
         yield slice(start, min(start + step, len(array)))
 
 
-def _chunk(array: NDArray[Any], rows: slice, *, zero_is_missing: bool) -> tuple[Floats, NDArray[np.bool_]]:
+def _chunk(array: NDArray[Any], rows: slice, *, zero_is_missing: bool) -> tuple[Floats, Bools]:
     """Float64 copy of some prompts, missing vectors set to 0, and which outputs are present."""
     chunk = array[rows].astype(np.float64)
     here = np.ones(chunk.shape[:2], dtype=bool)
@@ -252,7 +253,7 @@ def _chunk(array: NDArray[Any], rows: slice, *, zero_is_missing: bool) -> tuple[
     return chunk, here
 
 
-def _refuse_partial(chunk: Floats, here: NDArray[np.bool_], start: int) -> None:
+def _refuse_partial(chunk: Floats, here: Bools, start: int) -> None:
     bad = np.argwhere(here & ~np.isfinite(chunk).all(axis=2))
     if len(bad):
         raise ValueError(

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
+
+from nilometer.arrays import ArrayLike, Floats
 
 from .embeddings import DistanceSums, distance_sums
 
 __all__ = ["generation_sums"]
-
-Floats = NDArray[np.float64]
 
 CHUNK_VALUES = 1 << 20
 

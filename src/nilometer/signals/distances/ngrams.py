@@ -5,15 +5,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from nilometer.arrays import Floats, Floats32
+
 __all__ = ["ngram_embeddings"]
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT = np.uint64(29)
 
 
-def ngram_embeddings(
-    texts: Sequence[str | None], *, dim: int = 512, lengths: Sequence[int] = (1, 2, 3, 4)
-) -> NDArray[np.float32]:
+def ngram_embeddings(texts: Sequence[str | None], *, dim: int = 512, lengths: Sequence[int] = (1, 2, 3, 4)) -> Floats32:
     """Unit vectors whose inner product is about the cosine of the texts' character n-gram counts.
 
     Counts are damped by a square root, then signed feature hashing puts them into ``dim`` numbers, so the
@@ -56,7 +56,7 @@ def ngram_embeddings(
     return vectors
 
 
-def _vector(text: str, dim: int, lengths: Sequence[int]) -> NDArray[np.float64]:
+def _vector(text: str, dim: int, lengths: Sequence[int]) -> Floats:
     codes = np.frombuffer(f" {text} ".encode("utf-32-le", errors="replace"), dtype=np.uint32).astype(np.uint64)
     grams = np.concatenate([_hashes(codes, n) for n in lengths])
     kinds, counts = np.unique(grams, return_counts=True)

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from nilometer.arrays import Ints
 
 __all__ = [
     "EncodedTexts",
@@ -33,9 +34,9 @@ _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 class EncodedTexts(NamedTuple):
     """Texts as integers, one after the other: equal tokens have equal numbers."""
 
-    ids: NDArray[np.int64]
+    ids: Ints
     """(tokens,): numbers from 0, all texts joined."""
-    lengths: NDArray[np.int64]
+    lengths: Ints
     """(texts,): tokens of each text."""
     n_types: int
     """Distinct tokens; every number is smaller."""

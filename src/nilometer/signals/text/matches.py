@@ -6,14 +6,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nilometer.arrays import AnyFloats, Ints
 from nilometer.errors import ConfigError
 
 from .encoded import EncodedTexts
 
 __all__ = ["NgramMatches", "common_subsequences", "edit_distances", "ngram_matches"]
-
-Floats = NDArray[np.floating[Any]]
-Ints = NDArray[np.int64]
 
 MAX_CELLS = 1 << 24
 """Cells of the occurrence matrix held at once: 64 MiB of float32."""
@@ -28,7 +26,7 @@ class NgramMatches(NamedTuple):
     """Length n of the n-grams."""
     totals: Ints
     """(texts,): n-grams of each text, ``max(length - n + 1, 0)``."""
-    matches: Floats
+    matches: AnyFloats
     """(rows, columns): shared n-grams of the pair, each counted as often as both texts have it."""
 
 
@@ -119,7 +117,7 @@ def _starts(ordered: Ints) -> Ints:
     return np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
 
 
-def _products(cells: tuple[Ints, Ints, int], totals: Floats, n_rows: int | None) -> Floats:
+def _products(cells: tuple[Ints, Ints, int], totals: AnyFloats, n_rows: int | None) -> AnyFloats:
     """Sum over columns of the products of occurrence, a slab of columns at a time."""
     docs, columns, n_columns = cells
     n = len(totals)

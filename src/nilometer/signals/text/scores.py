@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+
+from nilometer.arrays import ArrayLike, Floats, Ints
 
 from .encoded import (
     EncodedTexts,
@@ -30,7 +31,6 @@ __all__ = [
     "word_error_rates",
 ]
 
-Floats = NDArray[np.float64]
 Texts = Sequence[str]
 
 
@@ -367,7 +367,7 @@ def _shape(n_texts: int, n_rows: int | None) -> tuple[int, int]:
     return (n_texts, n_texts) if n_rows is None else (n_rows, n_texts - n_rows)
 
 
-def _sides(values: NDArray[np.int64], n_rows: int | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _sides(values: Ints, n_rows: int | None) -> tuple[Ints, Ints]:
     return (values, values) if n_rows is None else (values[:n_rows], values[n_rows:])
 
 

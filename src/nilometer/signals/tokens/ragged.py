@@ -4,29 +4,28 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
+
+from nilometer.arrays import Bools, Floats32, Ints
 
 __all__ = ["Ragged", "ragged_from_batch"]
-
-Floats = NDArray[np.float32]
 
 
 class Ragged(NamedTuple):
     """Tokens of many responses, end to end."""
 
-    offsets: NDArray[np.int64]
+    offsets: Ints
     """Shape (responses + 1,); response i owns the tokens ``offsets[i]:offsets[i + 1]``."""
-    chosen: Floats
+    chosen: Floats32
     """Shape (tokens,), natural-log probability of the sampled token, NaN where not given."""
-    top: Floats
+    top: Floats32
     """Shape (tokens, k), the alternatives, best first, NaN where not given."""
 
     @property
-    def lengths(self) -> NDArray[np.int64]:
+    def lengths(self) -> Ints:
         """Tokens of each response, shape (responses,)."""
         return np.diff(self.offsets)
 
-    def keep(self, mask: NDArray[np.bool_]) -> "Ragged":
+    def keep(self, mask: Bools) -> "Ragged":
         """Leave out the tokens where ``mask`` is False; responses stay, perhaps empty."""
         counts = np.concatenate([[0], np.cumsum(mask)])
         return Ragged(counts[self.offsets], self.chosen[mask], self.top[mask])
@@ -69,7 +68,7 @@ def ragged_from_batch(batch: pa.RecordBatch) -> Ragged:
     return Ragged(offsets, chosen, top)
 
 
-def _flat(column: pa.ListArray) -> tuple[Floats, NDArray[np.int64]]:
+def _flat(column: pa.ListArray) -> tuple[Floats32, Ints]:
     values = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
     lengths = column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
     return values, lengths

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+
+from nilometer.arrays import AnyFloats, Floats, Floats32, Ints
 
 __all__ = ["Segments"]
-
-Floats = NDArray[np.float64]
 
 
 class Segments:
@@ -24,7 +23,7 @@ class Segments:
     [2.0, nan, 5.0]
     """
 
-    def __init__(self, offsets: NDArray[np.int64]) -> None:
+    def __init__(self, offsets: Ints) -> None:
         self.offsets = offsets
         self.lengths = np.diff(offsets)
         self.filled = self.lengths > 0
@@ -32,23 +31,23 @@ class Segments:
         self.owner = np.repeat(np.arange(len(self.lengths)), self.lengths)
         self.position = np.arange(len(self.owner)) - offsets[:-1][self.owner]
 
-    def sum(self, values: NDArray[np.floating]) -> Floats:
+    def sum(self, values: AnyFloats) -> Floats:
         """Sum of each segment."""
         return self._reduce(np.add, values)
 
-    def mean(self, values: NDArray[np.floating]) -> Floats:
+    def mean(self, values: AnyFloats) -> Floats:
         """Mean of each segment."""
         return self.sum(values) / np.where(self.filled, self.lengths, 1)
 
-    def max(self, values: NDArray[np.floating]) -> Floats:
+    def max(self, values: AnyFloats) -> Floats:
         """Largest value of each segment."""
         return self._reduce(np.maximum, values)
 
-    def min(self, values: NDArray[np.floating]) -> Floats:
+    def min(self, values: AnyFloats) -> Floats:
         """Smallest value of each segment."""
         return self._reduce(np.minimum, values)
 
-    def sort(self, values: NDArray[np.floating]) -> NDArray[np.float32]:
+    def sort(self, values: AnyFloats) -> Floats32:
         """Sort each segment in ascending order, as float32.
 
         One radix-like sort of 64-bit keys (segment, value) is several times quicker than a lexsort.
@@ -60,7 +59,7 @@ class Segments:
         low = (keys & np.uint64(0xFFFFFFFF)).astype(np.uint32)
         return np.where(low >> 31, low & np.uint32(0x7FFFFFFF), ~low).astype(np.uint32).view(np.float32)
 
-    def quantile(self, ordered: NDArray[np.float32], q: float) -> Floats:
+    def quantile(self, ordered: Floats32, q: float) -> Floats:
         """Linearly interpolated quantile of each segment, from values that :meth:`sort` ordered."""
         out = np.full(len(self.lengths), np.nan)
         place = q * (self.lengths[self.filled] - 1)
@@ -70,13 +69,13 @@ class Segments:
         out[self.filled] = low + (high.astype(np.float64) - low) * (place - below)
         return out
 
-    def first(self, values: NDArray[np.floating]) -> Floats:
+    def first(self, values: AnyFloats) -> Floats:
         """First value of each segment."""
         out = np.full(len(self.lengths), np.nan)
         out[self.filled] = values[self._starts]
         return out
 
-    def windows(self, values: NDArray[np.floating], widths: Sequence[int]) -> list[tuple[Floats, Floats]]:
+    def windows(self, values: AnyFloats, widths: Sequence[int]) -> list[tuple[Floats, Floats]]:
         """Per width: lowest mean over that many consecutive values, and the mean of the last ones.
 
         A shorter segment counts as one window.
@@ -85,7 +84,7 @@ class Segments:
         ends = np.arange(1, len(values) + 1)
         return [self._windows(totals, ends, width) for width in widths]
 
-    def _windows(self, totals: Floats, ends: NDArray[np.int64], width: int) -> tuple[Floats, Floats]:
+    def _windows(self, totals: Floats, ends: Ints, width: int) -> tuple[Floats, Floats]:
         begins = np.maximum(ends - width, self.offsets[:-1][self.owner])
         last = np.full(len(self.lengths), np.nan)
         tail = self.offsets[1:][self.filled]
@@ -96,7 +95,7 @@ class Segments:
         means = (totals[ends] - totals[begins]) / (ends - begins)
         return self.min(np.where(whole, means, np.inf)), last
 
-    def _reduce(self, ufunc: np.ufunc, values: NDArray[np.floating]) -> Floats:
+    def _reduce(self, ufunc: np.ufunc, values: AnyFloats) -> Floats:
         out = np.full(len(self.lengths), np.nan)
         if self._starts.size:
             out[self.filled] = ufunc.reduceat(values.astype(np.float64, copy=False), self._starts)

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TokenSignals", "entropy_bounds", "token_entropy", "token_signals"]
+from nilometer.arrays import Floats32
 
-Floats = NDArray[np.float32]
+__all__ = ["TokenSignals", "entropy_bounds", "token_entropy", "token_signals"]
 
 _OUTSIDE = 1e-4
 _CHUNK = 4096
@@ -17,25 +17,25 @@ _CHUNK = 4096
 class TokenSignals(NamedTuple):
     """One number per token and signal, each of shape (tokens,); NaN where the alternatives are not given."""
 
-    entropy: Floats
+    entropy: Floats32
     """Entropy of the listed part, nats: the paper's. In [0, log(k + 1) + 1 / e]."""
-    renormalized_entropy: Floats
+    renormalized_entropy: Floats32
     """Entropy of the listed part scaled to sum to one, nats. In [0, log(k + 1)]."""
-    bucket_entropy: Floats
+    bucket_entropy: Floats32
     """Entropy with everything unlisted as one more outcome, nats: a lower bound on the true entropy."""
-    varentropy: Floats
+    varentropy: Floats32
     """Variance of ``-log q`` under the renormalised list ``q``, nats squared. >= 0."""
-    tail_mass: Floats
+    tail_mass: Floats32
     """Probability outside the listed part. In [0, 1]."""
-    margin: Floats
+    margin: Floats32
     """Probability of the best alternative less that of the second. In [0, 1]."""
-    rank: Floats
+    rank: Floats32
     """1 + number of listed alternatives that are more probable than the sampled token."""
-    confidence: Floats
+    confidence: Floats32
     """``-mean(log p)`` over the listed alternatives, nats: high when one token dominates. >= 0."""
 
 
-def token_entropy(chosen: Floats, top: Floats) -> Floats:
+def token_entropy(chosen: Floats32, top: Floats32) -> Floats32:
     r"""Entropy of the listed part of each token's distribution, in nats, as Entropy Sentinel computes it.
 
     .. math:: H_t = -\sum_{i \in S_t} p_{ti} \log p_{ti}
@@ -72,7 +72,7 @@ def token_entropy(chosen: Floats, top: Floats) -> Floats:
     return entropy
 
 
-def token_signals(chosen: Floats, top: Floats) -> TokenSignals:
+def token_signals(chosen: Floats32, top: Floats32) -> TokenSignals:
     """Every signal of :class:`TokenSignals` in one pass over the alternatives.
 
     Parameters
@@ -100,7 +100,7 @@ def token_signals(chosen: Floats, top: Floats) -> TokenSignals:
     return out
 
 
-def entropy_bounds(chosen: Floats, top: Floats, *, vocabulary_size: int | None = None) -> tuple[Floats, Floats]:
+def entropy_bounds(chosen: Floats32, top: Floats32, *, vocabulary_size: int | None = None) -> tuple[Floats32, Floats32]:
     r"""Exact bounds on the full-vocabulary entropy of each token, in nats.
 
     .. math:: h - r \log \min(p_k, r) \;\le\; H \;\le\; h - r \log \frac{r}{V - k}
@@ -127,32 +127,32 @@ def entropy_bounds(chosen: Floats, top: Floats, *, vocabulary_size: int | None =
     return low, high
 
 
-def _bounds(listed: "_Listed", vocabulary_size: int | None) -> tuple[Floats, Floats]:
-    tail: Floats = np.maximum(1 - listed.mass, 0)
-    smallest: Floats = np.exp(np.fmin.reduce(listed.columns, axis=0, initial=np.float32(0)))
-    low: Floats = listed.entropy - _xlogy(tail, np.minimum(smallest, tail))
+def _bounds(listed: "_Listed", vocabulary_size: int | None) -> tuple[Floats32, Floats32]:
+    tail: Floats32 = np.maximum(1 - listed.mass, 0)
+    smallest: Floats32 = np.exp(np.fmin.reduce(listed.columns, axis=0, initial=np.float32(0)))
+    low: Floats32 = listed.entropy - _xlogy(tail, np.minimum(smallest, tail))
     if vocabulary_size is None:
         return low, np.where(np.isnan(low), np.float32(np.nan), np.float32(np.inf))
-    rest: Floats = np.subtract(vocabulary_size, listed.n_listed, dtype=np.float32)
-    high: Floats = listed.entropy - _xlogy(tail, tail / rest)
+    rest: Floats32 = np.subtract(vocabulary_size, listed.n_listed, dtype=np.float32)
+    high: Floats32 = listed.entropy - _xlogy(tail, tail / rest)
     return low, np.maximum(high, low)
 
 
 class _Listed(NamedTuple):
     """The listed set of each token; ``columns``, ``p`` and ``log_p`` have shape (k, tokens)."""
 
-    columns: Floats
-    p: Floats
-    log_p: Floats
-    extra: Floats
-    extra_log: Floats
-    mass: Floats
-    entropy: Floats
+    columns: Floats32
+    p: Floats32
+    log_p: Floats32
+    extra: Floats32
+    extra_log: Floats32
+    mass: Floats32
+    entropy: Floats32
     n_listed: NDArray[np.int32]
     n_finite: NDArray[np.int32]
 
 
-def _chunks(chosen: Floats, top: Floats) -> Iterator[slice]:
+def _chunks(chosen: Floats32, top: Floats32) -> Iterator[slice]:
     """Yield slices of tokens that stay in the cache, after a check of what they hold."""
     if top.ndim != 2 or chosen.shape != top.shape[:1]:
         raise ValueError(f"`top` must have shape (tokens, k), got {top.shape} for {chosen.shape[0]} tokens.")
@@ -164,7 +164,7 @@ def _chunks(chosen: Floats, top: Floats) -> Iterator[slice]:
         yield part
 
 
-def _listed(chosen: Floats, top: Floats) -> _Listed:
+def _listed(chosen: Floats32, top: Floats32) -> _Listed:
     """Probabilities of the listed set: the alternatives, and the sampled token where it is below them all.
 
     One row per alternative, so that every sum runs down long columns at the speed of the memory.
@@ -192,14 +192,14 @@ def _listed(chosen: Floats, top: Floats) -> _Listed:
     return _Listed(columns, p, log_p, extra, extra_log, mass, entropy, n_listed + outside, n_finite)
 
 
-def _signals(chosen: Floats, top: Floats) -> tuple[Floats, ...]:
+def _signals(chosen: Floats32, top: Floats32) -> tuple[Floats32, ...]:
     listed = _listed(chosen, top)
     mass = np.maximum(listed.mass, np.float32(1e-30))
     mean = -listed.entropy / mass
     spread = (listed.p * (listed.log_p - mean) ** 2).sum(axis=0) + listed.extra * (listed.extra_log - mean) ** 2
     tail = np.maximum(1 - listed.mass, 0)
     first, second = _two_best(listed.p)
-    rank = 1 + (listed.columns > chosen + _OUTSIDE).sum(axis=0, dtype=np.int32)
+    rank = 1 + (listed.columns > chosen + _OUTSIDE).sum(axis=0, dtype=np.float32)
     unknown = np.isnan(listed.mass)
     nan = np.float32(np.nan)
     return (
@@ -210,11 +210,11 @@ def _signals(chosen: Floats, top: Floats) -> tuple[Floats, ...]:
         tail,
         np.where(unknown, nan, first - second),
         np.where(unknown | np.isnan(chosen), nan, rank),
-        np.where(unknown, nan, -listed.log_p.sum(axis=0) / np.maximum(listed.n_finite, 1)),
+        np.where(unknown, nan, -listed.log_p.sum(axis=0) / np.maximum(listed.n_finite, 1)).astype(np.float32),
     )
 
 
-def _two_best(p: Floats) -> tuple[Floats, Floats]:
+def _two_best(p: Floats32) -> tuple[Floats32, Floats32]:
     """Return the two largest probabilities of each token, shape (tokens,); 0 where there is none."""
     if len(p) < 2:
         return p.sum(axis=0), np.zeros(p.shape[1], dtype=np.float32)
@@ -224,6 +224,6 @@ def _two_best(p: Floats) -> tuple[Floats, Floats]:
     return first, second
 
 
-def _xlogy(x: Floats, y: Floats) -> Floats:
+def _xlogy(x: Floats32, y: Floats32) -> Floats32:
     """``x * log(y)`` with ``0 * log(0) = 0``; NaN stays."""
     return x * np.log(np.where((x > 0) & (y > 0), y, np.float32(1)))

@@ -3,14 +3,15 @@ r"""Where in a response its answer proper stands."""
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
+
+from nilometer.arrays import Bools, Ints
 
 __all__ = ["boxed_tokens"]
 
 _OPEN = "\\boxed{"
 
 
-def boxed_tokens(batch: pa.RecordBatch, offsets: NDArray[np.int64]) -> NDArray[np.bool_] | None:
+def boxed_tokens(batch: pa.RecordBatch, offsets: Ints) -> Bools | None:
     r"""Mark the tokens inside the last ``\boxed{...}`` of each response.
 
     A token that only partly lies inside counts; the braces themselves do not. None where no response of the
@@ -41,7 +42,7 @@ def boxed_tokens(batch: pa.RecordBatch, offsets: NDArray[np.int64]) -> NDArray[n
     return mask if mask.any() else None
 
 
-def _inside(text: str, tokens: list[str]) -> NDArray[np.bool_]:
+def _inside(text: str, tokens: list[str]) -> Bools:
     start = text.rfind(_OPEN) + len(_OPEN)
     if start < len(_OPEN):
         return np.zeros(len(tokens), dtype=bool)

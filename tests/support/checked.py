@@ -1,0 +1,72 @@
+"""Checks the annotations of the package, shapes of arrays among them, at every call that the tests make."""
+
+import ast
+import sys
+from functools import wraps
+from importlib.abc import MetaPathFinder
+from importlib.machinery import PathFinder, SourceFileLoader
+
+from beartype import BeartypeConf, beartype
+from beartype.roar import BeartypeDecorHintException
+from jaxtyping import TypeCheckError, jaxtyped
+
+__all__ = ["checked", "install"]
+
+_CHECK = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int is a float, as for the type checker
+_DECORATOR = "__import__('checked').checked"
+
+
+def checked(function):
+    """Check arguments and result at each call, unless the function itself refuses the argument in words.
+
+    What only a type checker can decide, such as a protocol, is left alone.
+    """
+    strict = None
+
+    @wraps(function)
+    def call(*args, **kwargs):
+        nonlocal strict
+        if strict is None:
+            try:
+                strict = jaxtyped(typechecker=_CHECK)(function)
+            except BeartypeDecorHintException:
+                strict = function
+        try:
+            return strict(*args, **kwargs)
+        except TypeCheckError as error:
+            if "the parameters of" in str(error):
+                function(*args, **kwargs)  # a guard of its own says more than the check
+            raise
+
+    return call
+
+
+class _Loader(SourceFileLoader):
+    def source_to_code(self, data, path, *, _optimize=-1):
+        tree = ast.parse(data, path)
+        for holder in [tree, *(node for node in tree.body if isinstance(node, ast.ClassDef))]:
+            for node in holder.body:
+                if isinstance(node, ast.FunctionDef):
+                    node.decorator_list.append(ast.parse(_DECORATOR, mode="eval").body)
+        return compile(ast.fix_missing_locations(tree), path, "exec", dont_inherit=True, optimize=_optimize)
+
+    def path_stats(self, path):
+        raise OSError(f"{path}: the checked form is not cached")
+
+
+class _Finder(MetaPathFinder):
+    def __init__(self, packages):
+        self.packages = packages
+
+    def find_spec(self, name, path=None, target=None):
+        if not any(name == package or name.startswith(f"{package}.") for package in self.packages):
+            return None
+        spec = PathFinder.find_spec(name, path, target)
+        if spec is not None and isinstance(spec.loader, SourceFileLoader):
+            spec.loader = _Loader(spec.loader.name, spec.loader.path)
+        return spec
+
+
+def install(*packages):
+    """Check every module of these packages that is imported from now on."""
+    sys.meta_path.insert(0, _Finder(packages))
