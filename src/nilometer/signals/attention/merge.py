@@ -36,7 +36,7 @@ class AttentionMoments(NamedTuple):
     def varentropy(self) -> Floats:
         """Variance of the scores under the attention, nats squared; NaN where no key was visible."""
         mean = self._mean()
-        return np.maximum(_over(self.second, self.total) - mean**2, 0.0)
+        return np.asarray(np.maximum(_over(self.second, self.total) - mean**2, 0.0))
 
     def _mean(self) -> Floats:
         return _over(self.first, self.total)
