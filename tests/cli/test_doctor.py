@@ -64,7 +64,7 @@ def test_an_empty_file_leaves_with_2(tmp_path, capsys):
 
 
 def test_more_than_one_bad_line_in_a_hundred_leaves_with_2(traces, capsys):
-    traces.write_text(traces.read_text() + '{"id": "cut')
+    traces.write_text(traces.read_text() + '{"id": "cut\n')
     assert _code(traces) == 2
     assert f"{traces}:4: not a JSON object" in capsys.readouterr().err
 

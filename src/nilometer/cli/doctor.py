@@ -46,7 +46,7 @@ def doctor(
         talk(line)
     stream = read_traces(expand_files(files), format=wire_format, strict=strict)
     with progress("Reading") as advance:
-        diagnosis = diagnose(_watched(stream, advance), labels=table, by=split_keys(by))
+        diagnosis = diagnose(_watched(stream, advance), labels=table, by=split_keys(by), stream=stream)
     check_bad_lines(stream.report)
     if as_json:
         read = stream.report

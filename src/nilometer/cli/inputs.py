@@ -71,7 +71,7 @@ def read_inputs(
                 advance(batch.num_rows)
                 yield batch
 
-    diagnosis = diagnose(watched())
+    diagnosis = diagnose(watched(), stream=stream)
     check_bad_lines(stream.report)
     if not seen:
         raise TraceFormatError(f"{', '.join(map(str, paths))}: no response could be read.")

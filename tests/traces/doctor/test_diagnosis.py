@@ -1,12 +1,13 @@
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from nilometer.errors import ConfigError
-from nilometer.traces import TRACE_SCHEMA, diagnose
+from nilometer.traces import TRACE_SCHEMA, diagnose, read_traces
 
 TOP = [-0.5, -2.0, -3.0]
 
@@ -95,6 +96,45 @@ def test_tail_mass_is_what_the_list_leaves_out():
 def test_duplicates_truncation_and_single_tokens_are_counted():
     diagnosis = _diagnose(_rows(5, finish_reason="length") + _rows(5, finish_reason="stop"))
     assert (diagnosis.n_duplicates, diagnosis.n_truncated, diagnosis.n_one_token) == (5, 5, 10)
+
+
+CASES = Path(__file__).parents[1] / "wire" / "cases"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("33_lost_logprobs.jsonl", "100.0% (4) of the responses list fewer tokens than were counted: 20 tokens have"),
+        ("32_speculative_all_zero.jsonl", "100.0% (8) of the responses give every token probability 1."),
+    ],
+)
+def test_numbers_that_cannot_be_right_are_flagged(name, message):
+    assert message in _messages(diagnose(read_traces(CASES / name)), "warning")
+
+
+def test_answers_that_repeat_text_and_numbers_are_flagged():
+    long = {"n_tokens": 4, "chosen_logprobs": [-0.5] * 4, "top_logprobs": TOP * 4, "answer": "four"}
+    assert "98.3% (59) of the responses repeat" in _messages(_diagnose(_rows(**long)), "warning")
+    different = [{**row, "answer": str(i)} for i, row in enumerate(_rows(**long))]
+    assert "repeat text" not in _messages(_diagnose(different), "warning")
+
+
+def test_numbers_that_could_not_be_read_are_said_with_their_place(tmp_path):
+    file = tmp_path / "t.jsonl"
+    scored = {"pieces": [{"piece": "4", "logprob": -0.1}]}
+    file.write_text(json.dumps({"choices": [{"message": {"content": "4"}, "scores": scored}]}) + "\n")
+    diagnosis = diagnose(read_traces(file))
+    said = _messages(diagnosis, "error")
+    assert "they stand at `choices[*].scores.pieces[*].logprob` (a number in each of a list of objects)." in said
+    assert "No response carries" not in said
+    assert not diagnosis.usable
+
+
+def test_sums_and_prompts_are_no_log_probabilities_of_tokens(tmp_path):
+    file = tmp_path / "t.jsonl"
+    line = {"choices": [{"message": {"content": "4"}}], "cumulative_logprob": -3.5, "prompt_logprobs": [-0.5, -0.1]}
+    file.write_text(json.dumps(line) + "\n")
+    assert "No response carries log-probabilities." in _messages(diagnose(read_traces(file)), "error")
 
 
 def test_coverage_counts_labels_per_slice():

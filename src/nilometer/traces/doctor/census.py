@@ -16,6 +16,9 @@ TAIL_BINS = np.concatenate([[0.0], np.logspace(-6, 0, 241)])
 """Edges of the histogram of tail mass; quantiles are exact to one bin, that is 6 %."""
 
 _WHOLE = 1e-3
+_FEW = 1
+_SHORT = 0.1
+_SEVERAL = 4
 
 
 @dataclass(slots=True)
@@ -58,10 +61,18 @@ class Census:
     n_one_token: int = 0
     n_truncated: int = 0
     n_inline_labels: int = 0
+    n_short: int = 0
+    """Responses of which clearly fewer tokens are listed than the provider counted."""
+    n_tokens_short: int = 0
+    """Tokens that these lack."""
+    n_certain: int = 0
+    """Responses of several tokens, each of probability exactly 1."""
     reasons: Counter[str] = field(default_factory=Counter)
     """Why responses have no log-probabilities."""
     models: dict[str, ModelCensus] = field(default_factory=dict)
     ids: list[NDArray[np.int64]] = field(default_factory=list)
+    contents: list[NDArray[np.int64]] = field(default_factory=list)
+    """Hash of the text and log-probabilities of each response of several tokens."""
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Count one batch in ``TRACE_SCHEMA``."""
@@ -76,6 +87,7 @@ class Census:
         self.n_truncated += int(np.isin(_texts(batch, "finish_reason"), CUT_OFF_REASONS).sum())
         self.n_inline_labels += batch.num_rows - batch.column("correct").null_count
         self.ids.append(np.fromiter(map(hash, batch.column("trace_id").to_pylist()), np.int64, batch.num_rows))
+        self._count_wrong(batch, lengths)
         self._count_reasons(batch, missing, lengths)
         self._count_models(batch, lengths)
         self._count_tokens(batch, lengths)
@@ -88,6 +100,26 @@ class Census:
     def n_duplicates(self) -> int:
         """Responses whose ``trace_id`` came before."""
         return self.n_traces - len(np.unique(np.concatenate(self.ids))) if self.ids else 0
+
+    @property
+    def n_copies(self) -> int:
+        """Responses whose text and log-probabilities came before, all equal."""
+        found = np.concatenate(self.contents) if self.contents else np.empty(0, dtype=np.int64)
+        return len(found) - len(np.unique(found))
+
+    def _count_wrong(self, batch: pa.RecordBatch, lengths: NDArray[np.int64]) -> None:
+        """Count what cannot be right: tokens that are not listed, answers that were certain throughout, copies."""
+        column = batch.column("chosen_logprobs")
+        listed = column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+        short = (listed > 0) & (lengths - listed > np.maximum(_FEW, _SHORT * lengths))
+        self.n_short += int(short.sum())
+        self.n_tokens_short += int((lengths - listed)[short].sum())
+        rows = np.flatnonzero(listed >= _SEVERAL)
+        sums = np.array([float(np.sum(column[int(row)].values.to_numpy(zero_copy_only=False))) for row in rows])
+        self.n_certain += int((sums == 0).sum())
+        answers = batch.column("answer").take(pa.array(rows, pa.int64())).to_pylist()
+        pairs = zip(answers, sums.tolist(), strict=True)
+        self.contents.append(np.fromiter((hash(pair) for pair in pairs), np.int64, len(rows)))
 
     def _count_reasons(self, batch: pa.RecordBatch, missing: NDArray[np.bool_], lengths: NDArray[np.int64]) -> None:
         finish, models = _texts(batch, "finish_reason"), _texts(batch, "model")

@@ -13,6 +13,7 @@ from nilometer.display import Displayed
 from nilometer.errors import ConfigError
 
 from ..slices import slice_names
+from ..wire.reader import TraceStream
 from .census import TAIL_BINS, Census, ModelCensus
 from .rules import Finding, SliceCoverage, coverage_findings, infer_mode, model_findings, response_findings
 
@@ -56,6 +57,12 @@ class Diagnosis(Displayed):
     n_empty: int
     n_one_token: int
     n_duplicates: int
+    n_short: int
+    """Responses of which clearly fewer tokens are listed than the provider counted."""
+    n_certain: int
+    """Responses of several tokens, each of probability exactly 1."""
+    n_copies: int
+    """Responses that repeat both text and log-probabilities of another one."""
     n_labels: int
     """Responses with a label, from inside the traces or from the labels given."""
     n_unmatched_labels: int
@@ -78,6 +85,7 @@ def diagnose(
     *,
     labels: pa.Table | None = None,
     by: str | Sequence[str] = (),
+    stream: TraceStream | None = None,
 ) -> Diagnosis:
     """Judge whether traces can be used, in one pass.
 
@@ -91,6 +99,8 @@ def diagnose(
         Labels in ``LABEL_SCHEMA``, to count the coverage.
     by
         Slices for which the coverage is counted, as in :func:`slice_names`.
+    stream
+        Where the batches come from, if they are not the stream itself: it knows what could not be read.
 
     Raises
     ------
@@ -105,6 +115,7 @@ def diagnose(
     >>> diagnosis.usable, diagnosis.findings[0].message
     (False, 'No response carries log-probabilities.')
     """
+    source = batches if isinstance(batches, TraceStream) else stream
     census, coverage = Census(), _Coverage((by,) if isinstance(by, str) else tuple(by))
     for batch in batches.to_batches() if isinstance(batches, pa.Table) else batches:
         census.add(batch)
@@ -113,7 +124,7 @@ def diagnose(
     slices, n_unmatched = coverage.finish(ids, labels)
     n_labels = sum(item.n_labels for item in slices)
     findings = [
-        *response_findings(census),
+        *response_findings(census, source.report.unread if source is not None else {}),
         *(finding for name, model in census.models.items() for finding in model_findings(name, model)),
         *coverage_findings(slices, n_unmatched, has_labels=labels is not None),
     ]
@@ -128,6 +139,9 @@ def diagnose(
         n_empty=census.n_empty,
         n_one_token=census.n_one_token,
         n_duplicates=census.n_duplicates,
+        n_short=census.n_short,
+        n_certain=census.n_certain,
+        n_copies=census.n_copies,
         n_labels=n_labels,
         n_unmatched_labels=n_unmatched,
         models=tuple(_model(name, model) for name, model in sorted(census.models.items())),

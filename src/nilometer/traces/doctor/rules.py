@@ -1,7 +1,7 @@
 """What the doctor makes of the counts: findings, each with the serving flag or step that cures it."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,6 +25,15 @@ _RAW_PROVIDERS = ("llama", "ollama")
 _FEW_TOKENS = 50
 _NEARLY_ALL = 0.999
 _MIN_LABELS = 30
+_RARELY = 0.01
+_OFTEN = 0.1
+_LOST = "Streams lose them when only the last chunk is kept, tool and reasoning parsers swallow them: log every chunk."
+_CERTAIN = (
+    "Speculative decoding reports accepted draft tokens so, and so does greedy decoding with processed"
+    " log-probabilities: switch drafting off, or serve raw ones."
+)
+_COPIES = "Cached or twice logged answers count as new evidence; keep one of each."
+_PLACE = "Name the place with `--columns answer=PATH,logprobs=PATH`."
 _CURES = {
     "tool call": "Answers that are tool calls carry none by nature; leave them out of the slices you measure.",
     "content filter": "Refused by the provider; count them apart.",
@@ -55,12 +64,13 @@ class Finding:
     cure: str
 
 
-def response_findings(census: Census) -> Iterator[Finding]:
-    """Judge what concerns all responses together."""
+def response_findings(census: Census, unread: Mapping[str, int]) -> Iterator[Finding]:
+    """Judge what concerns all responses together; `unread` says where log-probabilities stand that were not read."""
     if not census.n_traces:
         yield Finding("error", "There is no trace.", "Check the path and the format.")
         return
-    yield from _missing(census)
+    yield from _missing(census, unread)
+    yield from _impossible(census)
     for count, limit, text, cure in (
         (census.n_truncated, 0.05, "are cut off (`finish_reason` length)", "Raise `max_tokens`."),
         (census.n_empty, 0.01, "are empty", _CURES["empty answer"]),
@@ -81,8 +91,28 @@ def response_findings(census: Census) -> Iterator[Finding]:
         )
 
 
-def _missing(census: Census) -> Iterator[Finding]:
+def _impossible(census: Census) -> Iterator[Finding]:
+    """Point at numbers that cannot be right."""
+    if census.n_short > _RARELY * census.n_traces:
+        share = _share(census.n_short, census.n_traces)
+        lost = f"{census.n_tokens_short:,} tokens have no log-probability"
+        yield Finding("warning", f"{share} of the responses list fewer tokens than were counted: {lost}.", _LOST)
+    if census.n_certain > _RARELY * census.n_traces:
+        share = _share(census.n_certain, census.n_traces)
+        yield Finding("warning", f"{share} of the responses give every token probability 1.", _CERTAIN)
+    if census.n_copies > _OFTEN * census.n_traces:
+        share = _share(census.n_copies, census.n_traces)
+        yield Finding("warning", f"{share} of the responses repeat text and log-probabilities of another.", _COPIES)
+
+
+def _missing(census: Census, unread: Mapping[str, int]) -> Iterator[Finding]:
     share = census.n_without / census.n_traces
+    if unread:
+        places = "; ".join(list(unread)[:3])
+        message = f"Numbers that look like log-probabilities could not be read; they stand at {places}."
+        yield Finding("error" if share > 0.5 else "warning", message, _PLACE)
+        if share == 1:
+            return
     if share == 1:
         cures = [_CURES[reason] for reason, _ in census.reasons.most_common()]
         yield Finding("error", "No response carries log-probabilities.", " ".join(cures))

@@ -226,7 +226,7 @@ def _is_keepalive(line: Line) -> bool:
 
 
 def _holds_none(value: Any, depth: int = _WIDEST) -> bool:
-    """Tell whether a line holds no response by design: an error, a keep-alive, an envelope around one or around none."""
+    """Tell whether a line holds no response by design: an error, a keep-alive, an envelope around such or none."""
     line = _as_line(value)
     if line is None:
         return value is None

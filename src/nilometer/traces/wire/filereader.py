@@ -15,6 +15,7 @@ from .envelopes import Opened, is_error, open_line, recognise
 from .layout import Layout
 from .lines.context import Context
 from .lines.line import Line
+from .logprobs.seen import seen_logprobs
 from .report import FileReport
 from .rows import is_foreign, table_rows
 
@@ -31,6 +32,10 @@ FAULTS = (
     RecursionError,
 )
 """What a line of another shape than its format's may raise; it costs that line alone."""
+
+
+_LOOKED = 100
+"""So many responses of a file are searched for numbers that no reader found."""
 
 
 class FileReader:
@@ -88,7 +93,7 @@ class FileReader:
         joiner = self._in_stream
         chunk = joiner.typed(data) if joiner is not None else None
         if chunk is not None:
-            return self._whole(joiner.add_chunk(chunk, Context(fallback_id)))
+            return self._whole(joiner.add_chunk(chunk, Context(fallback_id, top_tokens=self._top_tokens)))
         opened = list(open_line(data, fallback_id, self._search))
         parts = sum(item.format is None for item in opened)
         self._report.n_lines += max(parts - (parts == len(opened)), 0)
@@ -111,7 +116,18 @@ class FileReader:
         traces = [context.complete(trace) for trace in known.parse(line, context)]
         self._report.format = known.name
         self._report.n_traces += len(traces)
+        self._look(line, traces)
         return traces
+
+    def _look(self, line: Line, traces: list[Trace]) -> None:
+        """Search a response of which no log-probability was read for numbers that look like some."""
+        report = self._report
+        if not traces or report.n_looked >= _LOOKED or any(trace.chosen_logprobs is not None for trace in traces):
+            return
+        report.n_looked += 1
+        place = seen_logprobs(line.plain())
+        if place is not None:
+            report.unread[place] = report.unread.get(place, 0) + 1
 
     def _objects(self) -> Iterator[tuple[int | str, bytes, bool]]:
         if is_regular(self._path) and is_foreign(self._path):

@@ -28,6 +28,10 @@ class FileReport:
     """Streams that broke off; what had arrived is a trace without a finish reason."""
     n_damaged: int = 0
     """Streams left out because a piece is bad or two answers came under one id."""
+    unread: dict[str, int] = field(default_factory=dict)
+    """Responses without log-probabilities, by where in them numbers look like such: JSON path and shape."""
+    n_looked: int = 0
+    """Responses without log-probabilities that were searched for them; the first 100 are."""
     is_unfinished: bool = False
     """Whether the last line breaks off, as in a log that is still being written; it counts as skipped."""
 
@@ -68,6 +72,15 @@ class ReadReport:
     def n_damaged(self) -> int:
         """Streams left out because a piece is bad or two answers came under one id."""
         return sum(file.n_damaged for file in self.files)
+
+    @property
+    def unread(self) -> dict[str, int]:
+        """Responses in which numbers that look like log-probabilities could not be read, by path and shape."""
+        found: dict[str, int] = {}
+        for file in self.files:
+            for place, n in file.unread.items():
+                found[place] = found.get(place, 0) + n
+        return found
 
     @property
     def bad_share(self) -> float:

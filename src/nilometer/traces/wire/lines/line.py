@@ -15,6 +15,7 @@ _OBJECTS: msgspec.json.Decoder[list[dict[str, msgspec.Raw]]] = msgspec.json.Deco
 _TOP: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _FAULTS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _ESCAPE = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\.")
+_REPR = re.compile(rb"\s*[A-Z][A-Za-z_]*\([a-z_]+=")
 _PAIR = 12
 
 
@@ -33,7 +34,7 @@ class Line:
         except _FAULTS as exc:
             value = _leniently(bytes(data), exc)
             if not isinstance(value, dict):
-                raise TraceFormatError(f"not a JSON object ({exc}).") from exc
+                raise TraceFormatError(f"not a JSON object ({exc}).{_printed(bytes(data))}") from exc
             return cls(value)
 
     def __contains__(self, key: str) -> bool:
@@ -120,7 +121,7 @@ def decode_json(data: bytes | msgspec.Raw | str) -> Any:
         raw = data.encode("utf-8", "replace") if isinstance(data, str) else bytes(data)
         value = _leniently(raw, exc)
         if value is None:
-            raise TraceFormatError(f"not JSON ({exc}).") from exc
+            raise TraceFormatError(f"not JSON ({exc}).{_printed(raw)}") from exc
         return value
 
 
@@ -138,6 +139,15 @@ def unquoted(value: Any) -> Any:
         return decode_json(value)
     except TraceFormatError:  # an answer may begin with a bracket
         return value
+
+
+def _printed(data: bytes) -> str:
+    """Say what to do about a Python object that was printed instead of written as JSON; empty for anything else."""
+    if _REPR.match(data):
+        return " It is a Python repr: write `response.model_dump_json()` instead of printing the object."
+    if data.lstrip()[:2] == b"{'":
+        return " It is a printed Python dict: write `json.dumps(...)` instead."
+    return ""
 
 
 def _leniently(data: bytes, fault: Exception) -> Any:
