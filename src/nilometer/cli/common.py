@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nilometer.errors import ConfigError, TraceFormatError
-from nilometer.traces import expand_paths
+from nilometer.traces import Layout, expand_paths
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = [
     "MAX_BAD_SHARE",
+    "AtOption",
     "ByOption",
+    "ColumnsOption",
     "ConfidenceOption",
     "FilesArgument",
     "FormatOption",
@@ -30,6 +32,7 @@ __all__ = [
     "check_bad_lines",
     "console",
     "expand_files",
+    "layout_of",
     "progress",
     "split_keys",
     "talk",
@@ -51,6 +54,16 @@ OthersOption = Annotated[
 ByOption = Annotated[
     list[str] | None,
     typer.Option("--by", metavar="KEYS", help="Slice keys: attributes, columns or SQL, comma-separated."),
+]
+AtOption = Annotated[
+    str | None,
+    typer.Option(
+        "--at", metavar="PATH", help="JSON path of the response in each line or row: raw_response, data[*].body."
+    ),
+]
+ColumnsOption = Annotated[
+    list[str] | None,
+    typer.Option("--columns", metavar="NAME=PATH", help="Where columns stand: answer=output,logprobs=meta.logprobs."),
 ]
 FormatOption = Annotated[str | None, typer.Option("--format", metavar="NAME", help="Wire format; sniffed by default.")]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Stop at the first bad line.")]
@@ -87,6 +100,21 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def layout_of(wire_format: str | None, at: str | None, columns: list[str] | None) -> Layout:
+    """Put what ``--format``, ``--at`` and ``--columns`` say about the files into one value.
+
+    Raises
+    ------
+    ConfigError
+        If they name no format, no path, or no column.
+    """
+    pairs = [pair.partition("=") for given in columns or () for pair in given.split(",")]
+    unfit = next((name for name, sign, path in pairs if not (name.strip() and sign and path.strip())), None)
+    if unfit is not None:
+        raise ConfigError(f"`--columns` must be NAME=PATH, comma-separated, got {unfit!r}.")
+    return Layout(format=wire_format, at=at, columns={name.strip(): path.strip() for name, _, path in pairs})
 
 
 def split_keys(values: list[str] | None) -> tuple[str, ...]:

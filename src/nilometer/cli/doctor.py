@@ -7,7 +7,9 @@ import typer
 from nilometer.traces import Diagnosis, LabelReport, diagnose, read_labels, read_traces
 
 from .common import (
+    AtOption,
     ByOption,
+    ColumnsOption,
     FilesArgument,
     FormatOption,
     JsonOption,
@@ -17,6 +19,7 @@ from .common import (
     check_bad_lines,
     console,
     expand_files,
+    layout_of,
     progress,
     split_keys,
     talk,
@@ -36,6 +39,8 @@ def doctor(
     label_key: LabelKeyOption = "trace_id",
     by: ByOption = None,
     wire_format: FormatOption = None,
+    at: AtOption = None,
+    columns: ColumnsOption = None,
     strict: StrictOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -44,7 +49,7 @@ def doctor(
     table = read_labels(expand_files(labels), key=label_key, report=label_report) if labels else None
     for line in label_report.bad_lines:
         talk(line)
-    stream = read_traces(expand_files(files), format=wire_format, strict=strict)
+    stream = read_traces(expand_files(files), format=layout_of(wire_format, at, columns), strict=strict)
     with progress("Reading") as advance:
         diagnosis = diagnose(_watched(stream, advance), labels=table, by=split_keys(by), stream=stream)
     check_bad_lines(stream.report)

@@ -9,7 +9,18 @@ from nilometer.decisions import choose_keys
 from nilometer.estimators import load_sentinel
 from nilometer.traces import slice_names
 
-from .common import ByOption, FilesArgument, FormatOption, JsonOption, split_keys, talk, write_json
+from .common import (
+    AtOption,
+    ByOption,
+    ColumnsOption,
+    FilesArgument,
+    FormatOption,
+    JsonOption,
+    layout_of,
+    split_keys,
+    talk,
+    write_json,
+)
 from .inputs import read_inputs
 from .show import show_estimates
 
@@ -21,10 +32,12 @@ def estimate(
     sentinel: Annotated[Path, typer.Option(help="File made by `nilometer fit`.")],
     by: ByOption = None,
     wire_format: FormatOption = None,
+    at: AtOption = None,
+    columns: ColumnsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Estimate the accuracy of every slice with a saved sentinel."""
-    inputs = read_inputs(files, by=split_keys(by), wire_format=wire_format)
+    inputs = read_inputs(files, by=split_keys(by), wire_format=layout_of(wire_format, at, columns))
     keys, note = choose_keys(inputs.profiles, split_keys(by))
     names = slice_names(inputs.profiles, keys).to_pylist()
     correct = inputs.profiles["correct"].to_numpy()

@@ -10,13 +10,16 @@ from nilometer.estimators import Sentinel, save_sentinel
 from nilometer.traces import slice_names
 
 from .common import (
+    AtOption,
     ByOption,
+    ColumnsOption,
     ConfidenceOption,
     FilesArgument,
     FormatOption,
     JsonOption,
     LabelKeyOption,
     LabelsOption,
+    layout_of,
     split_keys,
     talk,
     write_json,
@@ -36,10 +39,12 @@ def fit(
     feature: Annotated[str, typer.Option(help="Score of atc: a feature.")] = "max",
     confidence_level: ConfidenceOption = 0.95,
     wire_format: FormatOption = None,
+    at: AtOption = None,
+    columns: ColumnsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Fit a sentinel on labelled responses, slice by slice, and save it."""
-    inputs = read_inputs(files, by=split_keys(by), wire_format=wire_format)
+    inputs = read_inputs(files, by=split_keys(by), wire_format=layout_of(wire_format, at, columns))
     correct = read_correct(inputs.profiles, labels, key=label_key)
     keys, note = choose_keys(inputs.profiles, split_keys(by))
     names = slice_names(inputs.profiles, keys).to_pylist()

@@ -17,6 +17,7 @@ from nilometer.signals import FEATURE_NAMES, PROFILE_COLUMNS, profile_batch, rag
 from nilometer.traces import (
     TRACE_SCHEMA,
     LabelReport,
+    Layout,
     diagnose,
     has_attention,
     join_labels,
@@ -43,7 +44,7 @@ class Inputs:
 
 
 def read_inputs(
-    files: list[str], *, by: Sequence[str] = (), wire_format: str | None = None, strict: bool = False
+    files: list[str], *, by: Sequence[str] = (), wire_format: Layout | None = None, strict: bool = False
 ) -> Inputs:
     """Read traces and profile them as they stream by, or read finished profiles.
 

@@ -8,7 +8,19 @@ import typer
 
 from nilometer.signals import ATTENTION_FEATURE_NAMES, FEATURE_NAMES
 
-from .common import ByOption, FilesArgument, FormatOption, JsonOption, StrictOption, split_keys, talk, write_json
+from .common import (
+    AtOption,
+    ByOption,
+    ColumnsOption,
+    FilesArgument,
+    FormatOption,
+    JsonOption,
+    StrictOption,
+    layout_of,
+    split_keys,
+    talk,
+    write_json,
+)
 from .inputs import read_inputs
 
 __all__ = ["profile"]
@@ -19,6 +31,8 @@ def profile(
     out: Annotated[Path, typer.Option(help="Parquet file to write.")],
     by: ByOption = None,
     wire_format: FormatOption = None,
+    at: AtOption = None,
+    columns: ColumnsOption = None,
     strict: StrictOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -26,7 +40,9 @@ def profile(
 
     Texts and log-probabilities are not kept; a slice key that needs them, such as "length(answer)", is kept with --by.
     """
-    profiles = read_inputs(files, by=split_keys(by), wire_format=wire_format, strict=strict).profiles
+    profiles = read_inputs(
+        files, by=split_keys(by), wire_format=layout_of(wire_format, at, columns), strict=strict
+    ).profiles
     pq.write_table(profiles, out, compression="zstd")
     features = [name for name in (*FEATURE_NAMES, *ATTENTION_FEATURE_NAMES) if name in profiles.column_names]
     if as_json:

@@ -12,7 +12,9 @@ from nilometer.pages import render_html
 from nilometer.traces import slice_names
 
 from .common import (
+    AtOption,
     ByOption,
+    ColumnsOption,
     ConfidenceOption,
     FilesArgument,
     FormatOption,
@@ -21,6 +23,7 @@ from .common import (
     LabelsOption,
     OthersOption,
     StrictOption,
+    layout_of,
     split_keys,
     talk,
     write_json,
@@ -44,6 +47,8 @@ def report(
     fail_under: Annotated[float | None, typer.Option(help="Exit 3 if an estimate is below.", min=0, max=1)] = None,
     confidence_level: ConfidenceOption = 0.95,
     wire_format: FormatOption = None,
+    at: AtOption = None,
+    columns: ColumnsOption = None,
     strict: StrictOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -52,7 +57,7 @@ def report(
     --fail-under compares the estimate itself, not the ends of its interval; slices that cannot be known do
     not count as failures and are named.
     """
-    inputs = read_inputs(files, by=split_keys(by), wire_format=wire_format, strict=strict)
+    inputs = read_inputs(files, by=split_keys(by), wire_format=layout_of(wire_format, at, columns), strict=strict)
     correct = read_correct(inputs.profiles, labels, key=label_key)
     keys = split_keys(by)
     extra = {"diagnosis": inputs.diagnosis}

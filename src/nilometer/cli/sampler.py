@@ -21,7 +21,18 @@ from nilometer.models import (
 from nilometer.signals import ragged_from_batch, token_signals
 from nilometer.traces import has_attention, read_traces
 
-from .common import FilesArgument, FormatOption, JsonOption, check_bad_lines, expand_files, talk, write_json
+from .common import (
+    AtOption,
+    ColumnsOption,
+    FilesArgument,
+    FormatOption,
+    JsonOption,
+    check_bad_lines,
+    expand_files,
+    layout_of,
+    talk,
+    write_json,
+)
 
 __all__ = ["sampler"]
 
@@ -32,6 +43,8 @@ def sampler(
     low: Annotated[float, typer.Option(min=0, max=1, help="Quantile below which a signal is low.")] = 0.5,
     high: Annotated[float, typer.Option(min=0, max=1, help="Quantile above which a signal is high.")] = 0.9,
     wire_format: FormatOption = None,
+    at: AtOption = None,
+    columns: ColumnsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Place the sampler's thresholds on a model's own traces, for `record --sampler`.
@@ -42,11 +55,13 @@ def sampler(
     if low > high:
         raise ConfigError(f"`low` must satisfy low <= high, got {low:g} and {high:g}.")
     paths = expand_files(files)
-    stream = read_traces(paths, format=wire_format, keep=("attention",) if has_attention(paths) else ())
+    stream = read_traces(
+        paths, format=layout_of(wire_format, at, columns), keep=("attention",) if has_attention(paths) else ()
+    )
     counts: Counter[str] = Counter()
     thresholds = fit_thresholds(stream, low=low, high=high)
     check_bad_lines(stream.report)
-    for signals in _steps(read_traces(paths, format=wire_format)):
+    for signals in _steps(read_traces(paths, format=layout_of(wire_format, at, columns))):
         counts[classify_step(signals, thresholds)] += 1
     write_thresholds(out, thresholds)
     total = counts.total()

@@ -23,7 +23,19 @@ from nilometer.signals import (
 )
 from nilometer.traces import has_attention, read_traces
 
-from .common import FilesArgument, FormatOption, JsonOption, check_bad_lines, console, expand_files, talk, write_json
+from .common import (
+    AtOption,
+    ColumnsOption,
+    FilesArgument,
+    FormatOption,
+    JsonOption,
+    check_bad_lines,
+    console,
+    expand_files,
+    layout_of,
+    talk,
+    write_json,
+)
 
 __all__ = ["tokens"]
 
@@ -41,6 +53,8 @@ def tokens(
     wanted: Annotated[str, typer.Option(help="Attribute with the right text, for --learn.")] = "worked",
     out: Annotated[Path | None, typer.Option(help="Write an HTML page here.")] = None,
     wire_format: FormatOption = None,
+    at: AtOption = None,
+    columns: ColumnsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show answers token by token, shaded by how likely each token is right.
@@ -50,7 +64,7 @@ def tokens(
     """
     paths = expand_files(files)
     attention = has_attention(paths)
-    stream = read_traces(paths, format=wire_format, keep=("attention",) if attention else ())
+    stream = read_traces(paths, format=layout_of(wire_format, at, columns), keep=("attention",) if attention else ())
     if learn:
         _learn(stream, learn, wanted, attention=attention, as_json=as_json)
         check_bad_lines(stream.report)

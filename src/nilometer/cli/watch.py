@@ -18,7 +18,9 @@ from nilometer.pages import render_watch_html
 from nilometer.traces import slice_names
 
 from .common import (
+    AtOption,
     ByOption,
+    ColumnsOption,
     ConfidenceOption,
     FilesArgument,
     FormatOption,
@@ -26,6 +28,7 @@ from .common import (
     LabelKeyOption,
     LabelsOption,
     console,
+    layout_of,
     split_keys,
     talk,
     write_json,
@@ -61,13 +64,15 @@ def watch(
     seed: Annotated[int, typer.Option(help="Of the order in which labels are taken.")] = 0,
     confidence_level: ConfidenceOption = 0.95,
     wire_format: FormatOption = None,
+    at: AtOption = None,
+    columns: ColumnsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Follow the accuracy of every slice over time and alert when something changed. Exits 3 with an alert.
 
     The chance that a run without any change alerts is at most 1 - confidence level, over all slices and windows.
     """
-    read = partial(read_inputs, by=split_keys(by), wire_format=wire_format)
+    read = partial(read_inputs, by=split_keys(by), wire_format=layout_of(wire_format, at, columns))
     profiles, correct, is_reference = _read(files, reference, labels, label_key=label_key, read=read)
     if reference_until is not None:
         is_reference = _before(profiles, reference_until)

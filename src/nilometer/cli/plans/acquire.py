@@ -23,12 +23,15 @@ from nilometer.estimators import Estimate, NotEnoughData, with_labels
 from nilometer.signals import FEATURE_NAMES
 
 from ..common import (
+    AtOption,
     ByOption,
+    ColumnsOption,
     FilesArgument,
     FormatOption,
     JsonOption,
     LabelKeyOption,
     LabelsOption,
+    layout_of,
     talk,
     write_json,
 )
@@ -55,10 +58,14 @@ def plan_acquire(
     sentinel: SentinelOption = None,
     seed: SeedOption = 0,
     wire_format: FormatOption = None,
+    at: AtOption = None,
+    columns: ColumnsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Choose for which slices to collect data: traffic x gap x what an example is expected to close, per cost."""
-    known = read_known(files, labels, label_key=label_key, by=by, sentinel=sentinel, wire_format=wire_format)
+    known = read_known(
+        files, labels, label_key=label_key, by=by, sentinel=sentinel, wire_format=layout_of(wire_format, at, columns)
+    )
     if not known.estimates:
         raise NotEnoughDataError("no accuracy is known without labels or a sentinel.", "Give --labels or --sentinel.")
     costs = read_costs(cost) if cost else None

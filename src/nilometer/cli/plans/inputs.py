@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nilometer.decisions import choose_families, choose_keys
 from nilometer.errors import NotEnoughDataError
 from nilometer.estimators import Estimate, NotEnoughData, Sentinel, load_sentinel
-from nilometer.traces import slice_names
+from nilometer.traces import Layout, slice_names
 
 from ..common import console, split_keys, talk
 from ..inputs import read_correct, read_inputs
@@ -43,7 +43,7 @@ def read_known(
     label_key: str,
     by: list[str] | None,
     sentinel: Path | None,
-    wire_format: str | None,
+    wire_format: Layout | None,
 ) -> Known:
     """Read responses and what a saved sentinel, or one fitted on their labels, says of them."""
     profiles = read_inputs(files, by=split_keys(by), wire_format=wire_format).profiles

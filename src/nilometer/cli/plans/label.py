@@ -8,16 +8,19 @@ import numpy as np
 import typer
 
 from nilometer.decisions import LabelPlan, Text, Traffic, plan_labels, short_name, write_label_plan
-from nilometer.traces import read_traces
+from nilometer.traces import Layout, read_traces
 
 from ..common import (
+    AtOption,
     ByOption,
+    ColumnsOption,
     FilesArgument,
     FormatOption,
     JsonOption,
     LabelKeyOption,
     LabelsOption,
     expand_files,
+    layout_of,
     talk,
     write_json,
 )
@@ -41,18 +44,22 @@ def plan_label(
     ] = "traffic",
     seed: SeedOption = 0,
     wire_format: FormatOption = None,
+    at: AtOption = None,
+    columns: ColumnsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Choose which responses to label next, with the chance with which each was drawn.
 
     Give the plan and its labels to `nilometer plan measure` for valid intervals.
     """
-    known = read_known(files, labels, label_key=label_key, by=by, sentinel=sentinel, wire_format=wire_format)
+    known = read_known(
+        files, labels, label_key=label_key, by=by, sentinel=sentinel, wire_format=layout_of(wire_format, at, columns)
+    )
     traffic = Traffic(np.asarray(known.profiles["trace_id"].to_pylist()), known.names, known.correct, known.p_correct)
     found = plan_labels(
         traffic, {row.slice: row for row in known.estimates}, budget, rng=np.random.default_rng(seed), weigh=weigh
     )
-    texts = _texts(files, {row.trace_id for row in found.labels}, wire_format)
+    texts = _texts(files, {row.trace_id for row in found.labels}, layout_of(wire_format, at, columns))
     write_label_plan(out, found.labels, texts, form="csv" if out.suffix == ".csv" else "jsonl")
     for path, form in ((label_studio, "label-studio"), (argilla, "argilla")):
         if path:
@@ -79,7 +86,7 @@ def _show(found: LabelPlan, keys: tuple[str, ...]) -> None:
     print_table((", ".join(keys), "n", "labels", "to label", "half-width now", "expected"), rows)
 
 
-def _texts(files: list[str], wanted: set[str], wire_format: str | None) -> dict[str, Text]:
+def _texts(files: list[str], wanted: set[str], wire_format: Layout | None) -> dict[str, Text]:
     """Prompts and answers of the chosen responses, by reading the traces once more."""
     found: dict[str, Text] = {}
     with suppress(ValueError):  # files of profiles hold no text

@@ -10,7 +10,18 @@ from numpy.typing import NDArray
 from nilometer.decisions import choose_keys, choose_slices, short_name
 from nilometer.traces import slice_names
 
-from ..common import ByOption, FilesArgument, FormatOption, JsonOption, split_keys, talk, write_json
+from ..common import (
+    AtOption,
+    ByOption,
+    ColumnsOption,
+    FilesArgument,
+    FormatOption,
+    JsonOption,
+    layout_of,
+    split_keys,
+    talk,
+    write_json,
+)
 from ..inputs import read_inputs
 from .inputs import print_table
 
@@ -22,10 +33,12 @@ def plan_slices(
     k: Annotated[int, typer.Option("--k", min=2, help="Slices to choose.")] = 4,
     by: ByOption = None,
     wire_format: FormatOption = None,
+    at: AtOption = None,
+    columns: ColumnsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Choose which slices to label first from unlabelled traffic: the middles of equal parts of its difficulty."""
-    profiles = read_inputs(files, by=split_keys(by), wire_format=wire_format).profiles
+    profiles = read_inputs(files, by=split_keys(by), wire_format=layout_of(wire_format, at, columns)).profiles
     keys, note = choose_keys(profiles, split_keys(by))
     names = np.asarray(slice_names(profiles, keys).to_pylist())
     scores = _mean_scores(profiles, names)

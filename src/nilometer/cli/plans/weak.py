@@ -12,12 +12,15 @@ from nilometer.estimators import WeakSlice, cluster_embeddings, confirm_weak_sli
 from nilometer.traces import attribute_keys, slice_names
 
 from ..common import (
+    AtOption,
     ByOption,
+    ColumnsOption,
     FilesArgument,
     FormatOption,
     JsonOption,
     LabelKeyOption,
     LabelsOption,
+    layout_of,
     talk,
     write_json,
 )
@@ -42,6 +45,8 @@ def plan_weak(
     ] = None,
     clusters: Annotated[int, typer.Option(min=2, help="Clusters of the embeddings.")] = 10,
     wire_format: FormatOption = None,
+    at: AtOption = None,
+    columns: ColumnsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find weak slices that nobody named: conjunctions of attributes with many expected errors.
@@ -49,7 +54,9 @@ def plan_weak(
     They are found on expected errors and tested on labels (false discovery rate --rate); those without labels say
     what to label.
     """
-    known = read_known(files, labels, label_key=label_key, by=by, sentinel=sentinel, wire_format=wire_format)
+    known = read_known(
+        files, labels, label_key=label_key, by=by, sentinel=sentinel, wire_format=layout_of(wire_format, at, columns)
+    )
     if np.isnan(known.p_correct).all():
         raise NotEnoughDataError("no accuracy is known without labels or a sentinel.", "Give --labels or --sentinel.")
     attributes = {key: slice_names(known.profiles, [key]).to_pylist() for key in attribute_keys(known.profiles)}

@@ -10,12 +10,15 @@ from nilometer.decisions import AnswerTable, PolicyPoint, Router, cheapest_point
 from nilometer.errors import NotEnoughDataError
 
 from ..common import (
+    AtOption,
+    ColumnsOption,
     ConfidenceOption,
     FilesArgument,
     FormatOption,
     JsonOption,
     LabelKeyOption,
     LabelsOption,
+    layout_of,
     talk,
     write_json,
 )
@@ -54,6 +57,8 @@ def route_eval(
     seed: Annotated[int, typer.Option(min=0, help="Of the split in halves.")] = 0,
     confidence_level: ConfidenceOption = 0.95,
     wire_format: FormatOption = None,
+    at: AtOption = None,
+    columns: ColumnsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Judge the router, selections and cascades on labelled prompts, beside every single model and the oracle.
@@ -74,7 +79,7 @@ def route_eval(
         label_key,
         cost,
         sentinel,
-        wire_format,
+        layout_of(wire_format, at, columns),
         prompts=looks,
     )
     table = read_route_panel(files, options).table

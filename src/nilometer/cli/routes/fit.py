@@ -10,13 +10,16 @@ from nilometer.decisions import build_route_report, fit_router, save_router
 from nilometer.pages import render_route_html
 
 from ..common import (
+    AtOption,
     ByOption,
+    ColumnsOption,
     ConfidenceOption,
     FilesArgument,
     FormatOption,
     JsonOption,
     LabelKeyOption,
     LabelsOption,
+    layout_of,
     split_keys,
     talk,
     write_json,
@@ -56,6 +59,8 @@ def route_fit(
     sentinel: SentinelOption = None,
     confidence_level: ConfidenceOption = 0.95,
     wire_format: FormatOption = None,
+    at: AtOption = None,
+    columns: ColumnsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Estimate the quality of every model from how its answers agree with the others', and choose.
@@ -73,7 +78,7 @@ def route_fit(
         label_key,
         cost,
         sentinel,
-        wire_format,
+        layout_of(wire_format, at, columns),
         prompts=neighbors is not None,
     )
     read = read_route_panel(files, options)

@@ -16,7 +16,7 @@ from nilometer.errors import ConfigError, TraceFormatError
 from nilometer.estimators import load_sentinel
 from nilometer.models import EmbeddedTexts, Embedder, embed_texts, make_embedder
 from nilometer.signals import ANSWER_KINDS, answer_embeddings, profile_batch, read_answer
-from nilometer.traces import Panel, attribute_keys, read_panel, read_traces, slice_names
+from nilometer.traces import Layout, Panel, attribute_keys, read_panel, read_traces, slice_names
 
 from ..common import check_bad_lines, expand_files, progress, talk
 from ..inputs import read_correct
@@ -38,7 +38,7 @@ class RouteOptions(NamedTuple):
     label_key: str = "trace_id"
     cost: Path | None = None
     sentinel: Path | None = None
-    wire_format: str | None = None
+    wire_format: Layout | None = None
     prompts: bool = False
     """Whether the prompts themselves are embedded."""
 
@@ -149,7 +149,7 @@ def _csv_costs(path: Path, n_tokens: dict[str, float]) -> dict[str, Any]:
     return priced
 
 
-def _read(files: list[str], wire_format: str | None) -> pa.Table:
+def _read(files: list[str], wire_format: Layout | None) -> pa.Table:
     paths = expand_files(files)
     stream = read_traces(paths, format=wire_format)
     batches = []
