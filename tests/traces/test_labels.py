@@ -123,6 +123,82 @@ def test_no_labels_leave_every_trace_unlabelled():
     assert report == LabelReport()
 
 
+def _file(tmp_path, text, name="labels.csv"):
+    path = tmp_path / name
+    path.write_bytes(text.encode())
+    report = LabelReport()
+    return read_labels(path, report=report), report
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\n"])
+def test_whatever_ends_the_lines_every_row_is_read(tmp_path, end):
+    labels, report = _file(tmp_path, end.join(["trace_id,correct", "a,1", "b,0", ""]))
+    assert (labels["trace_id"].to_pylist(), report.n_bad) == (["a", "b"], 0)
+
+
+def test_a_quote_that_is_not_closed_costs_its_row(tmp_path):
+    labels, report = _file(tmp_path, 'trace_id,correct\ng0,1\n"g1,0\ng2,1\ng3,1\n')
+    assert labels["trace_id"].to_pylist() == ["g0", "g2", "g3"]
+    assert report.n_bad == 1
+    assert ":3: a quote is not closed" in report.bad_lines[0]
+    labels, report = _file(tmp_path, 'trace_id,correct\n"g1,0\n' + "g,1\n" * 1500 + '"z",1\n')
+    assert (labels.num_rows, report.n_bad) == (1501, 1)
+
+
+def test_a_field_of_any_length_and_one_over_lines_are_read(tmp_path):
+    labels, _ = _file(tmp_path, f'trace_id,correct,answer\na,1,{"x" * 200_000}\nb,0,"two\nlines, ""quoted"""\n')
+    assert labels["correct"].to_pylist() == [1.0, 0.0]
+
+
+def test_rows_may_name_their_label_differently(tmp_path):
+    text = '{"trace_id":"a","score":0.5}\n{"trace_id":"b","correct":true}\n{"trace_id":"c","label":"good"}\n'
+    assert _file(tmp_path, text, "l.jsonl")[0]["correct"].to_pylist() == [0.5, 1.0, 1.0]
+
+
+def test_rows_of_another_length_are_bad(tmp_path):
+    labels, report = _file(tmp_path, "trace_id,correct\na\nb,1,extra\nc,1,\n")
+    assert (labels["trace_id"].to_pylist(), report.n_bad) == (["c"], 2)
+
+
+def test_rows_without_a_verdict_are_counted(tmp_path):
+    assert _file(tmp_path, "trace_id,correct\na,\nb,1\n")[1].n_empty == 1
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    with pytest.raises(TraceFormatError, match="two columns are named `correct`"):
+        _file(tmp_path, "trace_id,correct,correct\na,1,0\n")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        '{"trace_id":"a","correct":' + "9" * 400 + "}",
+        '{"trace_id":"a","correct":' + "[" * 100_000,
+        '{"trace_id":"a","correct":[1]}',
+        '{"trace_id":{"a":1},"correct":1}',
+        '{"trace_id":true,"correct":1}',
+        '{"trace_id":' + "9" * 400 + ',"correct":1}',
+        '{"trace_id":"a","correct":1,"time":1e300}',
+        '{"trace_id":"\\ud800","correct":1}',
+    ],
+)
+def test_a_row_of_any_shape_costs_itself_alone(tmp_path, row):
+    labels, report = _file(tmp_path, f'{{"trace_id":"g","correct":1}}\n{row}\n', "l.jsonl")
+    assert (labels["trace_id"].to_pylist(), report.n_bad) == (["g"], 1)
+
+
+def test_times_in_any_unit_are_the_same_moment(tmp_path):
+    rows = [f'{{"trace_id":"{i}","correct":1,"time":{1_700_000_000 * 1000**i}}}' for i in range(4)]
+    labels, _ = _file(tmp_path, "\n".join(rows), "l.jsonl")
+    assert {moment.year for moment in labels["time"].to_pylist()} == {2023}
+
+
+def test_a_parquet_file_of_another_kind_is_refused(tmp_path):
+    (tmp_path / "l.parquet").write_bytes(b"PAR1 no table PAR1")
+    with pytest.raises(TraceFormatError, match="not a readable label file"):
+        read_labels(tmp_path / "l.parquet")
+
+
 @pytest.mark.slow
 def test_a_million_labels_join_in_seconds():
     ids = pa.array([f"id-{i}" for i in range(1_000_000)])

@@ -1,23 +1,19 @@
 """Human or automatic verdicts that arrive later and from elsewhere, joined to traces by id."""
 
-import csv
-import gzip
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from nilometer.errors import TraceFormatError
 
+from .labelfiles import label_rows
 from .schema import LABEL_SCHEMA
 
 __all__ = ["LABEL_COLUMNS", "LabelReport", "join_labels", "parse_correct", "read_labels"]
@@ -30,6 +26,9 @@ _FALSE = {"false", "f", "no", "n", "incorrect", "wrong", "fail", "failed", "bad"
 _NONE = {"", "null", "none", "nan", "na", "n/a", "-"}
 _EXAMPLES = 5
 _BAD_LINES = 100
+_SHOWN = 300
+_LATEST = 1e11
+"""In seconds, the year 5138; a larger number counts smaller units."""
 _NO_TIME = np.iinfo(np.int64).min
 
 
@@ -51,6 +50,8 @@ class LabelReport:
     """The first few ids that match no trace."""
     n_bad: int = 0
     """Rows that could not be read."""
+    n_empty: int = 0
+    """Rows without a verdict."""
     bad_lines: list[str] = field(default_factory=list)
     """The first 100 of them as ``file:line: reason``."""
 
@@ -81,16 +82,23 @@ def parse_correct(value: Any) -> float | None:
             return float(word in _TRUE)
     try:
         number = float(value)
-    except (TypeError, ValueError):
-        cure = " Divide percentages by 100." if "%" in str(value) else ""
+    except (TypeError, ValueError, OverflowError):
+        shown = _shown(value)
+        cure = " Divide percentages by 100." if "%" in shown else ""
         raise TraceFormatError(
-            f"a label must be true/false, a score in [0, 1] or a usual word, got {value!r}.{cure}"
+            f"a label must be true/false, a score in [0, 1] or a usual word, got {shown}.{cure}"
         ) from None
     if np.isnan(number):
         return None
     if not 0 <= number <= 1:
-        raise TraceFormatError(f"a label must lie in [0, 1], got {value!r}. Divide percentages by 100.")
+        raise TraceFormatError(f"a label must lie in [0, 1], got {_shown(value)}. Divide percentages by 100.")
     return number
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, int) and abs(value) > 10**60:
+        return "a number of more than 60 digits"
+    return f"{value!r:.100}"
 
 
 def read_labels(
@@ -129,9 +137,9 @@ def read_labels(
     counts = LabelReport() if report is None else report
     tables = []
     for path in [paths] if isinstance(paths, str | Path) else list(paths):
-        rows = _Rows(Path(path), key)
-        for line in _source(Path(path), counts):
-            rows.add(*line, counts)
+        rows = _Rows(Path(path), key, counts)
+        for number, row in label_rows(Path(path), (key, *LABEL_COLUMNS, "source", "time"), rows.bad):
+            rows.add(number, row)
         if report is None and counts.bad_lines:
             raise TraceFormatError(counts.bad_lines[0])
         tables.append(rows.table())
@@ -195,63 +203,76 @@ def _latest(labels: pa.Table, codes: NDArray[np.int32], report: LabelReport) -> 
 class _Rows:
     """Labels of one file, gathered by column."""
 
-    def __init__(self, path: Path, key: str) -> None:
-        self._path, self._key = path, key
-        self._column: str | None = None
-        self._values: tuple[list[str], list[float], list[str | None], list[datetime | None]] = (
-            [],
-            [],
-            [],
-            [],
-        )
+    def __init__(self, path: Path, key: str, counts: LabelReport) -> None:
+        self._path, self._key, self._counts = path, key, counts
+        self._rows: list[tuple[str, float, str | None, datetime | None]] = []
+        self._misfit: str | None = None
+        self._n_fitting = 0
 
-    def add(self, number: int, row: dict[str, Any], counts: LabelReport) -> None:
-        if self._column is None:
-            self._column = self._label_column(row)
+    def add(self, number: int, row: dict[str, Any]) -> None:
+        """Take one row; one that cannot be read is counted."""
+        misfit = self._misfit_of(row)
+        if misfit is not None:
+            self._misfit = self._misfit or misfit
+            self.bad(number, misfit)
+            return
+        self._n_fitting += 1
         try:
-            self._append(row, self._column)
+            self._append(row)
         except TraceFormatError as exc:
-            _bad(counts, f"{self._path}:{number}: {exc}")
+            self.bad(number, str(exc))
 
-    def _append(self, row: dict[str, Any], column: str) -> None:
+    def bad(self, number: int, reason: str) -> None:
+        """Count a row that cannot be read."""
+        self._counts.n_bad += 1
+        if len(self._counts.bad_lines) < _BAD_LINES:
+            self._counts.bad_lines.append(f"{self._path}:{number}: {reason}")
+
+    def _append(self, row: dict[str, Any]) -> None:
         identity = row.get(self._key)
         if identity is None or identity == "":
             raise TraceFormatError(f"`{self._key}` is empty or missing.")
-        correct = parse_correct(row.get(column))
+        if isinstance(identity, bool) or not isinstance(identity, str | int | float):
+            raise TraceFormatError(f"`{self._key}` must be a text or a number, got {_shown(identity)}.")
+        given = (row[name] for name in LABEL_COLUMNS if name in row)
+        correct = next((verdict for verdict in map(parse_correct, given) if verdict is not None), None)
         if correct is None:
+            self._counts.n_empty += 1
             return
-        moment = _moment(row.get("time"))
         source = row.get("source")
-        for values, value in zip(
-            self._values,
-            (str(identity), correct, None if source is None else str(source), moment),
-            strict=True,
-        ):
-            values.append(value)  # type: ignore[attr-defined]
+        self._rows.append((_id(identity), correct, None if source is None else str(source), _moment(row.get("time"))))
 
-    def _label_column(self, row: dict[str, Any]) -> str:
-        given = ", ".join(map(str, row))
+    def _misfit_of(self, row: dict[str, Any]) -> str | None:
+        """Say what a row lacks to be a label at all; each row may name its label differently."""
+        given = ", ".join(map(str, row))[:_SHOWN]
         if self._key not in row:
-            raise TraceFormatError(
-                f"{self._path}: column `{self._key}` is missing; the columns are {given}."
+            return (
+                f"column `{self._key}` is missing; the columns are {given}."
                 " Name the column that holds the ids (`key`, `--label-key`)."
             )
-        for name in LABEL_COLUMNS:
-            if name in row:
-                return name
-        raise TraceFormatError(
-            f"{self._path}: a label column must be named one of {', '.join(LABEL_COLUMNS)}; got {given}."
-        )
+        if not any(name in row for name in LABEL_COLUMNS):
+            return f"a label column must be named one of {', '.join(LABEL_COLUMNS)}; got {given}."
+        return None
 
     def table(self) -> pa.Table:
-        columns = zip(self._values, LABEL_SCHEMA, strict=True)
-        return pa.table([pa.array(values, column.type) for values, column in columns], schema=LABEL_SCHEMA)
+        """Return what was read.
+
+        Raises
+        ------
+        TraceFormatError
+            If no row at all has the columns of a label.
+        """
+        if self._misfit is not None and not self._n_fitting:
+            raise TraceFormatError(f"{self._path}: {self._misfit}")
+        columns = zip(*self._rows, strict=True) if self._rows else ((),) * len(LABEL_SCHEMA)
+        arrays = [pa.array(list(values), column.type) for values, column in zip(columns, LABEL_SCHEMA, strict=True)]
+        return pa.table(arrays, schema=LABEL_SCHEMA)
 
 
-def _bad(counts: LabelReport, reason: str) -> None:
-    counts.n_bad += 1
-    if len(counts.bad_lines) < _BAD_LINES:
-        counts.bad_lines.append(reason)
+def _id(value: str | int | float) -> str:
+    if isinstance(value, int) and abs(value) > 10**60:
+        raise TraceFormatError("an id must have at most 60 digits.")
+    return str(value)
 
 
 def _moment(value: Any) -> datetime | None:
@@ -260,41 +281,16 @@ def _moment(value: Any) -> datetime | None:
         return None
     try:
         if isinstance(value, int | float):
-            return datetime.fromtimestamp(value, tz=UTC)
+            return datetime.fromtimestamp(_seconds(value), tz=UTC)
         moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
     except (ValueError, OverflowError, OSError):
-        raise TraceFormatError(f"`time` must be ISO 8601 or seconds since 1970, got {value!r}.") from None
+        raise TraceFormatError(f"`time` must be ISO 8601 or seconds since 1970, got {_shown(value)}.") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _source(path: Path, counts: LabelReport) -> Iterator[tuple[int, dict[str, Any]]]:
-    name = path.name.lower().removesuffix(".gz")
-    try:
-        if name.endswith((".parquet", ".pq")):
-            yield from enumerate(pq.read_table(path).to_pylist(), start=1)
-            return
-        data = path.read_bytes()
-        text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8-sig")
-    except (pa.ArrowInvalid, gzip.BadGzipFile, EOFError, UnicodeDecodeError) as exc:
-        raise TraceFormatError(f"{path}: not a readable label file ({exc}).") from exc
-    if not text.strip():
-        raise TraceFormatError(f"{path}: the file is empty.")
-    if text.lstrip()[:1] == "{":
-        yield from _json_rows(path, text, counts)
-    else:
-        reader = csv.DictReader(io.StringIO(text), delimiter="\t" if name.endswith(".tsv") else ",")
-        for row in reader:
-            yield reader.line_num, row
-
-
-def _json_rows(path: Path, text: str, counts: LabelReport) -> Iterator[tuple[int, dict[str, Any]]]:
-    decoder = msgspec.json.Decoder(dict[str, Any])
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = decoder.decode(line)
-        except msgspec.DecodeError as exc:
-            _bad(counts, f"{path}:{number}: not a JSON object ({exc}).")
-        else:
-            yield number, row
+def _seconds(value: float) -> float:
+    """Take large numbers as milliseconds, microseconds or nanoseconds."""
+    size = float(value)
+    while _LATEST < abs(size) < _LATEST * 1e9:
+        size /= 1000
+    return size
