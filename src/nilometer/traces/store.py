@@ -1,8 +1,12 @@
 """The Parquet form of traces: half-precision log-probabilities, compact and quick to read."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -10,9 +14,10 @@ import pyarrow.parquet as pq
 
 from nilometer.errors import TraceFormatError
 
+from .batch import bad_rows
 from .schema import ATTENTION_COLUMNS, FORMAT_VERSION, TRACE_SCHEMA, trace_schema
 
-__all__ = ["VERSION_KEY", "conform_batch", "has_attention", "read_store", "write_traces"]
+__all__ = ["VERSION_KEY", "conform_batch", "has_attention", "is_parquet", "read_store", "whole_file", "write_traces"]
 
 VERSION_KEY = b"nilometer.format_version"
 
@@ -21,6 +26,9 @@ _ROW_GROUP_ROWS = 4096
 _ROW_GROUP_VALUES = 16_000_000
 _LEAST_ROWS = 1000
 _ATTENTION_ROWS = 128
+_LARGEST_GROUP = 4 << 30
+_DAMAGE = (pa.ArrowException, OSError, ValueError, OverflowError, LookupError, TypeError, MemoryError)
+"""What damaged bytes make the Parquet reader raise."""
 _DICTIONARY = [
     "prompt_id",
     "model",
@@ -66,21 +74,62 @@ def write_traces(path: str | Path, batches: Iterable[pa.RecordBatch] | pa.Table)
     [[-0.5, -2.0]]
     >>> folder.cleanup()
     """
-    target = Path(path)
-    unfinished = target.with_name(target.name + ".part")
     source = iter(batches.to_batches() if isinstance(batches, pa.Table) else batches)
     first = next(source, None)
     schema = _disk_schema(() if first is None else first.schema.names)
     n_rows = 0
+    with whole_file(path) as file, _writer(file, schema) as writer:
+        for group in _row_groups(chain([] if first is None else [first], source), schema):
+            writer.write_table(group, row_group_size=group.num_rows)
+            n_rows += group.num_rows
+    return n_rows
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[BinaryIO]:
+    """Yield a file to write that appears under its name only when all of it is on the disk.
+
+    Its bytes stand in a hidden file of a name of its own in the same folder until then, so that two writers never meet
+    and a link under the old name is not followed. Where anything fails, what stood there before stays. Only the owner
+    can read a new file, since it holds answers.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with whole_file(Path(folder) / "a.txt") as file:
+    ...         _ = file.write(b"4")
+    ...     (Path(folder) / "a.txt").read_bytes()
+    b'4'
+    """
+    target = Path(path)
+    descriptor, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".part", dir=target.parent)
+    unfinished = Path(name)
     try:
-        with _writer(unfinished, schema) as writer:
-            for group in _row_groups(chain([] if first is None else [first], source), schema):
-                writer.write_table(group, row_group_size=group.num_rows)
-                n_rows += group.num_rows
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            unfinished.chmod(target.stat().st_mode & 0o777)
         unfinished.replace(target)
     finally:
         unfinished.unlink(missing_ok=True)
-    return n_rows
+    _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Write the new name to the disk, too, where the system can."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        return
+    finally:
+        os.close(descriptor)
 
 
 def has_attention(paths: Sequence[Path]) -> bool:
@@ -93,37 +142,91 @@ def has_attention(paths: Sequence[Path]) -> bool:
     False
     """
     for path in paths:
-        with path.open("rb") as file:
-            if file.read(4) != b"PAR1":
-                return False
-        if not set(ATTENTION_COLUMNS) <= set(pq.read_schema(path).names):
+        if not is_parquet(path):
+            return False
+        try:
+            names = pq.read_schema(path).names
+        except _DAMAGE:
+            return False
+        if not set(ATTENTION_COLUMNS) <= set(names):
             return False
     return bool(paths)
 
 
-def read_store(path: str | Path, *, batch_rows: int = 2048, keep: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
+def is_parquet(path: Path) -> bool:
+    """Tell whether an ordinary file begins as Parquet does; a pipe is not touched."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(4) == b"PAR1"
+
+
+def read_store(
+    path: str | Path,
+    *,
+    batch_rows: int = 2048,
+    keep: Sequence[str] = (),
+    on_bad: Callable[[int, str], None] | None = None,
+) -> Iterator[pa.RecordBatch]:
     """Yield the batches of a file written by :func:`write_traces`, in ``TRACE_SCHEMA``.
 
-    The heavy columns that `keep` names are read too, see :func:`trace_schema`.
-
-    Columns that this version does not know are left out, missing ones are null.
+    The heavy columns that `keep` names are read too, see :func:`trace_schema`. Columns that this version does not know
+    are left out, missing ones are null. Rows whose log-probabilities cannot be right are left out: `on_bad` is called
+    with the number of each, from 1, and the reason.
 
     Raises
     ------
     TraceFormatError
-        If the file is no Parquet file or was written by a newer format version.
+        If the file is no Parquet file, holds something else than traces, is damaged, or was written by a newer format
+        version; without `on_bad`, at the first bad row.
     """
+    schema = trace_schema(keep)
+    n_rows = 0
+    for batch in _batches(Path(path), schema, _ATTENTION_ROWS if "attention" in keep else batch_rows):
+        bad = bad_rows(batch)
+        for row, reason in bad:
+            if on_bad is None:
+                raise TraceFormatError(f"{path}:{n_rows + row + 1}: {reason}")
+            on_bad(n_rows + row + 1, reason)
+        n_rows += batch.num_rows
+        if bad:
+            kept = np.setdiff1d(np.arange(batch.num_rows), [row for row, _ in bad])
+            batch = batch.take(pa.array(kept))
+        yield batch
+
+
+def _batches(path: Path, schema: pa.Schema, batch_rows: int) -> Iterator[pa.RecordBatch]:
     try:
-        with pq.ParquetFile(path) as file:
-            _check_version(path, file.schema_arrow.metadata or {})
-            schema = trace_schema(keep)
+        with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
+            _check_kind(path, file)
             known = [name for name in file.schema_arrow.names if name in schema.names]
-            for batch in file.iter_batches(
-                batch_size=_ATTENTION_ROWS if "attention" in keep else batch_rows, columns=known
-            ):
+            for batch in file.iter_batches(batch_size=batch_rows, columns=known):
+                batch.validate(full=True)
                 yield conform_batch(batch, schema)
-    except pa.ArrowInvalid as exc:
+    except FileNotFoundError:
+        raise
+    except _DAMAGE as exc:
+        if isinstance(exc, TraceFormatError):
+            raise
         raise TraceFormatError(f"{path}: not a readable Parquet file ({exc}).") from exc
+
+
+def _check_kind(path: Path, file: pq.ParquetFile) -> None:
+    names, metadata = file.schema_arrow.names, file.schema_arrow.metadata or {}
+    _check_version(path, metadata)
+    lost = [name for name in TRACE_SCHEMA.names if name not in names]
+    if lost and metadata.get(VERSION_KEY) == str(FORMAT_VERSION).encode():
+        raise TraceFormatError(f"{path}: the column `{lost[0]}` is missing; the file is damaged.")
+    if "trace_id" not in names or not set(names) & {"answer", "chosen_logprobs", "top_logprobs"}:
+        raise TraceFormatError(
+            f"{path}: a Parquet file of traces must have `trace_id` and `answer` or `chosen_logprobs`,"
+            f" got the columns {', '.join(names[:12]) or 'none'}."
+        )
+    sizes = [file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups)]
+    if max(sizes, default=0) > _LARGEST_GROUP:
+        raise TraceFormatError(
+            f"{path}: a row group must be <= {_LARGEST_GROUP >> 30} GB, got {max(sizes) >> 30}. Write smaller ones."
+        )
 
 
 def conform_batch(batch: pa.RecordBatch, schema: pa.Schema = TRACE_SCHEMA) -> pa.RecordBatch:
@@ -170,16 +273,17 @@ def _disk_schema(names: Sequence[str]) -> pa.Schema:
     return pa.schema(halved, metadata=TRACE_SCHEMA.metadata)
 
 
-def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+def _writer(file: BinaryIO, schema: pa.Schema) -> pq.ParquetWriter:
     encodings = {f"{name}.list.element": "BYTE_STREAM_SPLIT" for name in _LISTS if name in schema.names}
     return pq.ParquetWriter(
-        path,
+        file,
         schema,
         compression="zstd",
         compression_level=9,
         use_dictionary=_DICTIONARY,
         column_encoding=encodings,
         write_statistics=["trace_id", "time", "model", "n_tokens"],
+        write_page_checksum=True,
     )
 
 

@@ -10,7 +10,7 @@ from nilometer.errors import TraceFormatError
 from ..batch import Trace, trace_batch
 from ..schema import trace_schema
 from ..sources import expand_paths, is_regular
-from ..store import conform_batch, read_store
+from ..store import conform_batch, is_parquet, read_store
 from .envelopes import open_line
 from .filereader import FileReader
 from .layout import Layout
@@ -75,7 +75,7 @@ class TraceStream:
             if not self._layout.is_given:
                 check_is_named(path)
             return False
-        return _is_parquet(path)
+        return is_parquet(path)
 
     def _file(self, path: Path, report: FileReport) -> Iterator[Trace]:
         reader = FileReader(path, layout=self._layout, report=report, on_bad=self._bad, strict=self._strict)
@@ -83,11 +83,18 @@ class TraceStream:
 
     def _store(self, path: Path, report: FileReport) -> Iterator[pa.RecordBatch]:
         report.format = "nilometer"
-        for batch in read_store(path, batch_rows=self._batch_rows, keep=self._keep):
+
+        def on_bad(row: int, reason: str) -> None:
+            report.n_lines += 1
+            report.n_bad += 1
+            self._bad(f"{path}:{row}: {reason}")
+
+        for batch in read_store(path, batch_rows=self._batch_rows, keep=self._keep, on_bad=on_bad):
             report.n_lines += batch.num_rows
             report.n_read += batch.num_rows
             report.n_traces += batch.num_rows
-            yield batch
+            if batch.num_rows:
+                yield batch
 
     def _unread(self, path: Path, report: FileReport, exc: Exception) -> None:
         """Leave a file out that holds nothing or is gone, if there are others; damage within one ends the reading."""
@@ -112,13 +119,6 @@ class TraceStream:
         if self._strict:
             raise TraceFormatError(message)
         self.report.note(message)
-
-
-def _is_parquet(path: Path) -> bool:
-    if not is_regular(path):
-        return False
-    with path.open("rb") as file:
-        return file.read(4) == b"PAR1"
 
 
 def read_traces(
