@@ -200,9 +200,13 @@ def _batches(path: Path, schema: pa.Schema, batch_rows: int) -> Iterator[pa.Reco
         with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
             _check_kind(path, file)
             known = [name for name in file.schema_arrow.names if name in schema.names]
+            n_missing = file.metadata.num_rows
             for batch in file.iter_batches(batch_size=batch_rows, columns=known):
                 batch.validate(full=True)
+                n_missing -= batch.num_rows
                 yield conform_batch(batch, schema)
+            if n_missing:
+                raise pa.ArrowInvalid(f"{n_missing} of {file.metadata.num_rows} rows are missing")  # noqa: TRY301
     except FileNotFoundError:
         raise
     except _DAMAGE as exc:
