@@ -21,6 +21,7 @@ _MOST_LINES = 1000
 """A quoted field that runs over more lines than this was not closed where it should have been."""
 
 Rows = Iterator[tuple[int, dict[str, Any]]]
+Records = Iterator[tuple[int, list[str] | str]]
 OnBad = Callable[[int, str], None]
 
 
@@ -52,7 +53,8 @@ def label_rows(path: Path, wanted: Sequence[str], on_bad: OnBad) -> Rows:
     if first.lstrip()[:1] == "{":
         yield from _json_rows(lines, on_bad)
     else:
-        yield from _csv_rows(path, lines, "\t" if name.endswith(".tsv") else ",", wanted, on_bad=on_bad)
+        delimiter = "\t" if name.endswith(".tsv") else ","
+        yield from _csv_rows(path, _records(lines, delimiter), wanted, on_bad=on_bad)
 
 
 def _parquet_rows(path: Path, wanted: Sequence[str]) -> Rows:
@@ -92,9 +94,9 @@ def _json_rows(lines: Sequence[str], on_bad: OnBad) -> Rows:
             yield number, row
 
 
-def _csv_rows(path: Path, lines: list[str], delimiter: str, wanted: Sequence[str], *, on_bad: OnBad) -> Rows:
+def _csv_rows(path: Path, records: Records, wanted: Sequence[str], *, on_bad: OnBad) -> Rows:
     with _long_fields():
-        rows = list(_records(lines, delimiter))
+        rows = list(records)
     names: list[str] | None = None
     for number, record in rows:
         if isinstance(record, str):
@@ -108,7 +110,7 @@ def _csv_rows(path: Path, lines: list[str], delimiter: str, wanted: Sequence[str
             yield number, dict(zip(names, record, strict=False))
 
 
-def _records(lines: list[str], delimiter: str) -> Iterator[tuple[int, list[str] | str]]:
+def _records(lines: list[str], delimiter: str) -> Records:
     """Yield the last line of each record and its fields, or why it cannot be read; reading goes on a line below."""
     start = 0
     while start < len(lines):
