@@ -116,10 +116,7 @@ def _records(lines: list[str], delimiter: str) -> Records:
     while start < len(lines):
         source = _Lines(lines, start)
         try:
-            for record in csv.reader(source, delimiter=delimiter, strict=True):
-                if record:
-                    yield source.place, record
-                source.mark()
+            yield from source.records(delimiter)
         except csv.Error as exc:
             start = source.record + 1
             yield start, f"a quote is not closed, or the row is no CSV ({exc})."
@@ -145,9 +142,12 @@ class _Lines:
         self.place += 1
         return self._lines[self.place - 1] + "\n"
 
-    def mark(self) -> None:
-        """Note that a record has ended here."""
-        self.record = self.place
+    def records(self, delimiter: str) -> Records:
+        """Yield the records of these lines that are not empty."""
+        for record in csv.reader(self, delimiter=delimiter, strict=True):
+            if record:
+                yield self.place, record
+            self.record = self.place
 
 
 @contextmanager
