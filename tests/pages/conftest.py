@@ -53,6 +53,7 @@ INJECTIONS = (
     "{{ 7 * 191 }}{% raw %}",
     "${window.acted=1}`",
     "\\u003cscript\\u003e",
+    '\\" + (1 + 1) + "',
     "&lt;b&gt;&#0;",
     "a\x00b\x01c\x08\x0b\x0c\x1f\x7f\x9b",
     "\x1b]0;HIJACK\x07\x1b[2J",

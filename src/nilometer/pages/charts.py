@@ -165,7 +165,7 @@ def _window(row: WindowSlice, estimate: Estimate) -> dict[str, Any]:
 
 
 def chart_names(names: Sequence[str]) -> list[str]:
-    """Write names as a chart can draw them: visible, short, and as different as they were.
+    """Write names as a chart can draw them: visible, short, in one line, and as different as they were.
 
     Examples
     --------
@@ -175,7 +175,7 @@ def chart_names(names: Sequence[str]) -> list[str]:
     drawn: dict[str, str] = {}
     taken: set[str] = set()
     for name in dict.fromkeys(names):
-        short = visible_text(name)
+        short = visible_text(" ".join(name.split()))
         short = short if len(short) <= _MOST_CHARACTERS else f"{short[:_MOST_CHARACTERS]}…"
         candidates = (short if i == 1 else f"{short} ({i})" for i in count(1))
         drawn[name] = next(candidate for candidate in candidates if candidate not in taken)

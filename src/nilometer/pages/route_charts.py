@@ -68,7 +68,7 @@ def cost_quality_chart(points: tuple[PolicyPoint, ...], *, unit: str, width: int
         "kind:N", scale=alt.Scale(domain=kinds, range=[_KINDS[kind][0] for kind in kinds]), legend=legend
     )
     shape = alt.Shape("kind:N", scale=alt.Scale(domain=kinds, range=[_KINDS[kind][1] for kind in kinds]), legend=legend)
-    x = alt.X("cost:Q", title=f"{chart_names([unit])[0]} per prompt", scale=_cost_scale([p.cost for p in points]))
+    x = alt.X("cost:Q", title=f"{_title(unit)} per prompt", scale=_cost_scale([p.cost for p in points]))
     free = alt.Scale(zero=False)
     rows = _policy_rows(points)
     base = alt.Chart(chart_rows(rows)).encode(x=x, color=colour)
@@ -83,6 +83,11 @@ def cost_quality_chart(points: tuple[PolicyPoint, ...], *, unit: str, width: int
     y = alt.Y("quality:Q", scale=free)
     layers = (line.encode(x=x, y=y), _cascade_bands(points, x), bars, dots, text.encode(x=x, y=y, text="name:N"))
     return alt.layer(*layers).properties(width=width, height=320)
+
+
+def _title(text: str) -> str:
+    """Leave out what would end a string: the drawing library writes titles into expressions."""
+    return chart_names([text])[0].replace("\\", "").replace('"', "")
 
 
 def _policy_rows(points: tuple[PolicyPoint, ...]) -> list[dict[str, Any]]:

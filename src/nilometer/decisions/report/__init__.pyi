@@ -1,4 +1,5 @@
 from .outlook import Outlook as Outlook, build_outlook as build_outlook
+from .overall import overall_accuracy as overall_accuracy
 from .report import (
     Curve as Curve,
     Example as Example,
@@ -7,4 +8,11 @@ from .report import (
     choose_families as choose_families,
     choose_keys as choose_keys,
     short_name as short_name,
+)
+from .summary import (
+    Action as Action,
+    SliceRank as SliceRank,
+    Summary as Summary,
+    rank_slices as rank_slices,
+    summarize as summarize,
 )

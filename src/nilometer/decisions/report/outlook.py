@@ -21,6 +21,7 @@ from nilometer.traces import index_slices
 from ..plans.acquire import SliceAcquisition, plan_acquisition
 from ..plans.label import SlicePlan, Traffic, plan_labels
 from ..watch.watch import Watch, WatchOptions, build_watch
+from .overall import overall_accuracy
 
 __all__ = ["Outlook", "build_outlook", "watch_outlook"]
 
@@ -38,6 +39,8 @@ class Outlook(NamedTuple):
     acquisition: tuple[SliceAcquisition, ...]
     """Of the next ``n_examples``, most errors closed first."""
     n_examples: int = _EXAMPLES
+    overall: Estimate | NotEnoughData | None = None
+    """Of all traffic."""
 
 
 def build_outlook(
@@ -73,7 +76,8 @@ def build_outlook(
         plan = plan_labels(traffic, by_slice, budget, rng=np.random.default_rng(0)).slices
     both = with_labels(estimates, names, correct=traffic.correct, p_correct=p_correct)
     acquisition = plan_acquisition(both, _EXAMPLES, rng=np.random.default_rng(0))
-    return Outlook(both, plan, budget, acquisition)
+    overall = overall_accuracy(both, names, traffic.correct, confidence_level=sentinel.confidence_level)
+    return Outlook(both, plan, budget, acquisition, overall=overall)
 
 
 def watch_outlook(

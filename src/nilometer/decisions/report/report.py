@@ -14,6 +14,8 @@ from nilometer.display import Displayed
 from nilometer.errors import MissingLogprobsError
 from nilometer.estimators import (
     LEAST_SLICES,
+    Estimate,
+    NotEnoughData,
     Sentinel,
     SliceEstimates,
     labelled_accuracies,
@@ -24,11 +26,12 @@ from nilometer.traces import attribute_keys, slice_names
 
 from ..watch.watch import Watch
 from .outlook import Outlook, build_outlook, watch_outlook
+from .overall import ALL_TRAFFIC
 
 __all__ = ["Curve", "Example", "Report", "build_report", "choose_families", "choose_keys", "short_name"]
 
 _USUAL_KEYS = ("domain", "task", "dataset", "tenant", "route")
-_BINS = 10
+_BINS, _FIRST_LABELS = 10, 100
 _DECILES = tuple(f"decile_{i}" for i in range(10))
 
 
@@ -76,18 +79,38 @@ class Report(Displayed):
     """Labels counted in, and what to label and to acquire next; None for a ranking."""
     watch: Watch | None = None
     """Windows of time and alerts, where the responses have times."""
+    inputs: str = "FILES"
+    """Files, labels and sentinel as words of a shell, so that the commands below can be pasted."""
+
+    @property
+    def overall(self) -> Estimate | NotEnoughData:
+        """Accuracy of all traffic."""
+        if self.outlook is not None and self.outlook.overall is not None:
+            return self.outlook.overall
+        why = ("No labels and no sentinel.", "Label some hundred responses.")
+        return NotEnoughData(slice=ALL_TRAFFIC, n=self.n, reason=why[0], needed=why[1], n_labels=self.n_labels)
+
+    @property
+    def best_estimates(self) -> SliceEstimates:
+        """The estimates with everything that is known counted in."""
+        return self.estimates if self.outlook is None else self.outlook.estimates
 
     @property
     def label_command(self) -> str:
         """The command that names the responses of the planned labels."""
-        n = self.outlook.budget if self.outlook else 0
-        return f"nilometer plan label FILES --by {shlex.quote(','.join(self.by))} --budget {n} --out plan.jsonl"
+        n = self.outlook.budget if self.outlook else _FIRST_LABELS
+        return f"nilometer plan label {self.inputs} --by {shlex.quote(','.join(self.by))} --budget {n} --out plan.jsonl"
+
+    @property
+    def watch_command(self) -> str:
+        """The command that follows the slices over time."""
+        return f"nilometer watch {self.inputs} --by {shlex.quote(','.join(self.by))} --out watch.html"
 
     @property
     def acquire_command(self) -> str:
         """The command that plans examples with costs of one's own."""
         n = self.outlook.n_examples if self.outlook else 0
-        return f"nilometer plan acquire FILES --by {shlex.quote(','.join(self.by))} --budget {n}"
+        return f"nilometer plan acquire {self.inputs} --by {shlex.quote(','.join(self.by))} --budget {n}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -99,8 +122,9 @@ class Report(Displayed):
         if self.outlook is not None:
             rows = {key: [asdict(row) for row in getattr(self.outlook, key)] for key in ("plan", "acquisition")}
             plain["outlook"] = {**self.outlook._asdict(), **rows, "estimates": self.outlook.estimates.to_dicts()}
+            del plain["outlook"]["overall"]
         plain["watch"] = self.watch.to_dict() if self.watch else None
-        return {**plain, "estimates": self.estimates.to_dicts()}
+        return {**plain, "estimates": self.estimates.to_dicts(), "overall": asdict(self.overall)}
 
 
 def choose_keys(profiles: pa.Table, keys: Sequence[str]) -> tuple[tuple[str, ...], str]:
