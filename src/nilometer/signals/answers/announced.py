@@ -52,7 +52,7 @@ _ARTICLE = (
 _GIVING = (
     r"give|gives|gave|giving|rate|rates|rated|score|scored|assign|award|grade|graded|choose|chose|pick|picked|select|"
     r"selected|go(?:ing)?\s+with|say|said|answer|prefer|preferred|vote\s+for|opt\s+for|estimate|guess|predict|"
-    r"think|believe|(?:it|this|that)(?:\s+is|['’]s)|settle\s+on|lean\s+towards?|deserves?|merits?|gets?|earns?|receives?|conclude|favou?r|recommend"
+    r"think|believe|(?:it|this|that)(?:\s+(?:is|must\s+be)|['’]s)|settle\s+on|lean\s+towards?|deserves?|merits?|gets?|earns?|receives?|conclude|favou?r|recommend"
 )
 _LED = re.compile(
     rf"(?P<loose>\b(?:{_NOUNS})\b\s*(?:\*\*|__)?{_NUMBERED}{_IS})"

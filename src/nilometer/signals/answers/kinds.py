@@ -14,6 +14,9 @@ _ANSWER = re.compile(
 )
 
 
+_TEXT = re.compile(r"\\(?:text|mathrm|mathbf|textbf)\s*\{([^{}]*)\}")
+
+
 def final_answer(text: str) -> str:
     r"""Return what is marked as the answer (boxed, ``####``, tags, an answer key), else what follows "answer is".
 
@@ -30,7 +33,7 @@ def final_answer(text: str) -> str:
     text = text[start:]
     marked = formal_regions(text)
     if marked:
-        return _stripped(text[marked[-1].start : marked[-1].end])
+        return _stripped(_TEXT.sub(r"\1", text[marked[-1].start : marked[-1].end]))
     *before, last = _ANSWER.split(text)
     return _stripped(last.split("\n", 1)[0] if before else text)
 

@@ -10,7 +10,7 @@ __all__ = ["label_finder", "label_text"]
 
 _DENIED = re.compile(
     r"\b(?:not|n't|neither|nor|never|than|over|against|versus|vs\.?|instead\s+of|rather\s+than|except|unlike)"
-    r"\s+(?:an?\s+|the\s+)?(?:option\s+|response\s+|answer\s+|assistant\s+|model\s+)?[\s*_(\"'`]*$",
+    r"\s+(?:an?\s+|the\s+)?(?:option\s+|response\s+|answer\s+|assistant\s+|model\s+|output\s+|summary\s+|system\s+)?[\s*_(\"'`]*$",
     re.IGNORECASE,
 )
 _PAIRED = re.compile(
@@ -57,7 +57,11 @@ def _on_scale(one: Candidate, numeric: Mapping[float, Hashable]) -> Candidate:
 def _is_weak(text: str, match: re.Match[str], *, other_case: bool) -> bool:
     """Whether a label may be an everyday word here: in another case, or "A" before a word, and not in brackets."""
     form, after = match.group(), text[match.end() : match.end() + 1]
-    is_marked = _MARKED.search(text[: match.start()]) is not None and after != "" and after in ")]*\"'`}"
+    is_marked = (
+        _MARKED.search(text[max(0, match.start() - 1) : match.start()]) is not None
+        and after != ""
+        and after in ")]*\"'`}"
+    )
     stands_apart = len(form) == 1 and form.isupper() and not after.isspace()
     return (other_case or (form.casefold() in _COMMON and not stands_apart)) and not is_marked
 

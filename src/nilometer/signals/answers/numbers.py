@@ -24,7 +24,7 @@ _NUMBER = re.compile(
     rf"(?:(?P<mixed>\d+)?{_SPACE}?(?P<vulgar>[{_VULGAR}])"
     rf"|\\[dt]?frac\s*\{{(?P<over>-?\d+)\}}\s*\{{(?P<under>\d+)\}}"
     rf"|(?P<body>{_DIGITS})(?P<exponent>{_POWER}))"
-    rf"(?P<unit>{_SPACE}?\\?%|(?:{_UNITS})(?!\w)|[kK](?!\w)|{_SPACE}(?:thousand|million|mio|billion|bn|trillion)\b)?"
+    rf"(?P<unit>{_SPACE}?(?:\\?%|°\s?[CF]?)|(?:{_UNITS})(?!\w)|[kK](?!\w)|{_SPACE}(?:thousand|million|mio|billion|bn|trillion)\b)?"
     r"(?!\w)"
 )
 _NOT_NUMBERS = re.compile(
@@ -49,7 +49,9 @@ _MARKS = r"[\s*_`\"'\])}]*"
 _THIN = r"[\s*_`]*"
 _TOTAL = re.compile(rf"{_MARKS}\(?(?:/|⁄|\bout\s+of\b|\bof\b|\bvon\b|\bsur\b)[\s*_`\"'(\[{{]*$", re.IGNORECASE)
 _RANGE = re.compile(rf"{_THIN}(?:-|–|—|\bto\b|\bor\b|\bbis\b){_THIN}(?:[a-z]\s*=\s*)?", re.IGNORECASE)
-_FRACTION = re.compile(r"(?:(?:^|[^\w])[A-Za-z]\s*=|boxed\{)[\s$(]*[-−]?$")
+_FRACTION = re.compile(
+    r"(?:(?:^|[^\w])[A-Za-z]\s*=|boxed\{|\b(?:probability|chance|odds|ratio|fraction) (?:is|of))[\s$(]*[-−]?$"
+)
 _BETWEEN = re.compile(r"\bbetween\s+[*_]*$", re.IGNORECASE)
 
 

@@ -32,7 +32,10 @@ _EDGE = " \t\r\n.\"'`*_,;:!?()[]{}<>$\\#~&|=≈-–—€£$¥"
 _REASONS = re.compile(r"\b(?:because|since|based|due|for|considering|given|if|when|with|out)\b", re.IGNORECASE)
 _OPERATOR = re.compile(r"[\s*]*[-+*/×÷^−]\s*[\d(]")
 _UNIT_WORDS = re.compile(r"\s*[^\W\d_]+(?:\s+(?:(?:per|a|an)\s+)?[^\W\d_]+)?")
-_ABOUT = re.compile(r"(?:a|an|about|around|approximately|approx\.?|roughly|nearly|almost|exactly|~)", re.IGNORECASE)
+_ABOUT = re.compile(
+    r"(?:an?(?:\s+(?:solid|strong|weak|clear|good|fair|perfect|high|low|full))?|about|around|approximately|approx\.?|roughly|nearly|almost|exactly|~)",
+    re.IGNORECASE,
+)
 _LISTED = re.compile(r"[\s*_$]*(?:(?:[^\W\d_]+\s*)?(?:,|;|\band\b|&))?[\s*_$]*", re.IGNORECASE)
 _NAMED = re.compile(
     r"[\s*_)\"'`]*\s(?:is|was)\s+(?:(?:the|my)\s+(?:\w+\s+)?(?:answer|score|rating|grade|result|choice|solution|pick)"
@@ -61,14 +64,18 @@ _VERBS = {
     "of",
     "and",
 }
-_EQUALS = re.compile(r"(?:=|≈|\d\s*[-+*/×÷^]\s*\d[\d.,]*\s+(?:is|equals|makes)\b|\bequals)[\s*_$\\({\[]*$")
+_UNSOLVED = re.compile(r"(?:\d*[a-z]\s*[-+*/]|[-+*/]\s*\d*[a-z]\b)[^.\n;=]*=[\s*_$]*$")
+_EQUALS = re.compile(
+    r"(?:=|≈|\d\s*(?:[-+*/×÷^]|times|plus|minus|divided by|multiplied by)\s*\d[\d.,]*\s+(?:is|equals|makes)\b|\bequals)"
+    r"[\s*_$\\({\[]*$"
+)
 _MORE = re.compile(
     r"[\s*_)\"'`]*(?:$|[.,;:!?\n—–-]|because\b|since\b|as\b|and\b|for\b|is\b|wins?\b|was\b|over\b|instead\b|due\b|it\b)",
     re.IGNORECASE,
 )
 _SUBJECT = re.compile(
-    r"[\s*_)\"'`]*\s(?:wins\b|(?:is|was|seems|looks|appears)\s+(?:to\s+be\s+)?(?:\w+\s+){0,2}?"
-    r"(?:better|best|correct|right|preferred|preferable|superior|winner|stronger|winning|true)\b)",
+    r"[\s*_)\"'`]*\s(?:(?:wins|outperforms|beats|surpasses)\b|(?:is|was|seems|looks|appears)\s+(?:to\s+be\s+)?(?:\w+\s+){0,2}?"
+    r"(?:more|better|best|correct|right|preferred|preferable|superior|winner|stronger|winning|true)\b)",
     re.IGNORECASE,
 )
 _GOES_ON = re.compile(r"\s+(?:it|because|since|as|for)\b", re.IGNORECASE)
@@ -141,6 +148,10 @@ class _Search:
                     return one
         return self.subject() or self.closing() or self.opening() or self.alone()
 
+    def _before(self, one: Candidate) -> str:
+        """What stands close before a candidate."""
+        return self.text[max(0, one.first - 80) : one.first]
+
     def within(self, region: Region) -> list[Candidate]:
         return [one for one in self.found if region.start <= one.start < max(region.end, region.start + 1)]
 
@@ -167,6 +178,8 @@ class _Search:
         if not inside:
             return None
         first = inside[0]
+        if self.text[region.start : region.end].rstrip(" .*_$").endswith("="):
+            return inside[-1]._replace(is_open=True)
         before, after = self.text[region.start : first.first], self.text[first.end : region.end]
         filler = _LETTER_FILL if self.is_letters else _FILLER
         if filler.fullmatch(before) and self._stands(first, after, region):
@@ -183,14 +196,14 @@ class _Search:
     def _stands(self, one: Candidate, after: str, region: Region) -> bool:
         """Whether a candidate is no article and counts nothing: "a noble gas" is not A, "give 3 reasons" not 3."""
         if self.is_letters:
-            return not one.is_weak or _MORE.match(after) is not None
+            return not one.is_weak or after.startswith(")") or _MORE.match(after) is not None
         return not region.is_strict or _ENDS.match(after) is not None
 
     def _result(self, inside: Sequence[Candidate], after: str) -> Candidate | None:
         """The last number after an equals sign, where the region holds a sum."""
         if self.is_letters or not (_OPERATOR.match(after) or "=" in after):
             return None
-        equals = [one for one in inside if self.text[: one.first].rstrip(" *_$\\({[").endswith(("=", "≈"))]
+        equals = [one for one in inside if self._before(one).rstrip(" *_$\\({[").endswith(("=", "≈"))]
         return equals[-1] if equals else None
 
     def subject(self) -> Candidate | None:
@@ -209,7 +222,8 @@ class _Search:
 
     def equation(self) -> Candidate | None:
         """The result of the only equation, or of the last one where it stands in the last line."""
-        results = [one for one in self.found if _EQUALS.search(self.text, max(0, one.first - 80), one.first)]
+        results = [one for one in self.found if _EQUALS.search(self._before(one))]
+        results = [one for one in results if not _UNSOLVED.search(self._before(one))]
         last_line = len(self.text.rstrip()) - len(self.text.rstrip().rsplit("\n", 1)[-1])
         if len(results) == 1 or (results and results[-1].start >= last_line):
             return results[-1]
@@ -229,7 +243,9 @@ class _Search:
 
     def alone(self) -> Candidate | None:
         """The one value in bold, or the only label of several letters that the text holds."""
-        bold = [one for one in self.found if self.text[: one.first].endswith("**") and self.text[one.end :][:2] == "**"]
+        bold = [
+            one for one in self.found if self._before(one).endswith("**") and self.text[one.end : one.end + 2] == "**"
+        ]
         if len({one.value for one in bold}) == 1:
             return bold[-1]
         words = [one for one in self.found if self.is_letters and one.end - one.start > 1 and not one.is_weak]
