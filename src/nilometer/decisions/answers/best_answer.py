@@ -12,9 +12,10 @@ from nilometer.estimators import Posterior
 from .decision import Decision, Decisions
 from .rule import Batch, Floats, Rule
 from .rules import checked_parameter, find_rule
+from .scale import loss_table, over_scale
 from .stability import answers_of, batch_stability, stability
 
-__all__ = ["ArrayDecisions", "Metric", "best_answers", "decide", "decide_arrays", "decide_many"]
+__all__ = ["ArrayDecisions", "Metric", "best_answers", "decide", "decide_arrays", "decide_many", "expected_losses"]
 
 Metric = str | Rule | Callable[[Any, Any], float]
 _RUNNERS_UP = 64
@@ -65,8 +66,9 @@ def decide(
     if rule.is_batch:
         raise ConfigError(f"{rule.name} is a metric of many answers together. Use `decide_many`.")
     _check_fits(rule, posterior, parameter)
+    posterior = over_scale(rule, posterior)
     value = answers_of(rule, posterior.values, posterior.weights[None, :], parameter=parameter)[0]
-    risk = _risks(rule, [value], posterior, parameter=parameter)[0]
+    risk = expected_losses(rule, [value], posterior, parameter=parameter)[0]
     runner_up, regret = _runner_up(rule, posterior, (value, risk), parameter=parameter)
     firm = stability(rule, posterior, value, parameter=parameter, tolerance=tolerance, seed=seed)
     abstained = abstain_cost is not None and risk >= abstain_cost
@@ -163,7 +165,7 @@ def best_answers(posteriors: Sequence[Posterior], metric: Metric, *, parameter: 
     if rule.kind != "number":
         rows = ((one.values, one.weights[None, :]) for one in posteriors)
         return [rule.solve(values, weights, parameter)[0] for values, weights in rows]
-    batch = _batch(posteriors, rule)
+    batch = _batch([over_scale(rule, posterior) for posterior in posteriors], rule)
     solved = rule.solve(batch.values, batch.weights, parameter)
     return [tuple(row) if isinstance(row, list) else row for row in solved.tolist()]
 
@@ -274,14 +276,12 @@ def _losses(rule: Rule, answers: Floats, values: Floats, *, parameter: Any) -> F
     return losses
 
 
-def _risks(rule: Rule, answers: Sequence[Any], posterior: Posterior, *, parameter: Any) -> list[float]:
+def expected_losses(rule: Rule, answers: Sequence[Any], posterior: Posterior, *, parameter: Any) -> list[float]:
+    """Return the risk of each answer to one prompt, smaller is better."""
     if rule.kind == "number":
         losses = _losses(rule, np.asarray(answers, dtype=np.float64), posterior.numbers[None, :], parameter=parameter)
-    elif rule.losses is not None:
-        losses = rule.losses(answers, posterior.values, parameter)
     else:
-        assert rule.loss is not None, "rules of single answers have a loss"
-        losses = np.array([[rule.loss(answer, truth, parameter) for truth in posterior.values] for answer in answers])
+        losses = loss_table(rule, answers, posterior.values, parameter=parameter)
     found: list[float] = rule.risks(losses, posterior.weights[None, :], parameter).tolist()
     return found
 
@@ -293,11 +293,13 @@ def _runner_up(
     value, risk = chosen
     if isinstance(value, tuple) and rule.kind == "number":
         return None, None
-    others = getattr(parameter, "answers", None) or _likely(posterior, value, near=rule.kind == "number")
+    others = (
+        getattr(parameter, "answers", None) or rule.candidates or _likely(posterior, value, near=rule.kind == "number")
+    )
     others = [other for other in others if other != value]
     if not others:
         return None, None
-    risks = _risks(rule, others, posterior, parameter=parameter)
+    risks = expected_losses(rule, others, posterior, parameter=parameter)
     best = int(np.argmin(risks))
     return others[best], max(0.0, risks[best] - risk)
 

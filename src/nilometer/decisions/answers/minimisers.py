@@ -8,6 +8,7 @@ __all__ = [
     "fullest_window",
     "huber_root",
     "linex_answer",
+    "linex_loss",
     "log_cosh_root",
     "log_mean",
     "nearest_to_mean",
@@ -57,10 +58,10 @@ def weighted_mean(values: Floats, weights: Floats, _: object = None) -> Floats:
 
 
 def nearest_to_mean(values: Floats, weights: Floats, _: object = None) -> Floats:
-    """Return the value nearest to the mean among those with weight, the lower of two."""
+    """Return the value nearest to the mean among those listed, with weight or without, the lower of two."""
     values, weights = np.broadcast_arrays(values, weights)
     center = weighted_mean(values, weights)[:, None]
-    away = np.where(weights > 0, np.abs(values - center), np.inf)
+    away = np.abs(values - center)
     tied = away <= away.min(axis=1, keepdims=True) + _TIE
     found: Floats = np.where(tied, values, np.inf).min(axis=1)
     return found
@@ -151,6 +152,13 @@ def smape_best(values: Floats, weights: Floats, _: object = None) -> Floats:
 def relative_mean(values: Floats, weights: Floats, _: object = None) -> Floats:
     """Return E[1 / y] / E[1 / y²]."""
     return weighted_mean(1 / values, weights) / weighted_mean(1 / values**2, weights)
+
+
+def linex_loss(a: Floats, y: Floats, c: float) -> Floats:
+    """Return exp(c d) - c d - 1 with d = a - y; infinite where it exceeds every number."""
+    with np.errstate(over="ignore"):
+        loss: Floats = np.expm1(c * (a - y)) - c * (a - y)
+    return loss
 
 
 def linex_answer(values: Floats, weights: Floats, a: float) -> Floats:

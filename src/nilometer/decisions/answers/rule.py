@@ -78,6 +78,10 @@ class Rule:
     in_domain: Callable[[Floats, Any], Any] | None = None
     """Which numbers the metric is defined for."""
     is_batch: bool = False
+    candidates: tuple[Any, ...] | None = None
+    """What may be answered, where the user names it."""
+    over_scale: bool = False
+    """Whether the answer may be any label of the scale, also one that has no weight."""
     parameter: Parameter | None = None
     aliases: tuple[str, ...] = ()
 

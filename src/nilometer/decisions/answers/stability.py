@@ -8,6 +8,7 @@ import numpy as np
 from nilometer.estimators import NotEnoughData, Posterior
 
 from .rule import Batch, Floats, Rule
+from .scale import within_domain
 
 __all__ = ["answers_of", "batch_stability", "stability"]
 
@@ -42,9 +43,10 @@ def stability(
     same = _same(rule, posterior, value, tolerance=tolerance)
     if posterior.n_samples == 1:
         return _one_sample()
-    values, weights = (
-        _placements(posterior) if posterior.n_samples is None else _resampled(rule, posterior, parameter, seed=seed)
-    )
+    if posterior.n_samples is None:
+        values, weights = _placements(rule, posterior, parameter)
+    else:
+        values, weights = _resampled(rule, posterior, parameter, seed=seed)
     if not len(weights):
         return 1.0
     answers = answers_of(rule, values, weights, parameter=parameter)
@@ -59,12 +61,13 @@ def _same(rule: Rule, posterior: Posterior, value: Any, *, tolerance: float | No
     return lambda answer: bool(np.max(np.abs(np.subtract(answer, value))) <= within + 1e-12)
 
 
-def _placements(posterior: Posterior) -> tuple[tuple[Any, ...], Floats]:
+def _placements(rule: Rule, posterior: Posterior, parameter: Any) -> tuple[tuple[Any, ...], Floats]:
     """A row of weights per open label, which holds as much of the missing mass as it can."""
-    values = posterior.values + tuple(label for label in posterior.open_labels if label not in posterior.values)
-    rows = np.zeros((len(posterior.open_labels), len(values)))
+    opened = within_domain(rule, posterior.open_labels, parameter)
+    values = posterior.values + tuple(label for label in opened if label not in posterior.values)
+    rows = np.zeros((len(opened), len(values)))
     rows[:, : len(posterior.values)] = posterior.weights * (1 - posterior.missing_mass)
-    for row, label in zip(rows, posterior.open_labels, strict=True):
+    for row, label in zip(rows, opened, strict=True):
         row[values.index(label)] += min(posterior.missing_mass, posterior.largest_open)
     return values, rows / rows.sum(axis=1, keepdims=True)
 
@@ -89,8 +92,8 @@ def _unseen(rule: Rule, posterior: Posterior, parameter: Any) -> list[Any]:
     if posterior.kind == "set":
         return [type(posterior.values[0])()]
     if rule.kind == "number":
-        scale = posterior.labels or posterior.values
-        return sorted({min(scale), max(scale)})
+        scale = within_domain(rule, posterior.labels or posterior.values, parameter)
+        return sorted({min(scale), max(scale)}) if scale else [posterior.values[0]]
     if posterior.labels is not None:
         return list(posterior.labels)
     return [_Unseen()] if rule.name == "zero_one" else list(posterior.values)
