@@ -6,11 +6,10 @@ from .best_answer import (
     decide_many as decide_many,
 )
 from .comparison import USUAL as USUAL, Comparison as Comparison, ComparisonCell as ComparisonCell, compare as compare
-from .cost_file import read_cost_matrix as read_cost_matrix
 from .decision import Decision as Decision, Decisions as Decisions
 from .gain import Change as Change, expected_change as expected_change, split_by_hash as split_by_hash
 from .judge import JudgeScore as JudgeScore, Preference as Preference, judge_score as judge_score, prefer as prefer
-from .labels import CostMatrix as CostMatrix, user_rule as user_rule
+from .labels import CostMatrix as CostMatrix, read_cost_matrix as read_cost_matrix, user_rule as user_rule
 from .live import LiveDecision as LiveDecision, SamplingPlan as SamplingPlan, decide_live as decide_live
 from .numbers import bregman_rule as bregman_rule
 from .rule import Rule as Rule
