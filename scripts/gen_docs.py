@@ -154,8 +154,8 @@ def mbr_translations() -> str:
 
 
 def formats() -> str:
-    rows = [f"| `{f.name}` | {f.about} |" for f in FORMATS.values()]
-    return "\n".join(["| format | what is read |", "|---|---|", *rows])
+    rows = ["| format | what is read | what it gives | how log-probabilities are switched on |", "|---|---|---|---|"]
+    return "\n".join([*rows, *(f"| `{f.name}` | {f.about} | {f.gives} | {f.ask} |" for f in FORMATS.values())])
 
 
 def paper() -> str:

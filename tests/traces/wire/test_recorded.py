@@ -45,6 +45,10 @@ def _attributes(row):
         ("inspect.eval", "inspect", 2, 5),
         ("litellm.jsonl", "litellm", 2, 5),
         ("openinference.jsonl", "openinference", 3, 5),
+        ("langchain.jsonl", "langchain", 4, 5),
+        ("langsmith.jsonl", "langsmith", 2, 5),
+        ("dspy.jsonl", "dspy", 1, 5),
+        ("google_genai.jsonl", "gemini", 3, 5),
     ],
 )
 def test_every_token_is_read_with_all_its_alternatives(name, found, n, k):
@@ -151,3 +155,35 @@ def test_lm_eval_samples_keep_task_prompt_and_label():
     written, _ = _read("samples_written_2026-11-25T00-00-00.000000.jsonl")
     assert [(row["answer"], row["correct"]) for row in written] == [(" 10.", 0.0), (" Paris.", 0.0)]
     assert not {row["trace_id"] for row in rows} & {row["trace_id"] for row in written}
+
+
+@pytest.mark.parametrize("name", ["langchain.jsonl", "langsmith.jsonl", "dspy.jsonl"])
+def test_what_clients_keep_of_a_response_has_its_numbers(name):
+    served = _read("vllm_chat.jsonl")[0][0]
+    for row in _read(name)[0]:
+        assert row["answer"] == served["answer"]
+        assert row["tokens"] == served["tokens"]
+        for column in ("chosen_logprobs", "top_logprobs"):
+            np.testing.assert_array_equal(row[column], served[column])
+
+
+def test_openinference_spans_of_responses_and_completions_hold_them():
+    rows = _read("openinference_others.jsonl")[0]
+    for row, name in zip(rows, ("vllm_responses.jsonl", "vllm_completions.jsonl"), strict=True):
+        served = _read(name)[0][0]
+        assert (row["answer"], row["prompt"]) == (served["answer"], SUM)
+        np.testing.assert_array_equal(row["chosen_logprobs"], served["chosen_logprobs"])
+
+
+def test_langsmith_keeps_time_prompt_settings_and_metadata():
+    for row in _read("langsmith.jsonl")[0]:
+        assert row["prompt"] == SUM
+        assert row["time"] is not None
+        assert row["temperature"] == pytest.approx(0.8)
+        assert _attributes(row)["tenant"] == "t1"
+
+
+def test_dspy_keeps_time_and_prompt():
+    (row,) = _read("dspy.jsonl")[0]
+    assert (row["prompt"], row["model"]) == (SUM, "smollm2")
+    assert row["time"] is not None

@@ -58,7 +58,7 @@ def read_listed(value: Any, beside: Mapping[str, Any]) -> Listed | None:
 
 
 def _first_of(value: Any) -> Any:
-    return next((item for item in value if item is not None), None) if isinstance(value, list) else None
+    return next((item for item in value if item not in (None, {})), None) if isinstance(value, list) else None
 
 
 def _keyed(*names: str) -> Callable[[Any], bool]:

@@ -37,7 +37,7 @@ def listed_tokens(tokens: Sequence[Any], *, tops: Sequence[Any] | None = None) -
     given = tops if tops is not None else [_first(token, _TOPS) for token in own]
     rows = [listed_alternatives(row) for row in given]
     chosen = [_value(token) for token in own]
-    texts = [_first(token, _TEXTS) for token in own]
+    texts = [_first(token, _TEXTS, token.get("id")) for token in own]
     for place, token in enumerate(own):
         if chosen[place] is None and "probs" in token and texts[place] in rows[place].names:
             chosen[place] = rows[place].values[rows[place].names.index(texts[place])]

@@ -35,7 +35,7 @@ def parse_litellm(line: Line, context: Context) -> Iterator[Trace]:
     asked_by = {**(metadata.get("spend_logs_metadata") or {}), **(metadata.get("requester_metadata") or {})}
     context.attributes = scalars(own) | scalars(metadata) | scalars(asked_by)
     response = line.child("response")
-    if response is None and line.get("status") == "failure":
+    if line.get("status") == "failure":
         return
     if response is None:
         raise TraceFormatError("a LiteLLM entry without a `response` object holds no answer.")

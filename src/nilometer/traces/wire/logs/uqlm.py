@@ -1,12 +1,12 @@
 """Results of UQLM, which keep one list per column."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from nilometer.errors import TraceFormatError
 
 from ...batch import Trace
-from ..lines.context import Context, number
+from ..lines.context import Context, last_user_text, number
 from ..lines.line import Line
 from ..logprobs.fill import with_logprobs
 from ..logprobs.shapes import read_listed
@@ -19,31 +19,43 @@ def is_uqlm(line: Line) -> bool:
     return isinstance(line.get("responses"), list) and isinstance(line.get("prompts"), list)
 
 
+_COLUMNS = {
+    "prompts": ("prompts",),
+    "responses": ("responses",),
+    "logprobs": ("logprob", "logprobs"),
+    "samples": ("sampled_responses",),
+    "sampled_logprobs": ("sampled_logprob", "sampled_logprobs", "multiple_logprobs"),
+}
+"""Names of the columns, those of newer versions first."""
+
+
 def parse_uqlm(line: Line, context: Context) -> Iterator[Trace]:
     """Yield a trace per response, and per sampled response where the result keeps them."""
-    columns = {name: line.items(name) for name in _COLUMNS if name in line}
+    columns = {name: _column(line, keys) for name, keys in _COLUMNS.items()}
     n = len(columns["responses"])
     for name, values in columns.items():
-        if len(values) != n:
+        if len(values) not in (0, n):
             raise TraceFormatError(f"`{name}` must have one entry per response, got {len(values)} for {n}.")
-    context.temperature = number(line.get("temperature")) if "temperature" in line else context.temperature
+    context.temperature = number(context.attributes.pop("temperature", context.temperature))
     for row in range(n):
-        own = {name: values[row] for name, values in columns.items()}
+        own = {name: values[row] for name, values in columns.items() if values}
         yield from _answers(own, f"{context.fallback_id}/{row}", context)
 
 
-_COLUMNS = ("prompts", "responses", "logprobs", "sampled_responses", "multiple_logprobs", "sampled_logprobs")
+def _column(line: Line, names: Sequence[str]) -> list[Any]:
+    return next((line.items(name) for name in names if name in line), [])
 
 
-def _answers(own: dict[str, Any], prompt_id: str, context: Context) -> Iterator[Trace]:
-    samples = own.get("sampled_responses") or []
-    given = own.get("sampled_logprobs") or own.get("multiple_logprobs") or [None] * len(samples)
+def _answers(own: Mapping[str, Any], prompt_id: str, context: Context) -> Iterator[Trace]:
+    samples = own.get("samples") or []
+    given = own.get("sampled_logprobs") or [None] * len(samples)
+    prompt = own.get("prompts")
     pairs = [(own["responses"], own.get("logprobs")), *zip(samples, given, strict=False)]
     for place, (answer, logprobs) in enumerate(pairs):
         trace = Trace(
             trace_id=f"{prompt_id}#{place}" if samples else prompt_id,
             prompt_id=prompt_id,
-            prompt=own["prompts"] if isinstance(own["prompts"], str) else None,
+            prompt=prompt if isinstance(prompt, str) else last_user_text(prompt),
             answer=answer,
         )
         yield with_logprobs(trace, read_listed(logprobs, {}) if logprobs else None, context)
