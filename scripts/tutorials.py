@@ -5,7 +5,7 @@ python scripts/tutorials.py [--check] [--pictures]
 `--pictures` also takes the pictures of the pages that the commands write, with Chromium in headless mode.
 """
 
-import html
+import json
 import os
 import re
 import shutil
@@ -14,6 +14,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+import altair as alt
+import vl_convert
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -21,10 +24,12 @@ PLACE = re.compile(r"\s*<!-- output (\d+) -->\n.*?<!-- /output \1 -->", re.DOTAL
 MOST_LINES = 24
 PICTURES = {
     "accuracy": (("report.html", "report.png", 1100), ("watch.html", "watch.png", 1300)),
-    "labels": (("report.html", "labels.png", 1100),),
-    "answers": (("terminal-1.html", "answers.png", 560),),
     "models": (("route.html", "route.png", 1100),),
     "tokens": (("tokens.html", "tokens.png", 620),),
+}
+CHARTS = {
+    "labels": ("plan measure plan.jsonl --labels annotator.csv --json", "labels.svg"),
+    "answers": ("decide samples.jsonl --metric mae --compare --truth truth.csv --json", "answers.svg"),
 }
 SETTINGS = {"NO_COLOR": "1", "COLUMNS": "100", "TERM": "dumb", "PYTHONHASHSEED": "0"}
 
@@ -41,7 +46,6 @@ def filled(page: Path, folder: Path) -> str:
             start, end = f"<!-- output {place[1]} -->", f"<!-- /output {place[1]} -->"
             parts += [text[at : block.end()], f"\n\n{start}\n```text\n{_cut(printed)}\n```\n{end}"]
             at = place.end()
-            (folder / f"terminal-{place[1]}.html").write_text(_terminal(code, printed), encoding="utf-8")
     return "".join(parts) + text[at:]
 
 
@@ -60,9 +64,23 @@ def _cut(printed: str) -> str:
     return "\n".join(lines if more <= 0 else [*lines[:MOST_LINES], f"… and {more} more lines"])
 
 
-def _terminal(code: str, printed: str) -> str:
-    style = "margin:0;padding:24px;background:#1e1e2e;color:#e6e6f0;font:15px/1.45 monospace"
-    return f"<!doctype html><pre style='{style}'>$ {html.escape(code)}\n{html.escape(_cut(printed))}</pre>"
+def chart(command: str, folder: Path, target: Path) -> None:
+    """Points with intervals, from what a command prints as JSON."""
+    found = json.loads(_run(["bash", "-c", f"nilometer {command}"], folder))
+    if isinstance(found, dict):
+        rows = [row for row in found["cells"] if row["metric"] == "MAE" and row["rule"] != "zero_one"]
+        name, value, title = "rule", "gain", "gain in mean absolute error over the most frequent answer"
+    else:
+        rows = [row for row in found if row["accuracy"] is not None]
+        name, value, title = "slice", "accuracy", "accuracy, with 95 % interval"
+    base = alt.Chart(alt.Data(values=rows)).encode(y=alt.Y(f"{name}:N", title=None, sort=None))
+    span = base.mark_rule(color="#4c78a8", opacity=0.55, strokeWidth=3).encode(
+        x=alt.X("low:Q", title=title), x2="high:Q"
+    )
+    points = base.mark_circle(color="#4c78a8", size=60, opacity=1).encode(x=f"{value}:Q")
+    zero = alt.Chart(alt.Data(values=[{"x": 0}])).mark_rule(color="#888", strokeDash=[4, 4]).encode(x="x:Q")
+    drawn = alt.layer(zero, span, points).properties(width=560, height=alt.Step(28), background="white", padding=12)
+    target.write_text(vl_convert.vegalite_to_svg(drawn.to_json()), encoding="utf-8")
 
 
 def picture(source: Path, target: Path, height: int) -> None:
@@ -94,8 +112,10 @@ def main() -> None:
                 if "--check" not in sys.argv:
                     page.write_text(after, encoding="utf-8")
             if "--pictures" in sys.argv:
-                for source, target, height in PICTURES[page.stem]:
+                for source, target, height in PICTURES.get(page.stem, ()):
                     picture(folder / source, ROOT / "docs" / "img" / target, height)
+                for command, target in [CHARTS[page.stem]] if page.stem in CHARTS else []:
+                    chart(command, folder, ROOT / "docs" / "img" / target)
     if stale:
         print("out of date:" if "--check" in sys.argv else "written:", ", ".join(stale))
     sys.exit(bool(stale) and "--check" in sys.argv)
