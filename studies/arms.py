@@ -29,6 +29,7 @@ from scipy.stats import rankdata
 from nilometer.estimators import (
     LABEL_FREE,
     Sentinel,
+    as_responses,
     cross_model_accuracy,
     fit_threshold,
     thresholded_accuracy,
@@ -168,7 +169,10 @@ def with_twenty(bench: Bench, composition: tuple[int, ...]) -> dict[str, np.ndar
     )
     free = sentinel.estimate(labelled.profiles, by=labelled.slices)
     p = sentinel.predict_proba(labelled.profiles)[:, 1]
-    both = {row.slice: row.accuracy for row in with_labels(free, labelled.slices, correct=correct, p_correct=p)}
+    both = {
+        row.slice: row.accuracy
+        for row in with_labels(free, as_responses(labelled.profiles, labelled.slices, correct=correct, p_correct=p))
+    }
     return {
         "default, 20 labels a slice": np.array([both[str(i)] for i in range(len(bench.parts))]),
         "20 labels a slice alone": np.array([np.nanmean(correct[rows]) for rows in bench.parts]),

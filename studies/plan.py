@@ -26,15 +26,17 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from arms import Bench, Errors, quick, thresholds
 from evidence import DATA, load
 
-from nilometer.decisions import Traffic, choose_slices, measure_plan, plan_labels
+from nilometer.decisions import choose_slices, measure_plan, plan_labels
 from nilometer.errors import NotEnoughDataError
 from nilometer.estimators import (
     Estimate,
     LabelledAccuracy,
     Sentinel,
+    as_responses,
     combine,
     labelled_mean,
 )
@@ -89,8 +91,10 @@ def one_loop(corpus: Corpus, rng: np.random.Generator, per_round: int) -> dict[s
             if design == "at random":
                 drawn = rng.choice(np.flatnonzero(np.isnan(correct)), per_round, replace=False)
             else:
-                traffic = Traffic(corpus.ids[own], names, correct, np.full(len(own), np.nan) if blind else p)
-                plans.append(plan_labels(traffic, {} if blind else estimates, per_round, rng=rng).labels)
+                table = pa.table({"trace_id": corpus.ids[own], "max": np.zeros(len(own))})
+                p_correct = np.full(len(own), np.nan) if blind else p
+                traffic = as_responses(table, names, correct=correct, p_correct=p_correct)
+                plans.append(plan_labels(traffic, () if blind else estimates.values(), per_round, rng=rng).labels)
                 drawn = np.flatnonzero(np.isin(corpus.ids[own], [row.trace_id for row in plans[-1]]))
             correct[drawn] = truth[drawn]
             measured = measure_plan(plans, known) if plans else {}

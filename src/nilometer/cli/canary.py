@@ -10,12 +10,11 @@ from nilometer.errors import ConfigError
 from nilometer.estimators import canary_test
 from nilometer.models import CANARY_PROMPTS, Canary, ask_canary, read_canary, write_canary
 
-from .common import JsonOption, talk, write_json
+from .common import EXIT_FOUND, JsonOption, talk, write_json
 from .runners import ModelNameOption, ModelOption, open_runner
 
 __all__ = ["canary", "check", "record"]
 
-CHANGED = 3
 
 canary = typer.Typer(
     add_completion=False,
@@ -104,7 +103,7 @@ def check(
         for prompt, shift in list(found.shifts.items())[:3]:
             typer.echo(f"  {shift:.2g} nats on {prompt!r}")
     if changed:
-        raise typer.Exit(CHANGED)
+        raise typer.Exit(EXIT_FOUND)
 
 
 def _prompts(path: Path | None) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = [
+    "EXIT_FOUND",
     "MAX_BAD_SHARE",
     "AtOption",
     "ByOption",
@@ -39,7 +40,10 @@ __all__ = [
     "write_json",
 ]
 
+EXIT_FOUND = 3
+"""Exit code where what was asked for is found: a gate fails, an alert fires, a model changed, data is unusable."""
 MAX_BAD_SHARE = 0.01
+"""Share of bad lines from which a file is taken for something else."""
 _SHOWN_BAD_LINES = 20
 
 FilesArgument = Annotated[list[str], typer.Argument(metavar="FILES...", help="Trace or profile files, folders, globs.")]

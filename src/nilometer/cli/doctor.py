@@ -7,6 +7,7 @@ import typer
 from nilometer.traces import Diagnosis, LabelReport, diagnose, read_labels, read_traces
 
 from .common import (
+    EXIT_FOUND,
     AtOption,
     ByOption,
     ColumnsOption,
@@ -28,7 +29,6 @@ from .common import (
 
 __all__ = ["doctor"]
 
-UNUSABLE = 3
 _STYLES = {"error": "bold red", "warning": "yellow", "info": "dim"}
 _SHOWN_SLICES = 60
 
@@ -59,7 +59,7 @@ def doctor(
     else:
         _show(diagnosis, [(file.path, file.format) for file in stream.report.files])
     if not diagnosis.usable:
-        raise typer.Exit(UNUSABLE)
+        raise typer.Exit(EXIT_FOUND)
 
 
 def _watched(stream: Any, advance: Any) -> Any:

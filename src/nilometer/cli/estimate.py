@@ -5,9 +5,7 @@ from typing import Annotated
 
 import typer
 
-from nilometer.decisions import choose_keys
-from nilometer.estimators import load_sentinel
-from nilometer.traces import slice_names
+from nilometer.estimators import cut_responses, load_sentinel
 
 from .common import (
     AtOption,
@@ -38,13 +36,11 @@ def estimate(
 ) -> None:
     """Estimate the accuracy of every slice with a saved sentinel."""
     inputs = read_inputs(files, by=split_keys(by), wire_format=layout_of(wire_format, at, columns))
-    keys, note = choose_keys(inputs.profiles, split_keys(by))
-    names = slice_names(inputs.profiles, keys).to_pylist()
-    correct = inputs.profiles["correct"].to_numpy()
-    estimates = load_sentinel(sentinel).estimate(inputs.profiles, by=names, correct=correct)
+    responses = cut_responses(inputs.profiles, split_keys(by), correct=inputs.profiles["correct"].to_numpy())
+    estimates = load_sentinel(sentinel).estimate(responses)
     if as_json:
         write_json(estimates.to_dicts())
     else:
-        show_estimates(estimates, by=keys)
-    if note:
+        show_estimates(estimates, by=responses.keys)
+    for note in responses.notes:
         talk(f"{note}.")

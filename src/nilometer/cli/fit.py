@@ -5,9 +5,7 @@ from typing import Annotated
 
 import typer
 
-from nilometer.decisions import choose_families, choose_keys
-from nilometer.estimators import Sentinel, save_sentinel
-from nilometer.traces import slice_names
+from nilometer.estimators import Sentinel, cut_responses, fit_sentinel, save_sentinel
 
 from .common import (
     AtOption,
@@ -46,16 +44,14 @@ def fit(
     """Fit a sentinel on labelled responses, slice by slice, and save it."""
     inputs = read_inputs(files, by=split_keys(by), wire_format=layout_of(wire_format, at, columns))
     correct = read_correct(inputs.profiles, labels, key=label_key)
-    keys, note = choose_keys(inputs.profiles, split_keys(by))
-    names = slice_names(inputs.profiles, keys).to_pylist()
-    sentinel = Sentinel(method=method, feature=feature, confidence_level=confidence_level)
-    families, said = choose_families(inputs.profiles, keys, correct)
-    sentinel.fit(inputs.profiles, correct, groups=names, families=families)
+    responses = cut_responses(inputs.profiles, split_keys(by), correct=correct)
+    wanted = Sentinel(method=method, feature=feature, confidence_level=confidence_level)
+    sentinel, said = fit_sentinel(responses, wanted)
     save_sentinel(out, sentinel)
     if as_json:
         write_json(
             {"out": str(out), "n_labels": sentinel.n_labels_, "slices": sentinel.slices_, "notes": sentinel.notes_}
         )
-    for line in [*filter(None, (note, said)), *sentinel.notes_]:
+    for line in [*filter(None, (*responses.notes, said)), *sentinel.notes_]:
         talk(f"{line}.")
     talk(f"Fitted on {sentinel.n_labels_:,} labels in {len(sentinel.slices_)} slices. Wrote {out}.")

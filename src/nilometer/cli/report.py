@@ -12,6 +12,7 @@ from nilometer.pages import render_html
 from nilometer.traces import slice_names
 
 from .common import (
+    EXIT_FOUND,
     AtOption,
     ByOption,
     ColumnsOption,
@@ -32,8 +33,6 @@ from .inputs import Inputs, read_correct, read_inputs
 from .show import show_estimates, show_outlook, show_ranking
 
 __all__ = ["examples_of", "report"]
-
-GATE_FELL = 3
 
 
 def report(
@@ -120,4 +119,4 @@ def _gate(result: Report, least: float) -> None:
     fallen = [row.slice for row in known if np.float64(row.accuracy) < least]
     if fallen:
         talk(f"Below {least:g}: {', '.join(fallen)}.")
-        raise typer.Exit(GATE_FELL)
+        raise typer.Exit(EXIT_FOUND)

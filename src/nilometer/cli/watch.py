@@ -1,6 +1,6 @@
 """``nilometer watch``: accuracy over time, what changed since a reference, and alerts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -11,13 +11,13 @@ import pyarrow as pa
 import typer
 from numpy.typing import NDArray
 
-from nilometer.decisions import Watch, WatchOptions, build_watch, choose_families, choose_keys, short_name
+from nilometer.decisions import Watch, WatchOptions, build_watch, short_name
 from nilometer.errors import ConfigError
-from nilometer.estimators import Estimate, Sentinel, load_sentinel
+from nilometer.estimators import Estimate, Responses, Sentinel, cut_responses, fit_sentinel, load_sentinel
 from nilometer.pages import render_watch_html
-from nilometer.traces import slice_names
 
 from .common import (
+    EXIT_FOUND,
     AtOption,
     ByOption,
     ColumnsOption,
@@ -36,8 +36,6 @@ from .common import (
 from .inputs import Inputs, read_correct, read_inputs
 
 __all__ = ["watch"]
-
-ALERT = 3
 
 
 def watch(
@@ -76,17 +74,17 @@ def watch(
     profiles, correct, is_reference = _read(files, reference, labels, label_key=label_key, read=read)
     if reference_until is not None:
         is_reference = _before(profiles, reference_until)
-    keys, note = choose_keys(profiles, split_keys(by))
-    fitted = load_sentinel(sentinel) if sentinel else _fit(profiles, correct, keys, is_reference=is_reference)
+    responses = cut_responses(profiles, split_keys(by), correct=correct)
+    fitted = load_sentinel(sentinel) if sentinel else _fit(responses, is_reference)
     options = WatchOptions(every, incomplete, below, confidence_level, least_change, seed)
-    found = build_watch(profiles, is_reference, by=keys, correct=correct, sentinel=fitted, options=options)
+    found = build_watch(responses, is_reference, sentinel=fitted, options=options)
     if as_json:
         write_json(found.to_dict())
     else:
         _show(found)
-    _talk(found, note, out)
+    _talk(found, responses.notes, out)
     if found.alerts:
-        raise typer.Exit(ALERT)
+        raise typer.Exit(EXIT_FOUND)
 
 
 def _read(
@@ -96,11 +94,11 @@ def _read(
     *,
     label_key: str,
     read: Callable[[list[str]], Inputs],
-) -> tuple[pa.Table, NDArray[np.float64], NDArray[np.bool_] | None]:
+) -> tuple[pa.Table, NDArray[np.float32], NDArray[np.bool_] | None]:
     profiles = read(files).profiles
     trusted = read(reference).profiles if reference else None
     table = profiles if trusted is None else pa.concat_tables([trusted, profiles])
-    correct = read_correct(table, labels, key=label_key).astype(np.float64)
+    correct = read_correct(table, labels, key=label_key)
     return table, correct, None if trusted is None else np.arange(len(table)) < len(trusted)
 
 
@@ -116,24 +114,18 @@ def _before(profiles: pa.Table, text: str) -> NDArray[np.bool_]:
     return np.asarray(times < np.datetime64(moment.replace(tzinfo=None)))
 
 
-def _fit(
-    profiles: pa.Table, correct: NDArray[np.float64], keys: tuple[str, ...], *, is_reference: NDArray[np.bool_] | None
-) -> Sentinel | None:
+def _fit(responses: Responses, is_reference: NDArray[np.bool_] | None) -> Sentinel | None:
     """Fit on the labels of the reference; None without labels there or without a stated reference."""
-    if is_reference is None or np.isnan(correct[is_reference]).all():
+    if is_reference is None or not responses.is_labelled[is_reference].any():
         return None
-    own = profiles.filter(pa.array(is_reference))
-    names = slice_names(own, keys).to_pylist()
-    known = correct[is_reference]
-    families, _ = choose_families(own, keys, known.astype(np.float32))
-    return Sentinel().fit(own, known, groups=names, families=families)
+    return fit_sentinel(responses.rows(is_reference))[0]
 
 
-def _talk(found: Watch, note: str, out: Path | None) -> None:
+def _talk(found: Watch, notes: Sequence[str], out: Path | None) -> None:
     if out:
         out.write_text(render_watch_html(found), encoding="utf-8")
         talk(f"Wrote {out}.")
-    for line in filter(None, (note, *found.notes)):
+    for line in (*notes, *found.notes):
         talk(f"{line[0].upper()}{line[1:]}.")
 
 

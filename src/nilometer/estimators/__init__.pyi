@@ -14,5 +14,10 @@ from .intervals import (
 from .labelled import *
 from .posterior import *
 from .profiles import Profiles as Profiles, as_profiles as as_profiles
-from .responses import Responses as Responses, as_responses as as_responses
+from .responses import (
+    Responses as Responses,
+    as_responses as as_responses,
+    choose_keys as choose_keys,
+    cut_responses as cut_responses,
+)
 from .state import SliceSums as SliceSums

@@ -35,6 +35,18 @@ class Profiles:
             raise ValueError(f"`feature` must be one of {', '.join(self.names)}, got {name!r}.")
         return self.values[:, self.names.index(name)]
 
+    @property
+    def score(self) -> NDArray[np.float64]:
+        """How unsure the model was of each response: its largest token entropy, in nats.
+
+        Where no response has alternatives it is the mean negative log-probability of a token. High is unsure; NaN
+        where a response has no log-probabilities.
+        """
+        for name in ("max", "nll_avg"):
+            if name in self.names and not np.isnan(self.column(name)).all():
+                return self.column(name)
+        return np.full(len(self), np.nan)
+
     def rows(self, mask: NDArray[Any]) -> "Profiles":
         """Some of the responses."""
         return Profiles(self.values[mask], self.names, self.provenance)

@@ -1,18 +1,25 @@
 """Responses as one value: profiles with slices, families, labels and probabilities, made once and passed on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from nilometer.traces import SliceIndex, index_slices
+from nilometer.traces import SliceIndex, as_table, attribute_keys, index_slices, slice_index
 
+from .intervals import LEAST_SLICES
 from .profiles import Profiles, as_profiles
 
-__all__ = ["Responses", "as_responses"]
+__all__ = ["Responses", "as_responses", "choose_keys", "cut_responses", "usable_families"]
 
 Floats = NDArray[np.float64]
+
+_USUAL_KEYS = ("domain", "task", "dataset", "tenant", "route")
+"""Attributes that name a segment of traffic wherever they occur, the most telling first."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -35,6 +42,12 @@ class Responses:
     """Shape (n,), labels in [0, 1], NaN where there is none."""
     p_correct: Floats
     """Shape (n,), probability of a correct answer, NaN where not known."""
+    context: pa.Table | None = None
+    """The table that the responses came in, for ids, times and attributes."""
+    keys: tuple[str, ...] = ()
+    """Keys that the slices were cut by."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know of the slices and families."""
 
     def __len__(self) -> int:
         return len(self.correct)
@@ -47,6 +60,9 @@ class Responses:
             families=self.families.take(rows),
             correct=self.correct[rows],
             p_correct=self.p_correct[rows],
+            context=None if self.context is None else _taken(self.context, rows),
+            keys=self.keys,
+            notes=self.notes,
         )
 
     @property
@@ -77,13 +93,49 @@ class Responses:
         shares = np.bincount(self.slices.codes, self.correct, len(self.slices.names)) / self.slices.counts
         return dict(zip(self.slices.names, shares.tolist(), strict=True))
 
+    @property
+    def trace_ids(self) -> NDArray[np.str_]:
+        """Ids, shape (n,); the number of the row where a response has none."""
+        numbers = np.arange(len(self)).astype(np.str_)
+        if self.context is None or "trace_id" not in self.context.column_names:
+            return numbers
+        return np.asarray(pc.coalesce(self.context["trace_id"].cast(pa.string()), pa.array(numbers)).to_pylist())
+
+    @property
+    def times(self) -> NDArray[np.datetime64]:
+        """Times in UTC, shape (n,), NaT where not known."""
+        if self.context is None or "time" not in self.context.column_names:
+            return np.full(len(self), np.datetime64("NaT", "us"))
+        return np.asarray(self.context["time"].to_numpy().astype("datetime64[us]"))
+
+    @property
+    def prompts(self) -> NDArray[np.int64]:
+        """Number of the prompt of each response, shape (n,): answers to one prompt come together and err together.
+
+        A response without ``prompt_id`` counts as the only one to its prompt.
+        """
+        if self.context is None or "prompt_id" not in self.context.column_names:
+            return np.arange(len(self))
+        given = self.context["prompt_id"].cast(pa.string())
+        given = pc.if_else(pc.equal(given, ""), pa.scalar(None, pa.string()), given)
+        return index_slices(pc.coalesce(given, pa.array(self.trace_ids))).codes
+
     def only(self, features: set[str]) -> "Responses":
-        """Keep some of the features, so that taking rows does not copy the others."""
-        return replace(self, profiles=self.profiles.only(features))
+        """Keep some of the features and no context, so that taking rows does not copy the others."""
+        return replace(self, profiles=self.profiles.only(features), context=None)
 
     def with_p_correct(self, p_correct: Floats) -> "Responses":
         """Return the same responses with other probabilities."""
         return replace(self, p_correct=p_correct)
+
+    @property
+    def unlabelled(self) -> "Responses":
+        """The same responses, their labels hidden."""
+        return replace(self, correct=np.full(len(self), np.nan))
+
+
+def _taken(table: pa.Table, rows: NDArray[Any]) -> pa.Table:
+    return table.filter(pa.array(rows)) if rows.dtype == np.bool_ else table.take(pa.array(rows))
 
 
 def as_responses(
@@ -122,4 +174,61 @@ def as_responses(
     if len(set(lengths.values())) > 1:
         said = ", ".join(f"{count:,} {name}" for name, count in lengths.items())
         raise ValueError(f"profiles, labels, slices, families and `p_correct` must be equally long, got {said}.")
-    return Responses(profiles=profiles, slices=index, families=units, correct=labels, p_correct=p)
+    context = None if isinstance(X, Profiles | np.ndarray) else as_table(X, name="X")
+    return Responses(profiles=profiles, slices=index, families=units, correct=labels, p_correct=p, context=context)
+
+
+def cut_responses(table: Any, by: Sequence[str] = (), *, correct: Any = None) -> Responses:
+    """Cut profiles into slices by keys, and into families by the first of several keys.
+
+    Parameters
+    ----------
+    table
+        Profiles of ``profile_traces`` (Arrow, polars, pandas), or ``Responses``, which come back as they are.
+    by
+        Slice keys, see ``slice_index``; empty chooses one, see :func:`choose_keys`.
+    correct
+        Shape (n,), labels in [0, 1], NaN or None where there is none; None has no labels at all.
+
+    Raises
+    ------
+    ConfigError
+        If a key is unknown.
+
+    Examples
+    --------
+    >>> cut_responses(pa.table({"max": [0.1, 2.0], "domain": ["gcd", "sum"]}), ["domain"]).slices.names
+    ('gcd', 'sum')
+    """
+    if isinstance(table, Responses):
+        return table
+    table = as_table(table)
+    keys, note = choose_keys(table, by)
+    slices = slice_index(table, keys)
+    families = slice_index(table, keys[:1]) if len(keys) > 1 else slices
+    responses = as_responses(table, slices, correct=correct, families=families)
+    return replace(responses, keys=keys, notes=(note,) if note else ())
+
+
+def choose_keys(table: Any, keys: Sequence[str] = ()) -> tuple[tuple[str, ...], str]:
+    """Slice keys to use and, where none were asked for, a sentence on which was taken."""
+    if keys:
+        return tuple(keys), ""
+    found = attribute_keys(table)
+    usual = [key for key in _USUAL_KEYS if key in found][:1] or ["model"]
+    return tuple(usual), f"no slice keys were given, so slices are by {usual[0]}"
+
+
+def usable_families(responses: Responses) -> tuple[Responses, str]:
+    """Keep the families that slices were cut into, if enough have labels to leave one out, and say so.
+
+    With fewer each slice is its own family.
+    """
+    if len(responses.keys) < 2:
+        return responses, ""
+    key, n = responses.keys[0], len(responses.families.take(responses.is_labelled).names)
+    if n < LEAST_SLICES:
+        few = f"only {n} values of {key} have labels, so slices of one {key} are taken as independent"
+        note = f"{few}; intervals may be too narrow for a new {key}"
+        return replace(responses, families=responses.slices), note
+    return responses, f"intervals are made from {n} labelled values of {key}, each left out whole"

@@ -1,6 +1,7 @@
 from .batch import Trace as Trace, trace_batch as trace_batch
 from .corpus import corpus_names as corpus_names, corpus_path as corpus_path
 from .doctor import *
+from .index import SliceIndex as SliceIndex, index_slices as index_slices
 from .labels import (
     LabelReport as LabelReport,
     join_labels as join_labels,
@@ -17,7 +18,6 @@ from .schema import (
     TRACE_SCHEMA as TRACE_SCHEMA,
     trace_schema as trace_schema,
 )
-from .slice_index import SliceIndex as SliceIndex, index_slices as index_slices
 from .slices import attribute_keys as attribute_keys, slice_index as slice_index, slice_names as slice_names
 from .sources import expand_paths as expand_paths
 from .store import has_attention as has_attention, write_traces as write_traces

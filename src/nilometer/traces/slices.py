@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from nilometer.errors import ConfigError
 
-from .slice_index import SliceIndex, index_slices
+from .index import SliceIndex, index_slices
 from .tables import as_table
 
 __all__ = ["NO_SLICE", "attribute_keys", "slice_index", "slice_names"]

@@ -206,7 +206,7 @@ def _batches(path: Path, schema: pa.Schema, batch_rows: int) -> Iterator[pa.Reco
                 n_missing -= batch.num_rows
                 yield conform_batch(batch, schema)
             if n_missing:
-                raise pa.ArrowInvalid(f"{n_missing} of {file.metadata.num_rows} rows are missing")  # noqa: TRY301
+                raise pa.ArrowInvalid(f"{n_missing} of {file.metadata.num_rows} rows are missing")
     except FileNotFoundError:
         raise
     except _DAMAGE as exc:

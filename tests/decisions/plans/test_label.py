@@ -1,13 +1,14 @@
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, strategies as st
 
 from nilometer.decisions import (
     Text,
-    Traffic,
     allocate_labels,
     measure_plan,
     plan_labels,
@@ -16,7 +17,7 @@ from nilometer.decisions import (
     write_label_plan,
 )
 from nilometer.errors import ConfigError, NotEnoughDataError, TraceFormatError
-from nilometer.estimators import Estimate
+from nilometer.estimators import Estimate, as_responses
 
 
 def _traffic(seed=0, n=300, n_slices=3, share_labelled=0.0):
@@ -25,7 +26,8 @@ def _traffic(seed=0, n=300, n_slices=3, share_labelled=0.0):
     p = np.concatenate([rng.beta(2 + 4 * i, 2, n) for i in range(n_slices)])
     truth = (rng.random(len(p)) < p).astype(float)
     correct = np.where(rng.random(len(p)) < share_labelled, truth, np.nan)
-    return Traffic(np.array([f"t{i}" for i in range(len(p))]), names, correct, p), truth
+    table = pa.table({"trace_id": [f"t{i}" for i in range(len(p))], "max": 1 - p})
+    return as_responses(table, names, correct=correct, p_correct=p), truth
 
 
 def _estimate(name, low, high):
@@ -33,7 +35,7 @@ def _estimate(name, low, high):
 
 
 def _plan(traffic, budget, seed=0, estimates=None, **options):
-    return plan_labels(traffic, estimates or {}, budget, rng=np.random.default_rng(seed), **options)
+    return plan_labels(traffic, estimates or (), budget, rng=np.random.default_rng(seed), **options)
 
 
 @given(st.integers(0, 999), st.integers(1, 8))
@@ -68,7 +70,7 @@ def test_plan_spends_its_budget_on_unlabelled_responses_once():
 
 def test_labels_go_where_little_is_known():
     traffic, _ = _traffic()
-    estimates = {"s0": _estimate("s0", 0.49, 0.51), "s1": _estimate("s1", 0.4, 1.0), "s2": _estimate("s2", 0.5, 1.0)}
+    estimates = [_estimate("s0", 0.49, 0.51), _estimate("s1", 0.4, 1.0), _estimate("s2", 0.5, 1.0)]
     new = {row.slice: row.n_new for row in _plan(traffic, 40, estimates=estimates).slices}
     assert new["s0"] == 0
     assert min(new["s1"], new["s2"]) > 10
@@ -93,13 +95,13 @@ def test_measured_plans_cover(n_rounds):
         traffic, truth = _traffic(seed=seed, n=200, n_slices=2)
         correct, rounds = traffic.correct.copy(), []
         for number in range(n_rounds):
-            rounds.append(_plan(traffic._replace(correct=correct), 30, seed=number).labels)
+            rounds.append(_plan(replace(traffic, correct=correct), 30, seed=number).labels)
             rows = np.isin(traffic.trace_ids, [row.trace_id for row in rounds[-1]])
             correct = np.where(rows, truth, correct)
         found = measure_plan(rounds, dict(zip(traffic.trace_ids.tolist(), truth.tolist(), strict=True)))
         for name, row in found.items():
             assert row.n == 200
-            hits += row.low <= truth[traffic.names == name].mean() <= row.high
+            hits += row.low <= truth[traffic.slices.is_in(name)].mean() <= row.high
     # .95 less three binomial standard errors of .014
     assert hits / (2 * trials) >= 0.908
 
@@ -173,7 +175,7 @@ def test_bad_plans_are_refused(budget, options, error, text):
 def test_nothing_left_to_label():
     traffic, truth = _traffic()
     with pytest.raises(NotEnoughDataError, match="every response has a label"):
-        _plan(traffic._replace(correct=truth), 5)
+        _plan(replace(traffic, correct=truth), 5)
 
 
 def test_unknown_form_is_refused(tmp_path):

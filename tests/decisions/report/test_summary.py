@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from nilometer.decisions import (
@@ -16,7 +17,7 @@ from nilometer.decisions import (
     rank_slices,
     summarize,
 )
-from nilometer.estimators import Estimate, NotEnoughData, SliceEstimates
+from nilometer.estimators import Estimate, NotEnoughData, SliceEstimates, as_responses
 
 
 def _estimate(name, n, accuracy, half=0.05, **more):
@@ -40,7 +41,7 @@ def _report(**more):
     plan = (SlicePlan(slice="bad", n=300, n_labels=0, n_new=60, half_width=0.2, expected_half_width=0.1),)
     costs = {"cost": 10.0, "errors_closed": 1.0, "errors_closed_per_cost": 0.1}
     best = SliceAcquisition(slice="vague", n=100, share=0.1, accuracy=0.5, p_worst=0.9, n_new=10, **costs)
-    overall = overall_accuracy(ROWS, names, np.full(len(names), np.nan))
+    overall = overall_accuracy(ROWS, as_responses(pa.table({"max": np.ones(len(names))}), names))
     outlook = Outlook(ROWS, plan, 100, (best,), overall=overall)
     fixed = {"by": ("tenant",), "n": 1000, "n_labels": 0, "method": "m", "confidence_level": 0.95}
     return Report(**fixed, estimates=ROWS, outlook=outlook, **more)

@@ -1,26 +1,24 @@
 """``nilometer plan acquire``: for which slices to collect data."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import pyarrow as pa
 import typer
 
 from nilometer.decisions import (
     AcquireOptions,
     SliceAcquisition,
     SliceCost,
-    cover_slice,
-    moved_share,
+    exponent_sensitivity,
     plan_acquisition,
     read_costs,
     short_name,
+    slice_examples,
 )
 from nilometer.errors import NotEnoughDataError
-from nilometer.estimators import Estimate, NotEnoughData, with_labels
-from nilometer.signals import FEATURE_NAMES
+from nilometer.estimators import with_labels
 
 from ..common import (
     AtOption,
@@ -35,12 +33,11 @@ from ..common import (
     talk,
     write_json,
 )
-from .inputs import Known, SeedOption, SentinelOption, print_table, read_known
+from .inputs import SeedOption, SentinelOption, print_table, read_known
 
 __all__ = ["plan_acquire"]
 
 _SHOWN = 3
-_OTHER_EXPONENTS = (0.2, 0.5)
 
 
 def plan_acquire(
@@ -71,20 +68,19 @@ def plan_acquire(
     costs = read_costs(cost) if cost else None
     for name in sorted(set(costs or ()) - {row.slice for row in known.estimates}):
         talk(f"No response is in the slice {name} of {cost}.")
-    estimates = with_labels(
-        known.estimates, known.names, correct=known.correct, p_correct=known.p_correct, finite=False
-    )
+    estimates = with_labels(known.estimates, known.responses, finite=False)
     options = AcquireOptions(target, worst)
     found = plan_acquisition(estimates, budget, costs=costs, options=options, rng=np.random.default_rng(seed))
-    chosen = {row.slice: _covering(known, row.slice, examples) for row in found if row.n_new}
+    chosen = {row.slice: slice_examples(known.responses, row.slice, examples) for row in found if row.n_new}
     if as_json:
         fields = found[0].__dataclass_fields__
         write_json([{**{k: getattr(row, k) for k in fields}, "examples": chosen.get(row.slice, [])} for row in found])
         return
-    _show_acquisition(found, known.keys, worst)
+    _show_acquisition(found, known.responses.keys, worst)
     for name, ids in list(chosen.items())[:_SHOWN]:
         talk(f"{name}: for example {', '.join(ids)}")
-    talk(_assumed(estimates, found, budget, costs=costs, options=options, seed=seed))
+    rng = np.random.default_rng(seed)
+    talk(_assumed(exponent_sensitivity(estimates, budget, costs=costs, options=options, rng=rng)))
 
 
 def _show_acquisition(found: Sequence[SliceAcquisition], keys: tuple[str, ...], worst: int) -> None:
@@ -104,32 +100,10 @@ def _show_acquisition(found: Sequence[SliceAcquisition], keys: tuple[str, ...], 
     print_table(head, rows)
 
 
-def _assumed(
-    estimates: Sequence[Estimate | NotEnoughData],
-    found: Sequence[SliceAcquisition],
-    budget: float,
-    *,
-    costs: dict[str, SliceCost] | None,
-    options: AcquireOptions,
-    seed: int,
-) -> str:
+def _assumed(moved: Mapping[float, float]) -> str:
     """Say what learning curve was assumed, and how much of the budget hangs on it."""
-    usual = SliceCost().exponent
-    known = costs or {row.slice: SliceCost() for row in estimates}
-    moved = []
-    for exponent in _OTHER_EXPONENTS:
-        other = {k: c._replace(exponent=exponent) if c.exponent == usual else c for k, c in known.items()}
-        rng = np.random.default_rng(seed)
-        moved.append(moved_share(found, plan_acquisition(estimates, budget, costs=other, options=options, rng=rng)))
-    said = "; ".join(f"with {g:g}, {share:.0%}" for g, share in zip(_OTHER_EXPONENTS, moved, strict=True))
+    said = "; ".join(f"with {exponent:g}, {share:.0%}" for exponent, share in moved.items())
     return (
-        f"What an example closes is an assumption: a learning curve of exponent {usual:g} where the cost file says "
-        f"nothing else. With another one part of the budget would go to other slices: {said}."
+        f"What an example closes is an assumption: a learning curve of exponent {SliceCost().exponent:g} where the "
+        f"cost file says nothing else. With another one part of the budget would go to other slices: {said}."
     )
-
-
-def _covering(known: Known, name: str, n: int) -> list[str]:
-    rows = np.flatnonzero(known.names == name)
-    features = np.stack([known.profiles[f].to_numpy()[rows] for f in FEATURE_NAMES], axis=1).astype(np.float64)
-    ids = known.profiles["trace_id"].take(pa.array(rows[cover_slice(features, n)])) if n else pa.array([])
-    return [str(value) for value in ids.to_pylist()]

@@ -4,15 +4,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
-import numpy as np
-import pyarrow as pa
 import typer
-from numpy.typing import NDArray
 
-from nilometer.decisions import choose_families, choose_keys
 from nilometer.errors import NotEnoughDataError
-from nilometer.estimators import Estimate, NotEnoughData, Sentinel, load_sentinel
-from nilometer.traces import Layout, slice_names
+from nilometer.estimators import (
+    Estimate,
+    NotEnoughData,
+    Responses,
+    Sentinel,
+    cut_responses,
+    fit_sentinel,
+    load_sentinel,
+)
+from nilometer.traces import Layout
 
 from ..common import console, split_keys, talk
 from ..inputs import read_correct, read_inputs
@@ -26,13 +30,9 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of what is drawn
 
 
 class Known(NamedTuple):
-    """Traffic, and what is believed of it."""
+    """Responses, and what is believed of their slices."""
 
-    profiles: pa.Table
-    keys: tuple[str, ...]
-    names: NDArray[np.str_]
-    correct: NDArray[np.float64]
-    p_correct: NDArray[np.float64]
+    responses: Responses
     estimates: tuple[Estimate | NotEnoughData, ...]
 
 
@@ -47,25 +47,21 @@ def read_known(
 ) -> Known:
     """Read responses and what a saved sentinel, or one fitted on their labels, says of them."""
     profiles = read_inputs(files, by=split_keys(by), wire_format=wire_format).profiles
-    correct = read_correct(profiles, labels, key=label_key).astype(np.float64)
-    keys, note = choose_keys(profiles, split_keys(by))
-    if note:
+    correct = read_correct(profiles, labels, key=label_key)
+    responses = cut_responses(profiles, split_keys(by), correct=correct)
+    for note in responses.notes:
         talk(f"{note[0].upper()}{note[1:]}.")
-    names = np.asarray(slice_names(profiles, keys).to_pylist())
-    fitted = load_sentinel(sentinel) if sentinel else _fit(profiles, correct, keys, names=names)
+    fitted = load_sentinel(sentinel) if sentinel else _fit(responses)
     if fitted is None:
-        return Known(profiles, keys, names, correct, np.full(len(names), np.nan), ())
-    estimates = tuple(fitted.estimate(profiles, by=names, correct=correct))
-    return Known(profiles, keys, names, correct, fitted.predict_proba(profiles)[:, 1], estimates)
+        return Known(responses, ())
+    known = responses.with_p_correct(fitted.predict_proba(responses)[:, 1])
+    return Known(known, tuple(fitted.estimate(known)))
 
 
-def _fit(
-    profiles: pa.Table, correct: NDArray[np.float64], keys: tuple[str, ...], *, names: NDArray[np.str_]
-) -> Sentinel | None:
+def _fit(responses: Responses) -> Sentinel | None:
     """Fit on the labels; None, said aloud, where they do not allow it."""
-    families, _ = choose_families(profiles, keys, correct.astype(np.float32))
     try:
-        return Sentinel().fit(profiles, correct, groups=names, families=families)
+        return fit_sentinel(responses)[0]
     except NotEnoughDataError as exc:
         talk(f"No sentinel: {exc} All slices count as unknown.")
         return None

@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from nilometer.decisions import LabelPlan, Text, Traffic, plan_labels, short_name, write_label_plan
+from nilometer.decisions import LabelPlan, Text, plan_labels, short_name, write_label_plan
 from nilometer.traces import Layout, read_traces
 
 from ..common import (
@@ -55,10 +55,7 @@ def plan_label(
     known = read_known(
         files, labels, label_key=label_key, by=by, sentinel=sentinel, wire_format=layout_of(wire_format, at, columns)
     )
-    traffic = Traffic(np.asarray(known.profiles["trace_id"].to_pylist()), known.names, known.correct, known.p_correct)
-    found = plan_labels(
-        traffic, {row.slice: row for row in known.estimates}, budget, rng=np.random.default_rng(seed), weigh=weigh
-    )
+    found = plan_labels(known.responses, known.estimates, budget, rng=np.random.default_rng(seed), weigh=weigh)
     texts = _texts(files, {row.trace_id for row in found.labels}, layout_of(wire_format, at, columns))
     write_label_plan(out, found.labels, texts, form="csv" if out.suffix == ".csv" else "jsonl")
     for path, form in ((label_studio, "label-studio"), (argilla, "argilla")):
@@ -67,7 +64,7 @@ def plan_label(
     if as_json:
         write_json(found.to_dict())
     else:
-        _show(found, known.keys)
+        _show(found, known.responses.keys)
     talk(f"{len(found.labels):,} responses to label in {out}.")
 
 

@@ -2,13 +2,10 @@
 
 from typing import Annotated
 
-import numpy as np
-import pyarrow as pa
 import typer
-from numpy.typing import NDArray
 
-from nilometer.decisions import choose_keys, choose_slices, short_name
-from nilometer.traces import slice_names
+from nilometer.decisions import choose_slices, mean_scores, short_name
+from nilometer.estimators import cut_responses
 
 from ..common import (
     AtOption,
@@ -39,9 +36,8 @@ def plan_slices(
 ) -> None:
     """Choose which slices to label first from unlabelled traffic: the middles of equal parts of its difficulty."""
     profiles = read_inputs(files, by=split_keys(by), wire_format=layout_of(wire_format, at, columns)).profiles
-    keys, note = choose_keys(profiles, split_keys(by))
-    names = np.asarray(slice_names(profiles, keys).to_pylist())
-    scores = _mean_scores(profiles, names)
+    responses = cut_responses(profiles, split_keys(by))
+    keys, scores = responses.keys, mean_scores(responses)
     chosen = choose_slices(scores, k)
     if as_json:
         write_json([{"slice": name, "mean_largest_entropy": scores[name]} for name in chosen])
@@ -49,12 +45,5 @@ def plan_slices(
         print_table(
             (", ".join(keys), "mean largest entropy, nats"), [(short_name(n, keys), f"{scores[n]:.3f}") for n in chosen]
         )
-    if note:
+    for note in responses.notes:
         talk(f"{note[0].upper()}{note[1:]}.")
-
-
-def _mean_scores(profiles: pa.Table, names: NDArray[np.str_]) -> dict[str, float]:
-    score = profiles["max"].to_numpy().astype(np.float64)
-    score = profiles["nll_avg"].to_numpy().astype(np.float64) if np.isnan(score).all() else score
-    known = ~np.isnan(score)
-    return {str(name): float(score[known & (names == name)].mean()) for name in np.unique(names[known])}

@@ -9,7 +9,7 @@ import typer
 
 from nilometer.errors import ConfigError, NotEnoughDataError
 from nilometer.estimators import WeakSlice, cluster_embeddings, confirm_weak_slices, find_weak_slices
-from nilometer.traces import attribute_keys, slice_names
+from nilometer.traces import SliceIndex, attribute_keys, index_slices, slice_index
 
 from ..common import (
     AtOption,
@@ -57,13 +57,14 @@ def plan_weak(
     known = read_known(
         files, labels, label_key=label_key, by=by, sentinel=sentinel, wire_format=layout_of(wire_format, at, columns)
     )
-    if np.isnan(known.p_correct).all():
+    if np.isnan(known.responses.p_correct).all():
         raise NotEnoughDataError("no accuracy is known without labels or a sentinel.", "Give --labels or --sentinel.")
-    attributes = {key: slice_names(known.profiles, [key]).to_pylist() for key in attribute_keys(known.profiles)}
+    responses = known.responses
+    attributes = {key: slice_index(responses.context, [key]) for key in attribute_keys(responses.context)}
     if embeddings is not None:
-        attributes["cluster"] = _clusters(embeddings, len(known.names), clusters)
-    found = find_weak_slices(1 - known.p_correct, attributes, depth=depth, least=least)
-    tested = confirm_weak_slices(found, known.correct, attributes)
+        attributes["cluster"] = _clusters(embeddings, len(responses), clusters)
+    found = find_weak_slices(1 - responses.p_correct, attributes, depth=depth, least=least)
+    tested = confirm_weak_slices(found, responses.correct, attributes)
     if as_json:
         write_json([{"slice": row.name, **row._asdict(), "confirmed": _verdict(row.p_value, rate)} for row in tested])
         return
@@ -92,8 +93,8 @@ def _verdict(p_value: float | None, rate: float) -> str:
     return "confirmed" if p_value <= rate else "not confirmed"
 
 
-def _clusters(path: Path, n: int, n_clusters: int) -> list[str]:
+def _clusters(path: Path, n: int, n_clusters: int) -> SliceIndex:
     embeddings = np.load(path, allow_pickle=False)
     if embeddings.ndim != 2 or len(embeddings) != n:
         raise ConfigError(f"`embeddings` must have shape ({n}, dim), one row per response, got {embeddings.shape}.")
-    return [str(name) for name in cluster_embeddings(embeddings.astype(np.float64), n_clusters)]
+    return index_slices(cluster_embeddings(embeddings.astype(np.float64), n_clusters))

@@ -3,8 +3,10 @@ from .acquire import (
     SliceAcquisition as SliceAcquisition,
     SliceCost as SliceCost,
     cover_slice as cover_slice,
+    exponent_sensitivity as exponent_sensitivity,
     moved_share as moved_share,
     plan_acquisition as plan_acquisition,
+    slice_examples as slice_examples,
 )
 from .files import (
     PLAN_FORMATS as PLAN_FORMATS,
@@ -17,9 +19,8 @@ from .label import (
     LabelPlan as LabelPlan,
     PlannedLabel as PlannedLabel,
     SlicePlan as SlicePlan,
-    Traffic as Traffic,
     allocate_labels as allocate_labels,
     measure_plan as measure_plan,
     plan_labels as plan_labels,
 )
-from .slices import choose_slices as choose_slices
+from .slices import choose_slices as choose_slices, mean_scores as mean_scores

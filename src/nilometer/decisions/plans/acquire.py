@@ -8,14 +8,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nilometer.errors import ConfigError
-from nilometer.estimators import Estimate, NotEnoughData, draw_accuracies
+from nilometer.estimators import Estimate, NotEnoughData, Responses, draw_accuracies
+from nilometer.signals import FEATURE_NAMES
 
-__all__ = ["AcquireOptions", "SliceAcquisition", "SliceCost", "cover_slice", "moved_share", "plan_acquisition"]
+__all__ = [
+    "AcquireOptions",
+    "SliceAcquisition",
+    "SliceCost",
+    "cover_slice",
+    "exponent_sensitivity",
+    "moved_share",
+    "plan_acquisition",
+    "slice_examples",
+]
 
 Floats = NDArray[np.float64]
 
 _STEPS = 200
 """Equal parts in which the budget is spent: each is 0.5 % of it, finer than the learning curves are known."""
+_OTHER_EXPONENTS = (0.2, 0.5)
 _EXPONENT_SPREAD = 0.47
 """Standard deviation of the logarithm of an exponent, a factor of 1.6: log(1.6) = 0.47."""
 
@@ -182,6 +193,37 @@ def _spend(curves: _Curves, budget: float, price: Floats) -> Floats:
     return new
 
 
+def exponent_sensitivity(
+    estimates: Sequence[Estimate | NotEnoughData],
+    budget: float,
+    *,
+    costs: Mapping[str, SliceCost] | None = None,
+    options: AcquireOptions | None = None,
+    rng: np.random.Generator,
+) -> dict[float, float]:
+    """Share of the budget that goes to other slices if the learning curves have another exponent, by exponent.
+
+    Exponents of 0.2 and 0.5, the ends of what is published, replace the usual one where none was measured. All plans
+    use the same draws.
+
+    Examples
+    --------
+    >>> shared = {"n": 100, "confidence_level": 0.95, "method": "atc"}
+    >>> rows = [Estimate(slice=s, accuracy=a, low=a - 0.1, high=a + 0.1, **shared) for s, a in (("a", 0.5), ("b", 0.7))]
+    >>> sorted(exponent_sensitivity(rows, 100, rng=np.random.default_rng(0)))
+    [0.2, 0.5]
+    """
+    usual, seed = SliceCost().exponent, int(rng.integers(2**32))
+
+    def plan(exponent: float) -> tuple[SliceAcquisition, ...]:
+        known = costs or {row.slice: SliceCost() for row in estimates}
+        other = {k: c._replace(exponent=exponent) if c.exponent == usual else c for k, c in known.items()}
+        return plan_acquisition(estimates, budget, costs=other, options=options, rng=np.random.default_rng(seed))
+
+    found = plan(usual)
+    return {exponent: moved_share(found, plan(exponent)) for exponent in _OTHER_EXPONENTS}
+
+
 def moved_share(plan: Sequence[SliceAcquisition], other: Sequence[SliceAcquisition]) -> float:
     r"""Share of the money that another plan of the same slices spends elsewhere, in [0, 1].
 
@@ -256,3 +298,10 @@ def cover_slice(features: Floats, n: int) -> NDArray[np.int64]:
         chosen.append(int(np.argmax(away)))
         away = np.minimum(away, ((scaled - scaled[chosen[-1]]) ** 2).sum(axis=1))
     return np.array(chosen, dtype=np.int64)
+
+
+def slice_examples(responses: Responses, name: str, n: int) -> list[str]:
+    """Ids of n responses that cover a slice, by all its features; see :func:`cover_slice`."""
+    own = responses.rows(responses.slices.is_in(name))
+    features = np.stack([own.profiles.column(f) for f in FEATURE_NAMES if f in own.profiles.names], axis=1)
+    return [str(own.trace_ids[row]) for row in cover_slice(features, n)] if n else []

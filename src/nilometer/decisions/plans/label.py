@@ -1,6 +1,6 @@
 """What to label next: how many responses of each slice, which ones, with known inclusion probabilities."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
@@ -12,13 +12,15 @@ from nilometer.estimators import (
     Estimate,
     LabelledAccuracy,
     NotEnoughData,
+    Responses,
     cut_strata,
     neyman_allocation,
+    prior_spread,
     score_interval,
     stratified_mean,
 )
 
-__all__ = ["LabelPlan", "PlannedLabel", "SlicePlan", "Traffic", "allocate_labels", "measure_plan", "plan_labels"]
+__all__ = ["LabelPlan", "PlannedLabel", "SlicePlan", "allocate_labels", "measure_plan", "plan_labels"]
 
 Floats = NDArray[np.float64]
 _MOST_STRATA = 5
@@ -68,20 +70,9 @@ class LabelPlan(NamedTuple):
         return {"labels": [asdict(row) for row in self.labels], "slices": [asdict(row) for row in self.slices]}
 
 
-class Traffic(NamedTuple):
-    """Responses to plan for, row by row."""
-
-    trace_ids: NDArray[np.str_]
-    names: NDArray[np.str_]
-    correct: Floats
-    """Labels, NaN where there is none."""
-    p_correct: Floats
-    """NaN where nothing is known."""
-
-
 def plan_labels(
-    traffic: Traffic,
-    estimates: Mapping[str, Estimate | NotEnoughData],
+    responses: Responses,
+    estimates: Iterable[Estimate | NotEnoughData],
     budget: int,
     *,
     rng: np.random.Generator,
@@ -97,10 +88,10 @@ def plan_labels(
 
     Parameters
     ----------
-    traffic
-        Responses with their slices, labels and probabilities.
+    responses
+        With slices, labels and probabilities.
     estimates
-        By slice, label-free; a slice that is not in it counts as unknown.
+        Label-free, of the slices; a slice that has none counts as unknown.
     budget
         Labels in all.
     rng
@@ -108,7 +99,7 @@ def plan_labels(
     weigh
         ``"traffic"``: a slice counts by its share of responses; ``"equal"``: all slices count the same.
     confidence_level
-        Of the half-widths told.
+        Coverage of the reported half-widths.
 
     Raises
     ------
@@ -119,9 +110,9 @@ def plan_labels(
     """
     if weigh not in {"traffic", "equal"}:
         raise ConfigError(f"`weigh` must be traffic or equal, got {weigh!r}.")
-    names = np.unique(traffic.names)
-    rows = [np.flatnonzero(traffic.names == name) for name in names]
-    before = _slice_states(traffic, rows, [estimates.get(str(name)) for name in names])
+    names, rows = responses.slices.names, [own for _, own in responses.slices.rows()]
+    known = {row.slice: row for row in estimates}
+    before = _slice_states(responses, rows, [known.get(name) for name in names])
     left = int((before.sizes - before.known).sum())
     if not left:
         raise NotEnoughDataError("every response has a label.", "Give responses without labels.")
@@ -134,7 +125,8 @@ def plan_labels(
     planned = [
         row
         for name, own, count in zip(names, rows, new, strict=True)
-        for row in _drawn(str(name), traffic, own, count=int(count), rng=rng)
+        if count
+        for row in _drawn(name, responses.rows(own), int(count), rng=rng)
     ]
     after = before._replace(known=before.known + new)
     slices = _slice_plans(names, before, after, confidence_level=confidence_level)
@@ -161,12 +153,12 @@ class _SliceStates(NamedTuple):
 
 
 def _slice_plans(
-    names: NDArray[np.str_], before: _SliceStates, after: _SliceStates, *, confidence_level: float
+    names: Sequence[str], before: _SliceStates, after: _SliceStates, *, confidence_level: float
 ) -> tuple[SlicePlan, ...]:
     now, expected = (state.half_widths(confidence_level) for state in (before, after))
     return tuple(
         SlicePlan(
-            slice=str(names[i]),
+            slice=names[i],
             n=int(before.sizes[i]),
             n_labels=int(before.known[i]),
             n_new=int(after.known[i] - before.known[i]),
@@ -236,10 +228,10 @@ def _variance(m: NDArray[np.int64], sizes: NDArray[np.int64], variances: Floats,
 
 
 def _slice_states(
-    traffic: Traffic, rows: Sequence[NDArray[np.int64]], estimates: Sequence[Estimate | NotEnoughData | None]
+    responses: Responses, rows: Sequence[NDArray[np.int64]], estimates: Sequence[Estimate | NotEnoughData | None]
 ) -> _SliceStates:
-    p = np.where(np.isnan(traffic.p_correct), 0.5, traffic.p_correct)
-    deviation, known = np.sqrt(p * (1 - p)), ~np.isnan(traffic.correct)
+    p = np.where(np.isnan(responses.p_correct), 0.5, responses.p_correct)
+    deviation, known = np.sqrt(p * (1 - p)), responses.is_labelled
     return _SliceStates(
         np.array([len(own) for own in rows], dtype=np.int64),
         np.array([known[own].sum() for own in rows], dtype=np.int64),
@@ -250,41 +242,31 @@ def _slice_states(
 
 def _prior_spread(estimate: Estimate | NotEnoughData | None) -> float:
     """Standard deviation of the accuracy of a slice without labels."""
-    from scipy.special import ndtri
-
-    if not isinstance(estimate, Estimate):
-        return _UNKNOWN
-    z = float(ndtri(0.5 + estimate.confidence_level / 2))
-    return float(np.clip((estimate.high - estimate.low) / (2 * z), 1e-3, _UNKNOWN))
+    return min(prior_spread(estimate)[0], _UNKNOWN) if isinstance(estimate, Estimate) else _UNKNOWN
 
 
-def _drawn(
-    name: str, traffic: Traffic, own: NDArray[np.int64], *, count: int, rng: np.random.Generator
-) -> list[PlannedLabel]:
-    if not count:
-        return []
-    known = ~np.isnan(traffic.correct[own])
-    rows = own[~known]
-    p = np.where(np.isnan(traffic.p_correct[rows]), 0.5, traffic.p_correct[rows])
+def _drawn(name: str, own: Responses, count: int, *, rng: np.random.Generator) -> list[PlannedLabel]:
+    """Draw ``count`` of the unlabelled responses of one slice, by strata of like predicted correctness."""
+    rows = np.flatnonzero(~own.is_labelled)
+    p = np.where(np.isnan(own.p_correct[rows]), 0.5, own.p_correct[rows])
     strata = cut_strata(p, max(1, min(_MOST_STRATA, count // 4)))
     sizes = np.bincount(strata)
     spreads = np.sqrt(np.bincount(strata, p * (1 - p)) / sizes)
     given = neyman_allocation(sizes, spreads, count) if count >= 2 * len(sizes) else np.array([count])
-    labels = traffic.correct[own][known]
-    planned = []
+    trace_ids, planned = own.trace_ids, []
     for h, m in enumerate(given):
         for row in rng.choice(rows[strata == h] if len(given) > 1 else rows, int(m), replace=False):
             size = int(sizes[h]) if len(given) > 1 else len(rows)
             planned.append(
                 PlannedLabel(
-                    trace_id=str(traffic.trace_ids[row]),
+                    trace_id=str(trace_ids[row]),
                     slice=name,
                     stratum=h,
                     stratum_size=size,
                     inclusion_probability=float(m) / size,
-                    p_correct=None if np.isnan(traffic.p_correct[row]) else float(traffic.p_correct[row]),
-                    labels_before=int(known.sum()),
-                    correct_before=float(labels.sum()),
+                    p_correct=None if np.isnan(own.p_correct[row]) else float(own.p_correct[row]),
+                    labels_before=own.n_labels,
+                    correct_before=float(own.correct[own.is_labelled].sum()),
                 )
             )
     return planned

@@ -2,9 +2,29 @@
 
 from collections.abc import Mapping
 
-from nilometer.errors import NotEnoughDataError
+import numpy as np
 
-__all__ = ["choose_slices"]
+from nilometer.errors import NotEnoughDataError
+from nilometer.estimators import Responses
+
+__all__ = ["choose_slices", "mean_scores"]
+
+
+def mean_scores(responses: Responses) -> dict[str, float]:
+    """Mean of ``Profiles.score`` by slice; a slice without any is left out.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> from nilometer.estimators import as_responses
+    >>> mean_scores(as_responses(pa.table({"max": [0.5, 1.5, 2.0]}), ["a", "a", "b"]))
+    {'a': 1.0, 'b': 2.0}
+    """
+    score, index = responses.profiles.score, responses.slices
+    known = ~np.isnan(score)
+    counts = np.bincount(index.codes[known], minlength=len(index.names))
+    sums = np.bincount(index.codes[known], score[known], len(index.names))
+    return {name: float(sums[i] / counts[i]) for i, name in enumerate(index.names) if counts[i]}
 
 
 def choose_slices(scores: Mapping[str, float], k: int) -> tuple[str, ...]:

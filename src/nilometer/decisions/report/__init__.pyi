@@ -1,12 +1,10 @@
+from .curves import Curve as Curve
 from .outlook import Outlook as Outlook, build_outlook as build_outlook
 from .overall import overall_accuracy as overall_accuracy
 from .report import (
-    Curve as Curve,
     Example as Example,
     Report as Report,
     build_report as build_report,
-    choose_families as choose_families,
-    choose_keys as choose_keys,
     short_name as short_name,
 )
 from .summary import (

@@ -4,17 +4,14 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nilometer.estimators import Estimate, NotEnoughData, SliceEstimates, stratified_mean
+from nilometer.estimators import Estimate, NotEnoughData, Responses, SliceEstimates, stratified_mean
 
 __all__ = ["ALL_TRAFFIC", "overall_accuracy"]
 
 ALL_TRAFFIC = "(all traffic)"
 _LEAST_LABELS = 2
 _MOST_UNKNOWN = 0.5
-
-Floats = NDArray[np.float64]
 
 
 class _Part(NamedTuple):
@@ -27,7 +24,7 @@ class _Part(NamedTuple):
 
 
 def overall_accuracy(
-    estimates: SliceEstimates, names: NDArray[np.str_], correct: Floats, *, confidence_level: float = 0.95
+    estimates: SliceEstimates, responses: Responses, *, confidence_level: float = 0.95
 ) -> Estimate | NotEnoughData:
     r"""Accuracy of all responses together, in [0, 1], with an interval.
 
@@ -43,10 +40,8 @@ def overall_accuracy(
     ----------
     estimates
         The best estimate of every slice.
-    names
-        Shape (n,), slice of each response.
-    correct
-        Shape (n,), labels in [0, 1], NaN where there is none; drawn at random inside each slice.
+    responses
+        With slices and labels, which were drawn at random inside each slice.
     confidence_level
         In (0, 1).
 
@@ -60,15 +55,18 @@ def overall_accuracy(
 
     Examples
     --------
-    >>> names, correct = np.repeat(["a", "b"], 50), np.tile([1.0, 0.0, 1.0, np.nan, np.nan], 20)
-    >>> found = overall_accuracy(SliceEstimates([]), names, correct)
+    >>> import pyarrow as pa
+    >>> from nilometer.estimators import as_responses
+    >>> correct = np.tile([1.0, 0.0, 1.0, np.nan, np.nan], 20)
+    >>> responses = as_responses(pa.table({"max": np.ones(100)}), np.repeat(["a", "b"], 50), correct=correct)
+    >>> found = overall_accuracy(SliceEstimates([]), responses)
     >>> found.n_labels, round(found.accuracy, 2), found.low < 0.6 < found.high
     (60, 0.67, True)
     """
-    parts = list(_parts(estimates, names, correct, confidence_level=confidence_level))
+    parts = list(_parts(estimates, responses, confidence_level=confidence_level))
     known = [part for part in parts if part.accuracy is not None]
     share = sum(part.share for part in known)
-    n, n_labels = len(names), int((~np.isnan(correct)).sum())
+    n, n_labels = len(responses), responses.n_labels
     if share < 1 - _MOST_UNKNOWN or not known:
         return NotEnoughData(
             slice=ALL_TRAFFIC,
@@ -89,23 +87,21 @@ def overall_accuracy(
     )
 
 
-def _parts(
-    estimates: SliceEstimates, names: NDArray[np.str_], correct: Floats, *, confidence_level: float
-) -> Iterator[_Part]:
+def _parts(estimates: SliceEstimates, responses: Responses, *, confidence_level: float) -> Iterator[_Part]:
     """The labelled slices together, and each other slice."""
-    slices, place, sizes = np.unique(names, return_inverse=True, return_counts=True)
-    labels = np.bincount(place[~np.isnan(correct)], minlength=len(slices))
+    index = responses.slices
+    labels = np.bincount(index.codes[responses.is_labelled], minlength=len(index.names))
     labelled = labels >= _LEAST_LABELS
-    own = labelled[place]
-    found = stratified_mean(correct[own], names[own], confidence_level=confidence_level) if own.any() else None
-    if found is not None:
+    own = labelled[index.codes]
+    if own.any():
+        found = stratified_mean(responses.correct[own], index.codes[own], confidence_level=confidence_level)
         yield _Part(float(own.mean()), found.accuracy, found.low, found.high)
     rows = {row.slice: row for row in estimates}
-    for name, size, is_labelled in zip(slices.tolist(), sizes.tolist(), labelled.tolist(), strict=True):
+    for name, size, is_labelled in zip(index.names, index.counts.tolist(), labelled.tolist(), strict=True):
         row = rows.get(name)
         if is_labelled:
             continue
         if isinstance(row, Estimate):
-            yield _Part(size / len(names), row.accuracy, row.low, row.high)
+            yield _Part(size / len(responses), row.accuracy, row.low, row.high)
         else:
-            yield _Part(size / len(names), None, 0.0, 1.0)
+            yield _Part(size / len(responses), None, 0.0, 1.0)

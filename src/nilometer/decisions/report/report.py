@@ -7,42 +7,32 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
 
 from nilometer.display import Displayed
 from nilometer.errors import MissingLogprobsError
 from nilometer.estimators import (
-    LEAST_SLICES,
     Estimate,
     NotEnoughData,
+    Profiles,
+    Responses,
     Sentinel,
     SliceEstimates,
+    cut_responses,
+    fit_sentinel,
+    is_fitted,
     labelled_accuracies,
-    left_out_probabilities,
     with_other_models,
 )
-from nilometer.traces import attribute_keys, slice_names
 
+from ..plans.slices import mean_scores
 from ..watch.watch import Watch
+from .curves import Curve, calibration_curve, entropy_curves, score_curves
 from .outlook import Outlook, build_outlook, watch_outlook
 from .overall import ALL_TRAFFIC
 
-__all__ = ["Curve", "Example", "Report", "build_report", "choose_families", "choose_keys", "short_name"]
+__all__ = ["Example", "Report", "build_report", "short_name"]
 
-_USUAL_KEYS = ("domain", "task", "dataset", "tenant", "route")
-_BINS, _FIRST_LABELS = 10, 100
-_DECILES = tuple(f"decile_{i}" for i in range(10))
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """One line of a chart: name, x and y, with the band y ± half."""
-
-    name: str
-    x: tuple[float, ...]
-    y: tuple[float, ...]
-    half: tuple[float, ...] = ()
+_FIRST_LABELS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +117,6 @@ class Report(Displayed):
         return {**plain, "estimates": self.estimates.to_dicts(), "overall": asdict(self.overall)}
 
 
-def choose_keys(profiles: pa.Table, keys: Sequence[str]) -> tuple[tuple[str, ...], str]:
-    """Slice keys to use and, where none were asked for, a sentence on which were taken."""
-    if keys:
-        return tuple(keys), ""
-    found = attribute_keys(profiles)
-    usual = [key for key in _USUAL_KEYS if key in found][:1] or ["model"]
-    return tuple(usual), f"no --by was given, so slices are by {usual[0]}"
-
-
 def short_name(name: str, by: Sequence[str]) -> str:
     """Leave the keys out of a slice name, for tables whose heading names them.
 
@@ -149,28 +130,11 @@ def short_name(name: str, by: Sequence[str]) -> str:
     return name
 
 
-def choose_families(
-    profiles: pa.Table, keys: Sequence[str], correct: NDArray[np.float32]
-) -> tuple[NDArray[np.str_] | None, str]:
-    """Family of every response, by the first of several slice keys, and a sentence that says so.
-
-    None where there is one key only, or where the first has too few labelled values to leave any out.
-    """
-    if len(keys) < 2:
-        return None, ""
-    families = np.asarray(slice_names(profiles, keys[:1]).to_pylist())
-    n_families = len(set(families[~np.isnan(correct)].tolist()))
-    if n_families < LEAST_SLICES:
-        few = f"only {n_families} values of {keys[0]} have labels, so slices of one {keys[0]} are taken as independent"
-        return None, f"{few}; intervals may be too narrow for a new {keys[0]}"
-    return families, f"intervals are made from {n_families} labelled values of {keys[0]}, each left out whole"
-
-
 def build_report(
-    profiles: pa.Table,
+    profiles: Any,
     *,
-    by: Sequence[str],
-    correct: NDArray[np.float32],
+    by: Sequence[str] = (),
+    correct: Any = None,
     sentinel: Sentinel | None = None,
     others: Sequence[Sentinel] = (),
     extra: dict[str, Any] | None = None,
@@ -180,14 +144,16 @@ def build_report(
     Parameters
     ----------
     profiles
-        From ``profile_traces``.
+        From ``profile_traces`` (Arrow, polars, pandas), or ``Responses`` of ``cut_responses``, which hold keys and
+        labels already.
     by
         Slice keys; empty chooses one.
     correct
         Shape (n,), labels where known, NaN elsewhere.
     sentinel
-        A fitted one, or one with the wanted parameters that is fitted on the labelled responses; None is the
-        default. Without labels and without a fitted sentinel the report holds only a ranking by uncalibrated entropy.
+        A fitted one, or one with the wanted parameters of which a clone is fitted on the labelled responses; None is
+        the default. Without labels and without a fitted sentinel the report holds only a ranking by uncalibrated
+        entropy.
     others
         Fitted sentinels of other models or earlier versions, by the same keys; see ``with_other_models``.
     extra
@@ -200,73 +166,62 @@ def build_report(
     NotEnoughDataError
         If the labels do not allow a fit.
     """
-    _check_logprobs(profiles)
-    keys, note = choose_keys(profiles, by)
-    names = np.asarray(slice_names(profiles, keys).to_pylist())
-    notes = [note] if note else []
-    n_labels = int((~np.isnan(correct)).sum())
-    shared: dict[str, Any] = {"by": keys, "n": len(profiles), "n_labels": n_labels, **(extra or {})}
-    fitted = sentinel or Sentinel()
-    is_fitted = hasattr(fitted, "fitted_")
-    if not is_fitted and not n_labels:
-        return _ranked(profiles, names, shared, notes=notes, confidence_level=fitted.confidence_level)
-    if not is_fitted:
-        families, said = choose_families(profiles, keys, correct)
-        notes.append(said)
-        fitted.fit(profiles, correct, groups=names, families=families)
-    estimates, said = _estimates(fitted, profiles, names, correct=correct, others=others)
-    watch, watched = watch_outlook(fitted, profiles, keys, correct=correct)
+    responses = cut_responses(profiles, by, correct=correct)
+    _check_logprobs(responses.profiles)
+    shared: dict[str, Any] = {
+        "by": responses.keys,
+        "n": len(responses),
+        "n_labels": responses.n_labels,
+        **(extra or {}),
+    }
+    fitted, said = sentinel or Sentinel(), ""
+    if not is_fitted(fitted):
+        if not responses.n_labels:
+            return _ranked(responses, shared, confidence_level=fitted.confidence_level)
+        fitted, said = fit_sentinel(responses, fitted)
+    level = fitted.confidence_level
+    estimates, replaced = _estimates(fitted, responses, others)
+    watch, watched = watch_outlook(fitted, responses)
+    notes = (*responses.notes, said, replaced, *fitted.notes_, *_assumptions(fitted), watched)
     return Report(
         **shared,
         method="constant" if fitted.falls_back_ else fitted.plan_.name,
-        confidence_level=fitted.confidence_level,
+        confidence_level=level,
         estimates=estimates,
-        outlook=build_outlook(fitted, profiles, names, correct=correct, estimates=estimates),
+        outlook=build_outlook(fitted, responses, estimates),
         watch=watch,
-        entropy_curves=_entropy_curves(profiles, correct),
-        calibration=_calibration(fitted),
-        scores=_scores(profiles, correct),
-        notes=tuple(filter(None, (*notes, said, *fitted.notes_, *_assumptions(fitted), watched))),
+        entropy_curves=entropy_curves(responses, confidence_level=level),
+        calibration=calibration_curve(fitted),
+        scores=score_curves(responses),
+        notes=tuple(filter(None, notes)),
     )
 
 
-def _ranked(
-    profiles: pa.Table,
-    names: NDArray[np.str_],
-    shared: dict[str, Any],
-    *,
-    notes: Sequence[str],
-    confidence_level: float,
-) -> Report:
+def _ranked(responses: Responses, shared: dict[str, Any], *, confidence_level: float) -> Report:
     """Return all that can be said without labels and without a sentinel: a ranking."""
-    why = "no labels and no --sentinel: slices are ranked by entropy, uncalibrated; give --labels"
+    why = "there are no labels and no fitted sentinel, so slices are ranked by entropy, uncalibrated"
     return Report(
         **shared,
         method="uncalibrated ranking",
         confidence_level=confidence_level,
         estimates=SliceEstimates([]),
-        ranking=_ranking(profiles, names),
-        notes=(*notes, why),
+        ranking=_ranking(responses),
+        notes=(*responses.notes, why),
     )
 
 
-def _check_logprobs(profiles: pa.Table) -> None:
-    if np.isnan(profiles["nll_sum"].to_numpy()).all() and np.isnan(profiles["max"].to_numpy()).all():
+def _check_logprobs(profiles: Profiles) -> None:
+    if np.isnan(profiles.score).all() and (
+        "nll_sum" not in profiles.names or np.isnan(profiles.column("nll_sum")).all()
+    ):
         raise MissingLogprobsError(
             f"none of the {len(profiles):,} responses has log-probabilities. "
             "Ask the provider for them (`logprobs=true, top_logprobs=20`); `nilometer doctor` says more."
         )
 
 
-def _estimates(
-    sentinel: Sentinel,
-    profiles: pa.Table,
-    names: NDArray[np.str_],
-    *,
-    correct: NDArray[np.float32],
-    others: Sequence[Sentinel],
-) -> tuple[SliceEstimates, str]:
-    estimates = sentinel.estimate(profiles, by=names, correct=correct)
+def _estimates(sentinel: Sentinel, responses: Responses, others: Sequence[Sentinel]) -> tuple[SliceEstimates, str]:
+    estimates = sentinel.estimate(responses)
     if not others:
         return estimates, ""
     known = [labelled_accuracies(other) for other in others]
@@ -282,59 +237,9 @@ def _assumptions(sentinel: Sentinel) -> tuple[str, ...]:
     )
 
 
-def _ranking(profiles: pa.Table, names: NDArray[np.str_]) -> tuple[tuple[str, int, float], ...]:
-    values = profiles["max"].to_numpy()
-    values = profiles["nll_max"].to_numpy() if np.isnan(values).all() else values
-    rows = []
-    for name in np.unique(names):
-        own = values[names == name]
-        known = own[~np.isnan(own)]
-        rows.append((str(name), int(own.size), float(known.mean()) if known.size else float("inf")))
+def _ranking(responses: Responses) -> tuple[tuple[str, int, float], ...]:
+    means, counts = mean_scores(responses), responses.slices.counts
+    rows = [
+        (name, int(n), means.get(name, float("inf"))) for name, n in zip(responses.slices.names, counts, strict=True)
+    ]
     return tuple(sorted(rows, key=lambda row: -row[2]))
-
-
-def _groups(correct: NDArray[np.float32]) -> dict[str, NDArray[np.bool_]]:
-    if np.isnan(correct).all():
-        return {"all answers": np.ones(len(correct), dtype=bool)}
-    return {"correct": correct >= 0.5, "wrong": correct < 0.5}
-
-
-def _entropy_curves(profiles: pa.Table, correct: NDArray[np.float32]) -> tuple[Curve, ...]:
-    matrix = np.stack([profiles[name].to_numpy() for name in _DECILES], axis=1).astype(np.float64)
-    curves = []
-    for name, rows in _groups(correct).items():
-        own = matrix[rows]
-        own = own[~np.isnan(own).any(axis=1)]
-        if len(own) > 1:
-            half = 1.96 * own.std(axis=0, ddof=1) / np.sqrt(len(own))
-            x = tuple((i + 0.5) / 10 for i in range(10))
-            curves.append(Curve(name, x, tuple(own.mean(axis=0).tolist()), tuple(half.tolist())))
-    return tuple(curves)
-
-
-def _calibration(sentinel: Sentinel) -> Curve | None:
-    probabilities, labels = left_out_probabilities(sentinel.labelled_, sentinel.left_out_)
-    if not probabilities.size:
-        return None
-    edges = np.unique(np.quantile(probabilities, np.linspace(0, 1, _BINS + 1)))
-    place = np.clip(np.searchsorted(edges, probabilities, side="right") - 1, 0, max(len(edges) - 2, 0))
-    bins = [place == i for i in np.unique(place)]
-    x = tuple(float(probabilities[own].mean()) for own in bins)
-    y = tuple(float(labels[own].mean()) for own in bins)
-    half = tuple(float(1.96 * np.sqrt(m * (1 - m) / own.sum())) for m, own in zip(y, bins, strict=True))
-    return Curve("leave-one-family-out", x, y, half)
-
-
-def _scores(profiles: pa.Table, correct: NDArray[np.float32]) -> tuple[Curve, ...]:
-    values = profiles["max"].to_numpy().astype(np.float64)
-    known = values[~np.isnan(values)]
-    if not known.size or known.min() == known.max():
-        return ()
-    edges = np.linspace(0, float(known.max()), 25)
-    centres = tuple(((edges[1:] + edges[:-1]) / 2).tolist())
-    curves = []
-    for name, rows in _groups(correct).items():
-        own = values[rows & ~np.isnan(values)]
-        if own.size:
-            curves.append(Curve(name, centres, tuple((np.histogram(own, edges)[0] / own.size).tolist())))
-    return tuple(curves)

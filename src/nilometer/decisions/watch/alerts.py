@@ -29,7 +29,7 @@ _ENOUGH_CLUSTERS, _MOST_PERMUTATIONS = 100, 40_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """One reason to look.
+    """One detected change.
 
     ``kind`` is ``accuracy changed``, ``scores drifted`` or ``mix changed`` (without labels: look at the slice),
     ``estimate below`` (the whole interval is below the least accuracy) or ``accuracy fell`` (labels prove it).
@@ -48,7 +48,8 @@ class Scores(NamedTuple):
 
     p_correct: Floats
     score: Floats
-    clusters: NDArray[np.str_]
+    clusters: NDArray[np.int64]
+    """Number of the prompt."""
 
 
 def change_alerts(
@@ -211,7 +212,7 @@ def fall_alert(
     batches
         Window, labels (NaN where there is none) and probabilities, in order of time.
     least
-        The accuracy that must not be undercut.
+        Alert when accuracy falls below this.
     confidence_level
         1 − chance of a false alarm over all windows together.
     rng

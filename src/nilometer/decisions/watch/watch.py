@@ -1,11 +1,10 @@
 """Traffic over time: estimated and realised accuracy per slice and window, what changed, and alerts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from nilometer.display import Displayed
@@ -15,13 +14,13 @@ from nilometer.estimators import (
     Estimate,
     LabelledAccuracy,
     NotEnoughData,
+    Responses,
     Sentinel,
-    Windows,
+    cut_responses,
     cut_windows,
     decompose_change,
     ppi_mean,
 )
-from nilometer.traces import slice_names
 
 from .alerts import Alert, Scores, below_alert, change_alerts, disagreement, fall_alert, mix_p_value
 
@@ -79,46 +78,26 @@ class Watch(Displayed):
         return {**asdict(self), "changes": changes}
 
 
-class _Traffic(NamedTuple):
-    """One stretch of traffic, row by row."""
-
-    profiles: pa.Table
-    names: NDArray[np.str_]
-    correct: Floats
-    p_correct: Floats
-    score: Floats
-    clusters: NDArray[np.str_]
-
-    def rows(self, mask: NDArray[np.bool_]) -> "_Traffic":
-        return _Traffic(
-            self.profiles.filter(pa.array(mask)),
-            self.names[mask],
-            self.correct[mask],
-            self.p_correct[mask],
-            self.score[mask],
-            self.clusters[mask],
-        )
-
-
 def build_watch(
-    profiles: pa.Table,
-    is_reference: NDArray[np.bool_] | None,
+    profiles: Any,
+    is_reference: NDArray[np.bool_] | None = None,
     *,
-    by: tuple[str, ...],
-    correct: Floats,
-    sentinel: Sentinel | None,
-    options: WatchOptions,
+    by: Sequence[str] = (),
+    correct: Any = None,
+    sentinel: Sentinel | None = None,
+    options: WatchOptions | None = None,
 ) -> Watch:
     """Compare windows of traffic with a reference.
 
     Parameters
     ----------
     profiles
-        From ``profile_traces``, with ``time``.
+        From ``profile_traces`` with ``time`` (Arrow, polars, pandas), or ``Responses`` of ``cut_responses``, which hold
+        keys and labels already.
     is_reference
         Shape (n,), responses of the trusted period; None takes the first window.
     by
-        Slice keys.
+        Slice keys; empty chooses one.
     correct
         Shape (n,), labels, NaN where there is none.
     sentinel
@@ -131,89 +110,91 @@ def build_watch(
     NotEnoughDataError
         If there is no reference, or nothing to compare with it.
     """
-    names = np.asarray(slice_names(profiles, by).to_pylist())
-    score = _score(profiles)
-    p_correct = np.full(len(names), np.nan) if sentinel is None else sentinel.predict_proba(profiles)[:, 1]
-    clusters = np.array(
-        [a or b for a, b in zip(*(profiles[c].to_pylist() for c in ("prompt_id", "trace_id")), strict=True)]
-    )
-    traffic = _Traffic(profiles, names, np.asarray(correct, dtype=np.float64), p_correct, score, clusters)
-    times = profiles["time"].to_numpy()
+    options = options or WatchOptions()
+    traffic = cut_responses(profiles, by, correct=correct)
+    p_correct = np.full(len(traffic), np.nan) if sentinel is None else sentinel.predict_proba(traffic)[:, 1]
+    traffic = traffic.with_p_correct(p_correct)
+    times = traffic.times
     if is_reference is None:
         cut = cut_windows(times, by=options.every, incomplete=options.incomplete)
         is_reference = cut.place == 0
-    reference, later = traffic.rows(is_reference), traffic.rows(~is_reference)
-    if not len(reference.names) or not len(later.names):
+    n_reference = int(is_reference.sum())
+    if n_reference in {0, len(traffic)}:
         raise NotEnoughDataError(
-            f"{len(reference.names)} responses are reference and {len(later.names)} are to be watched.",
-            "Give traffic of both, or smaller windows with --every.",
+            f"{n_reference} responses are reference and {len(traffic) - n_reference} are to be watched.",
+            "Give traffic of both, or smaller windows.",
         )
     windows = cut_windows(times[~is_reference], by=options.every, incomplete=options.incomplete)
-    parts = [later.rows(windows.place == i) for i in range(len(windows.windows))]
-    return _compare(reference, parts, by=by, sentinel=sentinel, windows=windows, options=options)
+    place = np.full(len(traffic), -1)
+    place[~is_reference] = windows.place
+    parts = [_Part(REFERENCE, traffic, np.flatnonzero(is_reference))]
+    parts += [_Part(w.name, traffic, np.flatnonzero(place == i)) for i, w in enumerate(windows.windows)]
+    return _compare(parts, sentinel, notes=windows.notes, options=options)
+
+
+class _Part:
+    """The responses of one window, with the rows and scores of every slice at hand."""
+
+    def __init__(self, window: str, traffic: Responses, rows: NDArray[np.int64]) -> None:
+        self.window = window
+        self.responses = traffic.rows(rows)
+        self._score, self._prompts = self.responses.profiles.score, self.responses.prompts
+        self.slices = dict(self.responses.slices.rows())
+
+    def scores(self, name: str) -> Scores:
+        """Return what is compared of one slice."""
+        rows = self.slices.get(name, np.empty(0, dtype=np.int64))
+        return Scores(self.responses.p_correct[rows], self._score[rows], self._prompts[rows])
+
+    def counts(self, slices: Sequence[str]) -> NDArray[np.int64]:
+        """Prompts of each slice: several answers to one prompt came together and count once."""
+        return np.array([np.unique(self.scores(name).clusters).size for name in slices], dtype=np.int64)
 
 
 def _compare(
-    reference: _Traffic,
-    parts: list[_Traffic],
-    *,
-    by: tuple[str, ...],
-    sentinel: Sentinel | None,
-    windows: Windows,
-    options: WatchOptions,
+    parts: Sequence[_Part], sentinel: Sentinel | None, *, notes: Sequence[str], options: WatchOptions
 ) -> Watch:
-    labels = [window.name for window in windows.windows]
-    slices = sorted(set(reference.names.tolist()).union(*(part.names.tolist() for part in parts)))
-    rows = [
-        row
-        for window, part in zip([REFERENCE, *labels], [reference, *parts], strict=True)
-        for row in _rows(part, window, sentinel, options=options)
-    ]
-    alerts = [
-        *_change_alerts(reference, parts, slices, labels=labels, options=options),
-        *_level_alerts(rows, parts, slices, labels=labels, options=options),
-    ]
-    changes = tuple((window, _change(rows, window, slices)) for window in labels) if sentinel is not None else ()
+    slices = sorted(set().union(*(part.slices for part in parts)))
+    rows = [row for part in parts for row in _rows(part, sentinel, options=options)]
+    alerts = [*_change_alerts(parts, slices, options=options), *_level_alerts(rows, parts, slices, options=options)]
+    windows = tuple(part.window for part in parts[1:])
+    changes = tuple((window, _change(rows, window, slices)) for window in windows) if sentinel is not None else ()
     off = {disagreement(row.estimate, row.realized) for row in rows if row.estimate is not None}
-    notes = [*windows.notes, *sorted(off - {""})]
-    if sentinel is None:
-        notes.append("no sentinel: scores and mix are compared, not accuracy")
+    said = () if sentinel is not None else ("no sentinel: scores and mix are compared, not accuracy",)
     return Watch(
-        by=by,
-        windows=tuple(labels),
+        by=parts[0].responses.keys,
+        windows=windows,
         rows=tuple(rows),
         alerts=tuple(alerts),
-        notes=tuple(notes),
+        notes=(*notes, *sorted(off - {""}), *said),
         changes=tuple((window, change) for window, change in changes if change is not None),
     )
 
 
-def _change_alerts(
-    reference: _Traffic, parts: list[_Traffic], slices: list[str], *, labels: list[str], options: WatchOptions
-) -> list[Alert]:
+def _change_alerts(parts: Sequence[_Part], slices: Sequence[str], *, options: WatchOptions) -> list[Alert]:
     """Compare every slice and the mix of each window with the reference."""
-    before = _counts(reference, slices)
-    windows = list(zip(labels, parts, strict=True))
+    reference, later = parts[0], parts[1:]
+    before, counts = {name: reference.scores(name) for name in slices}, reference.counts(slices)
     return change_alerts(
-        [(name, window, _scores(reference, name), _scores(part, name)) for window, part in windows for name in slices],
-        [(window, mix_p_value(before, _counts(part, slices))) for window, part in windows],
+        [(name, part.window, before[name], part.scores(name)) for part in later for name in slices],
+        [(part.window, mix_p_value(counts, part.counts(slices))) for part in later],
         confidence_level=options.confidence_level,
         least_change=options.least_change,
         rng=np.random.default_rng(options.seed),
     )
 
 
-def _rows(part: _Traffic, window: str, sentinel: Sentinel | None, *, options: WatchOptions) -> Iterator[WindowSlice]:
-    estimates = {} if sentinel is None else {row.slice: row for row in sentinel.estimate(part.profiles, by=part.names)}
-    for name in sorted(set(part.names.tolist())):
-        own = part.names == name
+def _rows(part: _Part, sentinel: Sentinel | None, *, options: WatchOptions) -> Iterator[WindowSlice]:
+    own = part.responses
+    estimates = {} if sentinel is None else {row.slice: row for row in sentinel.estimate(own.unlabelled)}
+    for name, rows in part.slices.items():
         yield WindowSlice(
-            window=window,
+            window=part.window,
             slice=name,
-            n=int(own.sum()),
-            share=float(own.mean()),
+            n=len(rows),
+            share=len(rows) / len(own),
             estimate=estimates.get(name),
-            realized=_realized(part.correct[own], part.p_correct[own], options.confidence_level),
+            realized=_realized(own.correct[rows], own.p_correct[rows], options.confidence_level),
         )
 
 
@@ -227,7 +208,7 @@ def _realized(correct: Floats, p_correct: Floats, confidence_level: float) -> La
 
 
 def _level_alerts(
-    rows: list[WindowSlice], parts: list[_Traffic], slices: list[str], *, labels: list[str], options: WatchOptions
+    rows: Sequence[WindowSlice], parts: Sequence[_Part], slices: Sequence[str], *, options: WatchOptions
 ) -> Iterator[Alert]:
     if options.below is None:
         return
@@ -240,28 +221,18 @@ def _level_alerts(
     rng = np.random.default_rng(options.seed)
     level = 1 - (1 - options.confidence_level) / len(slices)
     for name in slices:
-        batches = [(window, *_batch(part, name)) for window, part in zip(labels, parts, strict=True)]
+        batches = [(part.window, *_batch(part, name)) for part in parts[1:]]
         alert = fall_alert(name, batches, least=options.below, confidence_level=level, rng=rng)
         if alert is not None:
             yield alert
 
 
-def _batch(part: _Traffic, name: str) -> tuple[Floats, Floats]:
-    own = part.names == name
-    return part.correct[own], np.nan_to_num(part.p_correct[own], nan=0.5)
+def _batch(part: _Part, name: str) -> tuple[Floats, Floats]:
+    rows = part.slices.get(name, np.empty(0, dtype=np.int64))
+    return part.responses.correct[rows], np.nan_to_num(part.responses.p_correct[rows], nan=0.5)
 
 
-def _scores(part: _Traffic, name: str) -> Scores:
-    own = part.names == name
-    return Scores(part.p_correct[own], part.score[own], part.clusters[own])
-
-
-def _counts(part: _Traffic, slices: list[str]) -> NDArray[np.int64]:
-    """Prompts of each slice: several answers to one prompt came together and count once."""
-    return np.array([len(set(part.clusters[part.names == name].tolist())) for name in slices], dtype=np.int64)
-
-
-def _change(rows: list[WindowSlice], window: str, slices: list[str]) -> AccuracyChange | None:
+def _change(rows: Sequence[WindowSlice], window: str, slices: Sequence[str]) -> AccuracyChange | None:
     """Split the change from the reference; None where the accuracy of a slice with traffic is not known."""
     shares, accuracies = [], []
     for wanted in (REFERENCE, window):
@@ -272,9 +243,3 @@ def _change(rows: list[WindowSlice], window: str, slices: list[str]) -> Accuracy
         known = {name: row.estimate.accuracy for name, row in own.items() if isinstance(row.estimate, Estimate)}
         accuracies.append(np.array([known.get(name, np.nan) for name in slices]))
     return decompose_change((shares[0], shares[1]), (accuracies[0], accuracies[1]), names=np.array(slices))
-
-
-def _score(profiles: pa.Table) -> Floats:
-    """Largest token entropy, or the negative log-probability per token where there are no alternatives."""
-    score: Floats = profiles["max"].to_numpy().astype(np.float64)
-    return profiles["nll_avg"].to_numpy().astype(np.float64) if np.isnan(score).all() else score

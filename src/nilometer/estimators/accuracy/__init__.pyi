@@ -8,7 +8,7 @@ from .other_models import (
     with_other_models as with_other_models,
 )
 from .scores import SourceScores as SourceScores, TargetScores as TargetScores
-from .sentinel import Sentinel as Sentinel
+from .sentinel import Sentinel as Sentinel, fit_sentinel as fit_sentinel, is_fitted as is_fitted
 from .sentinel_file import load_sentinel as load_sentinel, save_sentinel as save_sentinel
 from .threshold import (
     Threshold as Threshold,

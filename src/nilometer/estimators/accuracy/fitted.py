@@ -23,7 +23,7 @@ from .reference import MOST_WITHOUT_LOGPROBS
 from .rule import STRATA, FitPlan, Rule, fit_rule
 from .support import Outside, Support, fit_support
 
-__all__ = ["GUARDED", "Fitted", "SliceFacts", "Verdict", "fit_sentinel", "needed_features"]
+__all__ = ["GUARDED", "Fitted", "SliceFacts", "Verdict", "fit_rules", "needed_features"]
 
 Floats = NDArray[np.float64]
 
@@ -195,7 +195,7 @@ def needed_features(plan: FitPlan) -> set[str]:
     return {*plan.features, plan.feature, *STRATA, *GUARDED, "nll_sum"}
 
 
-def fit_sentinel(
+def fit_rules(
     labelled: Responses,
     plan: FitPlan,
     *,

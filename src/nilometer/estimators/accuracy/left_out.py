@@ -17,6 +17,7 @@ __all__ = [
     "LeftOutColumns",
     "Skill",
     "as_columns",
+    "describe_skill",
     "family_of_slices",
     "fit_left_out",
     "fit_skill",
@@ -192,3 +193,21 @@ def left_out_probabilities(labelled: Responses, left_out: Mapping[str, LeftOut])
             parts.append((left_out[name].rule.p_correct(own.profiles), own.correct))
     probabilities, labels = zip(*parts, strict=True)
     return np.concatenate(probabilities), np.concatenate(labels)
+
+
+def describe_skill(skill: Skill | None, *, falls_back: bool) -> list[str]:
+    """Say what the estimates are worth on left-out families."""
+    if skill is None:
+        return []
+    own, other = skill.over_constant, skill.over_atc
+    if falls_back:
+        return [
+            f"on {skill.n_families} left-out families the estimates from log-probabilities were off by "
+            f"{own.error:.3f}, the labelled accuracy alone by {own.other_error:.3f}: no skill, so every slice gets the "
+            "labelled accuracy, with the interval that belongs to it"
+        ]
+    return [
+        f"on {skill.n_families} left-out families the estimates were off by {own.error:.3f}, the labelled accuracy "
+        f"alone by {own.other_error:.3f} (gain {own.gain:+.3f}, {own.low:+.3f} to {own.high:+.3f}), a threshold on "
+        f"one feature by {other.other_error:.3f} (gain {other.gain:+.3f}, {other.low:+.3f} to {other.high:+.3f})"
+    ]

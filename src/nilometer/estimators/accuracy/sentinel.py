@@ -6,7 +6,8 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
+from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from nilometer.errors import NotEnoughDataError
@@ -15,17 +16,17 @@ from nilometer.signals import ATTENTION_FEATURE_NAMES, FEATURES
 from ..estimate import SliceEstimates
 from ..intervals import Residuals
 from ..profiles import Profiles, as_profiles
-from ..responses import Responses, as_responses
+from ..responses import Responses, as_responses, usable_families
 from ..state import SliceSums
 from .classifier import CLASSIFIERS, FEATURE_SETS, Recipe
-from .fitted import fit_sentinel, needed_features
+from .fitted import fit_rules, needed_features
 from .label_free import LABEL_FREE
-from .left_out import Skill
+from .left_out import describe_skill
 from .reference import check_compatible, check_labels, foreign_models, mixed_provenance, varies
 from .rule import FitPlan
 from .sums import facts_of_responses, facts_of_sums, sum_columns, sum_responses
 
-__all__ = ["METHODS", "MONOTONE_FEATURES", "Sentinel"]
+__all__ = ["METHODS", "MONOTONE_FEATURES", "Sentinel", "fit_sentinel", "is_fitted"]
 
 Floats = NDArray[np.float64]
 
@@ -162,7 +163,7 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         self.slices_ = list(labelled.slices.names)
         self.notes_ = mixed_provenance(labelled.profiles)
         self.plan_ = self._plan(labelled.profiles)
-        self.fitted_ = fit_sentinel(
+        self.fitted_ = fit_rules(
             labelled,
             self.plan_,
             confidence_level=self.confidence_level,
@@ -172,7 +173,7 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         )
         self.left_out_ = self.fitted_.left_out
         self.skill_, self.falls_back_, self.residuals_ = self.fitted_.verdict
-        self.notes_ += _worth(self.skill_, falls_back=self.falls_back_)
+        self.notes_ += describe_skill(self.skill_, falls_back=self.falls_back_)
         return self
 
     def predict_proba(self, X: Any) -> Floats:
@@ -184,6 +185,15 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "fitted_")
         p = self.fitted_.rule.p_correct(self._compatible(X))
         return np.stack([1 - p, p], axis=1)
+
+    def predict_left_out(self, responses: Responses) -> Floats:
+        """Probability of a correct answer for each response, by rules that never saw a label of its family."""
+        check_is_fitted(self, "fitted_")
+        own = self._responses(responses, None, None)
+        found = np.empty(len(own))
+        for name, rows in own.slices.rows():
+            found[rows] = self.fitted_.rule_for(name).p_correct(own.profiles.rows(rows))
+        return found
 
     def estimate(self, X: Any, by: Any = None, *, correct: Any = None, simultaneous: bool = False) -> SliceEstimates:
         """Estimate the accuracy of every slice.
@@ -346,23 +356,41 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         return profiles
 
 
+def fit_sentinel(responses: Responses, sentinel: Sentinel | None = None) -> tuple[Sentinel, str]:
+    """Fit a sentinel on the labelled responses, their families left out whole where enough have labels.
+
+    Parameters
+    ----------
+    responses
+        Of ``cut_responses``.
+    sentinel
+        With the wanted parameters; it is cloned, never changed. None is the default one.
+
+    Returns
+    -------
+    The fitted sentinel, and a sentence on the families (empty if the slices have none).
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> data = pa.table({"max": np.tile([0.1, 1.0], 50), "domain": np.repeat(list("abcde"), 20)})
+    >>> from nilometer.estimators import cut_responses
+    >>> responses = cut_responses(data, ["domain"], correct=np.tile([1.0, 0.0], 50))
+    >>> fit_sentinel(responses)[0].n_labels_
+    100
+    """
+    chosen, said = usable_families(responses)
+    return clone(sentinel or Sentinel()).fit(chosen), said
+
+
+def is_fitted(sentinel: Sentinel) -> bool:
+    """Tell whether a sentinel has been fitted."""
+    try:
+        check_is_fitted(sentinel, "fitted_")
+    except NotFittedError:
+        return False
+    return True
+
+
 def _given(profiles: Profiles, feature: str) -> bool:
     return feature in profiles.names and not bool(np.isnan(profiles.column(feature)).all())
-
-
-def _worth(skill: Skill | None, *, falls_back: bool) -> list[str]:
-    """Say what the estimates are worth on left-out families."""
-    if skill is None:
-        return []
-    own, other = skill.over_constant, skill.over_atc
-    if falls_back:
-        return [
-            f"on {skill.n_families} left-out families the estimates from log-probabilities were off by "
-            f"{own.error:.3f}, the labelled accuracy alone by {own.other_error:.3f}: no skill, so every slice gets the "
-            "labelled accuracy, with the interval that belongs to it"
-        ]
-    return [
-        f"on {skill.n_families} left-out families the estimates were off by {own.error:.3f}, the labelled accuracy "
-        f"alone by {own.other_error:.3f} (gain {own.gain:+.3f}, {own.low:+.3f} to {own.high:+.3f}), a threshold on "
-        f"one feature by {other.other_error:.3f} (gain {other.gain:+.3f}, {other.low:+.3f} to {other.high:+.3f})"
-    ]

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from nilometer.traces import index_slices
 
 __all__ = ["WeakSlice", "benjamini_hochberg", "cluster_embeddings", "confirm_weak_slices", "find_weak_slices"]
 
@@ -35,7 +37,7 @@ class WeakSlice(NamedTuple):
 
 def find_weak_slices(
     error: Floats,
-    attributes: Mapping[str, Sequence[str]],
+    attributes: Mapping[str, Any],
     *,
     depth: int = 2,
     least: int = 30,
@@ -55,7 +57,8 @@ def find_weak_slices(
     error
         Shape (n,), expected error of each response: 1 − probability of a correct answer.
     attributes
-        By key, shape (n,); keys with more than 50 values are left out, they name responses rather than slices.
+        By key, shape (n,), lists, arrays or ``SliceIndex``; keys with more than 50 values are left out, as they name
+        responses rather than slices.
     depth
         Largest number of conditions.
     least
@@ -115,23 +118,21 @@ def find_weak_slices(
 _NONE = np.zeros(1, dtype=np.bool_)
 
 
-def _single_conditions(
-    attributes: Mapping[str, Sequence[str]], n: int, least: int
-) -> dict[tuple[str, str], NDArray[np.bool_]]:
-    singles = {}
+def _single_conditions(attributes: Mapping[str, Any], n: int, least: int) -> dict[tuple[str, str], NDArray[np.bool_]]:
+    singles: dict[tuple[str, str], NDArray[np.bool_]] = {}
     for key in sorted(attributes):
-        values = np.asarray(attributes[key]).astype(str)
-        if len(values) != n:
-            raise ValueError(f"`attributes` must have {n} values like `error`, got {len(values)} for {key!r}.")
-        names, counts = np.unique(values, return_counts=True)
-        if len(names) > _MOST_VALUES:
+        index = index_slices(attributes[key])
+        if len(index) != n:
+            raise ValueError(f"`attributes` must have {n} values like `error`, got {len(index)} for {key!r}.")
+        if len(index.names) > _MOST_VALUES:
             continue
-        singles.update({(key, str(name)): values == name for name, c in zip(names, counts, strict=True) if c >= least})
+        wanted = [(i, name) for i, name in enumerate(index.names) if index.counts[i] >= least]
+        singles |= {(key, name): index.codes == i for i, name in wanted}
     return singles
 
 
 def confirm_weak_slices(
-    slices: Sequence[WeakSlice], correct: Floats, attributes: Mapping[str, Sequence[str]], *, least: int = 10
+    slices: Sequence[WeakSlice], correct: Floats, attributes: Mapping[str, Any], *, least: int = 10
 ) -> tuple[WeakSlice, ...]:
     """Test on labels whether found slices have more errors than the rest of the traffic.
 
@@ -161,9 +162,10 @@ def confirm_weak_slices(
 
     known = ~np.isnan(correct)
     wrong = known & (np.nan_to_num(correct, nan=1.0) < 0.5)
+    indexes = {key: index_slices(values) for key, values in attributes.items()}
     tested, p_values = [], []
     for one in slices:
-        inside = np.all([np.asarray(attributes[key]).astype(str) == value for key, value in one.conditions], axis=0)
+        inside = np.all([indexes[key].is_in(value) for key, value in one.conditions], axis=0)
         n, errors = int((inside & known).sum()), int((inside & wrong).sum())
         rest, rest_errors = int((~inside & known).sum()), int((~inside & wrong).sum())
         one = one._replace(n_labels=n, realized_error=errors / n if n else None)

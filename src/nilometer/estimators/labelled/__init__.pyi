@@ -3,7 +3,7 @@ from .active import (
     inclusion_probabilities as inclusion_probabilities,
     weighted_mean as weighted_mean,
 )
-from .posterior import combine as combine, draw_accuracies as draw_accuracies
+from .posterior import combine as combine, draw_accuracies as draw_accuracies, prior_spread as prior_spread
 from .ppi import ppi_mean as ppi_mean, prediction_weight as prediction_weight
 from .sample import (
     LabelledAccuracy as LabelledAccuracy,

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from ..estimate import Estimate, NotEnoughData
 from .sample import LabelledAccuracy
 
-__all__ = ["combine", "draw_accuracies"]
+__all__ = ["combine", "draw_accuracies", "prior_spread"]
 
 Floats = NDArray[np.float64]
 _GRID = 1999
@@ -20,11 +20,11 @@ def combine(
 ) -> LabelledAccuracy:
     r"""Accuracy of a slice from its label-free estimate and its labels together.
 
-    The prior has the estimate :math:`e` as its mean, and the spread :math:`s` that the interval around it says on
-    4 degrees of freedom:
+    The prior has the estimate :math:`e` as its mean, and the spread :math:`s` on d degrees of freedom that its interval
+    was made from (``interval_spread``; without them what the interval says on 4 degrees):
 
     .. math:: a \mid \nu \sim \operatorname{Beta}(e \nu, (1 - e) \nu), \quad
-        \nu = \frac{e (1 - e)}{\sigma^2} - 1, \quad \frac{4 s^2}{\sigma^2} \sim \chi^2_4
+        \nu = \frac{e (1 - e)}{\sigma^2} - 1, \quad \frac{d s^2}{\sigma^2} \sim \chi^2_d
 
     so that an estimate near 0 or 1 is not drawn inwards; one part in fifty of the prior is flat, so that labels win
     that contradict it outright. The likelihood
@@ -32,7 +32,7 @@ def combine(
     accuracies, exactly but for the grid. With ``finite`` the accuracy asked for is that of the N responses: n of
     them are known, the others are drawn with the unknown accuracy.
 
-    With no spread in the prior the estimate stays, with an endless one the labels decide.
+    With no spread in the prior the estimate stays, with an infinite one the labels decide.
 
     Parameters
     ----------
@@ -87,14 +87,32 @@ def combine(
     )
 
 
+def prior_spread(estimate: Estimate) -> tuple[float, float]:
+    """Spread of an estimate as a prior, and its degrees of freedom: what its interval was made from.
+
+    An estimate that does not carry them is taken to have a Student t on 4 degrees of freedom.
+
+    Examples
+    --------
+    >>> shared = {"slice": "a", "n": 9, "accuracy": 0.5, "confidence_level": 0.95, "method": "x"}
+    >>> prior_spread(Estimate(**shared, low=0.2, high=0.8, spread=0.1, degrees=6.0))
+    (0.1, 6.0)
+    """
+    from scipy.special import stdtrit
+
+    if estimate.spread is not None and estimate.degrees is not None:
+        return max(estimate.spread, _LEAST_SPREAD), estimate.degrees
+    half = max(estimate.accuracy - estimate.low, estimate.high - estimate.accuracy)
+    return max(half / float(stdtrit(_DF, 0.5 + estimate.confidence_level / 2)), _LEAST_SPREAD), _DF
+
+
 def _prior(estimate: Estimate) -> tuple[float, Floats]:
     """Mean of the prior, and one size of Beta for each of equally probable spreads."""
-    from scipy.special import chdtri, stdtrit
+    from scipy.special import chdtri
 
-    half = max(estimate.accuracy - estimate.low, estimate.high - estimate.accuracy)
-    spread = max(half / float(stdtrit(_DF, 0.5 + estimate.confidence_level / 2)), _LEAST_SPREAD)
+    spread, degrees = prior_spread(estimate)
     shares = (np.arange(_SPREADS) + 0.5) / _SPREADS
-    variances = spread**2 * _DF / chdtri(_DF, shares)
+    variances = spread**2 * (degrees / chdtri(degrees, shares) if np.isfinite(degrees) else np.ones(_SPREADS))
     mean = float(np.clip(estimate.accuracy, _EDGE, 1 - _EDGE))
     return mean, np.maximum(mean * (1 - mean) / variances - 1, _LEAST_SIZE)
 

@@ -1,14 +1,12 @@
 """Label-free estimates and labels of many slices put together."""
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nilometer.traces import index_slices
-
 from ..estimate import Estimate, NotEnoughData, SliceEstimates
+from ..responses import Responses
 from .posterior import combine
 from .ppi import ppi_mean
 from .sample import LabelledAccuracy
@@ -20,11 +18,10 @@ Floats = NDArray[np.float64]
 
 def with_labels(
     estimates: Iterable[Estimate | NotEnoughData],
-    names: Any,
+    responses: Responses,
     *,
-    correct: Floats,
-    p_correct: Floats,
     finite: bool = True,
+    confidence_level: float = 0.95,
 ) -> SliceEstimates:
     """Estimates of slices from the label-free ones and the labels of each slice (``ppi_mean``, ``combine``).
 
@@ -35,50 +32,62 @@ def with_labels(
     ----------
     estimates
         Label-free, made without the labels of their slice.
-    names
-        Shape (n,), slice of each response.
-    correct
-        Shape (n,), labels, NaN where there is none.
-    p_correct
-        Shape (n,), NaN where not known.
+    responses
+        With slices, labels and probabilities; a probability that is not known counts as the mean of its slice.
     finite
         Whether the accuracy of just these responses is asked for, or that of the traffic they came from.
+    confidence_level
+        Of the intervals of slices that have no estimate; the others keep the level of theirs.
 
     Examples
     --------
+    >>> from nilometer.estimators import as_responses
+    >>> import pyarrow as pa
     >>> few = NotEnoughData(slice="a", n=4, reason="no sentinel.", needed="Fit one.")
-    >>> names, correct = np.full(4, "a"), np.array([1, 0, 1, np.nan])
-    >>> with_labels([few], names, correct=correct, p_correct=np.full(4, np.nan))[0].method
+    >>> responses = as_responses(pa.table({"max": np.ones(4)}), ["a"] * 4, correct=[1, 0, 1, None])
+    >>> with_labels([few], responses)[0].method
     'ppi++'
     """
-    rows = dict(index_slices(names).rows())
+    rows = dict(responses.slices.rows())
     none = np.empty(0, dtype=np.int64)
     return SliceEstimates(
-        _one(row, correct[rows.get(row.slice, none)], p_correct[rows.get(row.slice, none)], finite=finite)
+        _one(
+            row,
+            responses.correct[rows.get(row.slice, none)],
+            responses.p_correct[rows.get(row.slice, none)],
+            finite=finite,
+            confidence_level=confidence_level,
+        )
         for row in estimates
     )
 
 
 def _one(
-    row: Estimate | NotEnoughData, correct: Floats, p_correct: Floats, *, finite: bool
+    row: Estimate | NotEnoughData, correct: Floats, p_correct: Floats, *, finite: bool, confidence_level: float
 ) -> Estimate | NotEnoughData:
     known = ~np.isnan(correct)
     if known.sum() < 2:
         return row
     given = ~np.isnan(p_correct)
     filled = np.where(given, p_correct, p_correct[given].mean() if given.any() else 0.5)
-    found: LabelledAccuracy = ppi_mean(correct, filled, finite=finite)
-    seen: dict[str, Any] = {
-        "slice": row.slice,
-        "n": row.n,
-        "n_labels": int(known.sum()),
-        "realized_accuracy": float(correct[known].mean()),
-    }
-    level = found.confidence_level
+    level = row.confidence_level if isinstance(row, Estimate) else confidence_level
+    found: LabelledAccuracy = ppi_mean(correct, filled, finite=finite, confidence_level=level)
+    in_support, note = True, ""
     if isinstance(row, Estimate):
-        level = row.confidence_level
         found = combine(row, found, confidence_level=level, finite=finite)
-        seen |= {"in_support": row.in_support, "note": row.note}
+        in_support, note = row.in_support, row.note
     return Estimate(
-        **seen, accuracy=found.accuracy, low=found.low, high=found.high, confidence_level=level, method=found.method
+        slice=row.slice,
+        n=row.n,
+        n_labels=int(known.sum()),
+        realized_accuracy=float(correct[known].mean()),
+        accuracy=found.accuracy,
+        low=found.low,
+        high=found.high,
+        confidence_level=level,
+        method=found.method,
+        in_support=in_support,
+        note=note,
+        spread=found.standard_error,
+        degrees=float("inf"),
     )
