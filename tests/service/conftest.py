@@ -1,13 +1,23 @@
-"""A server that replays what vLLM 0.32.0 wrote, and a client without a network."""
+"""A server that replays what vLLM 0.32.0 wrote, a client without a network, a sentinel, and frames of the corpus."""
 
 import asyncio
 import contextlib
 import gzip
 import json
+import socket
+import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import uvicorn
+
+from nilometer.estimators import Sentinel
+from nilometer.service.capture import Frame
+from nilometer.signals import profile_traces
+from nilometer.traces import corpus_path, read_traces
 
 WIRE = Path(__file__).parents[1] / "traces" / "wire"
 
@@ -176,3 +186,91 @@ def frames():
         return [frame for frame in found if frame.outcome != "counts"]
 
     return read
+
+
+@pytest.fixture(scope="session")
+def gemma():
+    """Traces and profiles of the shipped corpus, and a sentinel fitted on them."""
+    traces = read_traces(corpus_path("gemma3")).read_all()
+    profiles = profile_traces(traces.to_batches())
+    domains = [dict(row)["domain"] for row in profiles["attributes"].to_pylist()]
+    sentinel = Sentinel(bootstraps=3).fit(profiles, profiles["correct"].to_numpy(), groups=domains)
+    return traces, profiles, domains, sentinel
+
+
+HOUR = 1_795_003_200_000_000  # starts an hour
+
+
+def _answer(row, name):
+    k = row["k"]
+    top = np.array(row["top_logprobs"], dtype=np.float64).reshape(-1, k)
+    content = [
+        {
+            "token": token,
+            "logprob": chosen,
+            "top_logprobs": [{"token": f"t{i}", "logprob": value} for i, value in enumerate(values) if value == value],
+        }
+        for token, chosen, values in zip(
+            row["tokens"] or ["x"] * len(top), row["chosen_logprobs"], top.tolist(), strict=True
+        )
+    ]
+    return {
+        "id": name,
+        "object": "chat.completion",
+        "model": row["model"],
+        "choices": [
+            {
+                "index": 0,
+                "message": {"content": row["answer"] or "".join(row["tokens"] or [])},
+                "finish_reason": row["finish_reason"],
+                "logprobs": {"content": content},
+            }
+        ],
+    }
+
+
+@pytest.fixture(scope="session")
+def frame_of():
+    """``frame_of(row, i)``: the frame that a capture would have written of a trace of the corpus."""
+
+    def make(row, i, *, seconds=0, **changes):
+        body = json.dumps(_answer(row, f"chatcmpl-{i}")).encode()
+        given = {
+            "id": f"r{i}",
+            "time": HOUR + int(seconds * 1e6),
+            "outcome": "served",
+            "model": row["model"],
+            "k": row["k"],
+            "logprobs_mode": row["logprobs_mode"],
+            "temperature": row["temperature"],
+            "attributes": {"domain": dict(row["attributes"])["domain"]},
+            "body": body,
+        }
+        return Frame(**{**given, **changes})
+
+    return make
+
+
+@contextlib.contextmanager
+def _running(app):
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="auto", ws="none"))
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    deadline = time.monotonic() + 20
+    while not server.started:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+@pytest.fixture
+def running():
+    """``with running(app) as url``: a real server on loopback."""
+    return _running

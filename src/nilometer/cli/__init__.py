@@ -30,6 +30,8 @@ VERBS = (
     "sampler",
     "tokens",
     "proxy",
+    "serve",
+    "store",
 )
 """Every verb is a function, or a Typer of several, in the module of its name, imported when it is asked for."""
 

@@ -19,4 +19,4 @@ def run_app(app: Any, *, host: str, port: int) -> None:
         import uvicorn
     except ImportError as exc:
         raise ConfigError("serving needs more packages. Install `nilometer[serve]`.") from exc
-    uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False, date_header=False)
+    uvicorn.run(app, host=host, port=port, log_level="info", access_log=False, server_header=False, date_header=False)

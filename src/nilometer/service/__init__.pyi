@@ -1,1 +1,3 @@
 from .capture import *
+from .store import *
+from .web import *

@@ -1,14 +1,10 @@
 """The pass-through against a real server on loopback."""
 
 import json
-import socket
 import threading
-import time
-from contextlib import contextmanager
 
 import httpx
 import pytest
-import uvicorn
 
 from nilometer.errors import ConfigError
 from nilometer.service.capture import PassThrough, Settings, proxy_app
@@ -16,27 +12,8 @@ from nilometer.service.capture import PassThrough, Settings, proxy_app
 CHAT = {"model": "smollm2", "messages": [{"role": "user", "content": "7 + 5?"}]}
 
 
-@contextmanager
-def running(app):
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="auto", ws="none"))
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    deadline = time.monotonic() + 20
-    while not server.started:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
-        listener.close()
-
-
 @pytest.mark.parametrize("stream", [False, True])
-def test_proxy_serves_what_the_server_serves_and_spools(stream, fake_vllm, frames, tmp_path):
+def test_proxy_serves_what_the_server_serves_and_spools(stream, fake_vllm, frames, tmp_path, running):
     body = {**CHAT, "stream": stream}
     with running(fake_vllm()) as upstream, running(proxy_app(upstream, Settings(spool=str(tmp_path), k=5))) as url:
         bare = httpx.post(f"{upstream}/v1/chat/completions", json=body)
@@ -47,7 +24,7 @@ def test_proxy_serves_what_the_server_serves_and_spools(stream, fake_vllm, frame
     assert frame.attributes == {"tenant": "a"}
 
 
-def test_other_paths_and_queries_pass(fake_vllm, tmp_path):
+def test_other_paths_and_queries_pass(fake_vllm, tmp_path, running):
     async def echo(scope, receive, send):
         body = json.dumps([scope["method"], scope["path"], scope["query_string"].decode()]).encode()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"x-own", b"1")]})
@@ -59,14 +36,14 @@ def test_other_paths_and_queries_pass(fake_vllm, tmp_path):
     assert seen.headers["x-own"] == "1"
 
 
-def test_server_that_is_down_gives_502_with_the_reason(tmp_path):
+def test_server_that_is_down_gives_502_with_the_reason(tmp_path, running):
     with running(proxy_app("http://127.0.0.1:9", Settings(spool=str(tmp_path)))) as url:
         seen = httpx.post(f"{url}/v1/chat/completions", json=CHAT)
     assert seen.status_code == 502
     assert "http://127.0.0.1:9 does not answer" in seen.json()["error"]["message"]
 
 
-def test_client_that_leaves_ends_the_request_upstream(fake_vllm, frames, tmp_path):
+def test_client_that_leaves_ends_the_request_upstream(fake_vllm, frames, tmp_path, running):
     import asyncio
 
     server, left = fake_vllm(), threading.Event()

@@ -96,10 +96,16 @@ class Spool:
             self._pid, self._fd, self._retired = os.getpid(), -1, []
             threading.Thread(target=self._sync, name="nilometer-spool", daemon=True).start()
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        name = f"{time.time_ns():020d}-{self._pid}-{self._number}{SPOOL_SUFFIX}"
-        fd = os.open(self._folder / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.write(fd, spool_head())
+        path = self._folder / f"{time.time_ns():020d}-{self._pid}-{self._number}{SPOOL_SUFFIX}"
+        aside = path.with_suffix(".new")
+        fd = os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.write(fd, spool_head())
+            aside.rename(path)  # a file that can be seen is locked, so that no store takes it for a finished one
+        except OSError:
+            os.close(fd)
+            raise
         if self._fd >= 0:
             self._retired.append(self._fd)
         self._fd, self._size = fd, len(spool_head())

@@ -1,0 +1,46 @@
+"""``nilometer serve``: the store of one folder, its estimates and metrics."""
+
+import shutil
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .common import ByOption, split_keys, talk
+
+__all__ = ["serve"]
+
+
+def serve(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the store; its spool is DIR/spool.")],
+    sentinel: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Made by `nilometer fit`; kept in DIR for the next start.")
+    ] = None,
+    by: ByOption = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; other than loopback needs a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8200,
+) -> None:
+    """Store what captures write to DIR/spool, and serve estimates per slice and hour, metrics and labels.
+
+    GET /api/slices, /api/hours, /api/health, /healthz and /metrics; POST /v1/labels.
+    """
+    from nilometer.errors import ConfigError
+    from nilometer.estimators import load_sentinel
+    from nilometer.service import Access, Store, Worker, serve_app
+
+    from .serving import run_app
+
+    kept = folder / "sentinel.parquet"
+    fitted = load_sentinel(sentinel or kept) if sentinel or kept.exists() else None
+    with closing(Store(folder, keys=split_keys(by), sentinel=fitted)) as store:
+        if sentinel is not None and sentinel.resolve() != kept.resolve():
+            shutil.copyfile(sentinel, kept)
+        try:
+            access = Access(store.reader(), host=host)
+        except ConfigError as exc:
+            raise ConfigError(str(exc).replace("DIR", str(folder))) from exc
+        talk(f"http://{host}:{port} serves {folder}; captures write to {store.spool}.")
+        if fitted is None:
+            talk("There is no sentinel yet, so nothing is estimated. Make one with `nilometer fit`.")
+        run_app(serve_app(store, access, Worker(store)), host=host, port=port)

@@ -1,0 +1,105 @@
+"""The SQLite file of a store: what is committed, hourly sums, labels, alerts and the log of who did what."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nilometer.errors import TraceFormatError
+
+__all__ = ["DATABASE_VERSION", "open_database", "transaction"]
+
+DATABASE_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE tokens (
+    sha256 TEXT PRIMARY KEY, role TEXT NOT NULL, name TEXT NOT NULL, made INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE spools (
+    file TEXT PRIMARY KEY, offset INTEGER NOT NULL, is_done INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE parts (
+    file TEXT PRIMARY KEY, hour INTEGER NOT NULL, n INTEGER NOT NULL, bytes INTEGER NOT NULL, sha256 TEXT NOT NULL,
+    spool TEXT NOT NULL, begins INTEGER NOT NULL, ends INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX parts_by_hour ON parts (hour);
+CREATE TABLE requests (
+    hour INTEGER, model TEXT, slice_key TEXT, slice TEXT, outcome TEXT, n INTEGER NOT NULL,
+    PRIMARY KEY (slice_key, slice, hour, model, outcome)
+) WITHOUT ROWID;
+CREATE TABLE sums (
+    sentinel TEXT, slice_key TEXT, hour INTEGER, slice TEXT, model TEXT, fingerprint TEXT, k INTEGER, mode TEXT,
+    sums BLOB NOT NULL,
+    PRIMARY KEY (sentinel, slice_key, hour, slice, model, fingerprint, k, mode)
+) WITHOUT ROWID;
+CREATE TABLE scored (
+    sentinel TEXT, file TEXT, PRIMARY KEY (sentinel, file)
+) WITHOUT ROWID;
+CREATE TABLE refusals (
+    sentinel TEXT, model TEXT, k INTEGER, mode TEXT, reason TEXT NOT NULL, n INTEGER NOT NULL,
+    PRIMARY KEY (sentinel, model, k, mode)
+) WITHOUT ROWID;
+CREATE TABLE captures (process TEXT PRIMARY KEY, time INTEGER NOT NULL, counts TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE labels (
+    id INTEGER PRIMARY KEY, trace_id TEXT NOT NULL, correct REAL NOT NULL, source TEXT NOT NULL,
+    time INTEGER NOT NULL, who TEXT NOT NULL, is_random INTEGER NOT NULL DEFAULT 0, key TEXT UNIQUE,
+    hour INTEGER, model TEXT, attributes TEXT, p_correct REAL, capture_probability REAL
+);
+CREATE INDEX labels_by_trace ON labels (trace_id);
+CREATE TABLE alerts (
+    id INTEGER PRIMARY KEY, kind TEXT NOT NULL, slice_key TEXT NOT NULL, slice TEXT NOT NULL, model TEXT NOT NULL,
+    opened INTEGER NOT NULL, closed INTEGER, p_value REAL NOT NULL, text TEXT NOT NULL,
+    delivered INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY, time INTEGER NOT NULL, who TEXT NOT NULL, act TEXT NOT NULL, detail TEXT NOT NULL
+);
+"""
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """Open the file, made when it is not there; every commit is on disk when it returns.
+
+    Raises
+    ------
+    TraceFormatError
+        If the file is no store, or one of a newer version.
+    """
+    connection = sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)
+    try:
+        version = _prepare(connection)
+    except sqlite3.OperationalError:
+        connection.close()
+        raise
+    except sqlite3.DatabaseError as exc:
+        connection.close()
+        raise TraceFormatError(f"{path}: not a store of nilometer ({exc}).") from exc
+    if version != DATABASE_VERSION:
+        connection.close()
+        raise TraceFormatError(
+            f"{path}: store version must be {DATABASE_VERSION}, got {version}. Update nilometer to read it."
+        )
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection) -> int:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version == 0:
+        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {DATABASE_VERSION}; COMMIT;")
+        return DATABASE_VERSION
+    return int(version)
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """Commit everything inside together, or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield connection
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")

@@ -1,0 +1,155 @@
+"""From frames to a commit: profiles in a file, everything else in one transaction with the offset of the spool."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from nilometer.errors import TraceFormatError
+from nilometer.estimators import Sentinel
+from nilometer.signals import profile_batch
+from nilometer.traces import Trace, trace_batch
+
+from ..capture import Frame
+from .answers import frame_traces
+from .database import transaction
+from .labels import join_pending
+from .parts import Part, write_part
+from .scoring import Scored, add_refusals, add_sums, score_table
+from .slicing import Slicing
+from .spools import Chunk
+
+__all__ = ["Ingested", "commit_chunk", "profile_frames"]
+
+_HOUR_US = 3600 * 1_000_000
+
+
+class Ingested(NamedTuple):
+    """What one chunk of the spool holds."""
+
+    table: pa.Table | None
+    """Profiles with ``capture_probability`` and ``p_correct``; None without any answer."""
+    requests: Counter[tuple[int, str, str, str, str]]
+    """Requests by hour, model, slice key, slice and outcome."""
+    captures: dict[str, tuple[int, dict[str, int]]]
+    """Latest counts of every captured process, with their time."""
+
+
+def profile_frames(frames: Sequence[Frame], slicing: Slicing) -> Ingested:
+    """Read the answers of frames and profile them; an answer of no known shape is counted as ``unreadable``."""
+    traces: list[Trace] = []
+    weights: list[float] = []
+    requests: Counter[tuple[int, str, str, str, str]] = Counter()
+    captures: dict[str, tuple[int, dict[str, int]]] = {}
+    for frame in frames:
+        if frame.outcome == "counts":
+            captures[frame.id] = (frame.time, frame.counts)
+            continue
+        own, outcome = _read(frame)
+        traces += own
+        weights += [frame.capture_probability] * len(own)
+        for key, name in slicing.of(frame.attributes, own[0].model or "" if own else frame.model).items():
+            requests[frame.time // _HOUR_US, frame.model, key, name, outcome] += 1
+    return Ingested(_profiles(traces, weights), requests, captures)
+
+
+def _read(frame: Frame) -> tuple[list[Trace], str]:
+    """Traces of a frame and its outcome: scored, no_logprobs, aborted, unsampled, too_large or unreadable."""
+    if frame.outcome == "unsampled":
+        return [], "unsampled"
+    if not frame.body:
+        return [], "aborted" if frame.outcome == "aborted" else "too_large"
+    try:
+        traces = frame_traces(frame)
+    except TraceFormatError:
+        return [], "aborted" if frame.outcome == "aborted" else "unreadable"
+    if frame.outcome == "aborted":  # how it would have ended is not known, so it is no answer to estimate
+        return [], "aborted"
+    return traces, "scored" if any(trace.chosen_logprobs is not None for trace in traces) else "no_logprobs"
+
+
+def _profiles(traces: list[Trace], weights: list[float]) -> pa.Table | None:
+    if not traces:
+        return None
+    table = pa.Table.from_batches([profile_batch(trace_batch(traces))])
+    return table.append_column("capture_probability", pa.array(weights, pa.float32()))
+
+
+def commit_chunk(
+    connection: sqlite3.Connection, root: Path, chunk: Chunk, *, slicing: Slicing, sentinel: Sentinel | None
+) -> int:
+    """Write the profiles of a chunk and commit it; how many requests it held.
+
+    Files come first, then one transaction. After a crash in between the chunk is read again, its files replace those
+    left behind, and nothing counts twice, since the offset of the spool moves in the same transaction as the sums.
+    """
+    found = profile_frames(chunk.frames, slicing)
+    table, scored, parts = found.table, None, []
+    if table is not None:
+        hours = table["time"].cast(pa.int64()).to_numpy() // _HOUR_US
+        table, scored = _score(table, hours, slicing=slicing, sentinel=sentinel)
+        parts = _write_parts(root, chunk, table, hours=hours)
+    with transaction(connection):
+        before = connection.execute("SELECT offset FROM spools WHERE file=?", (chunk.spool,)).fetchone()
+        if before is not None and before[0] != chunk.begins:
+            return 0
+        _commit_offset(connection, chunk)
+        _commit_requests(connection, found)
+        _commit_parts(connection, chunk, parts)
+        if scored is not None and sentinel is not None:
+            key = sentinel.zero().key
+            add_sums(connection, key, scored.sums)
+            add_refusals(connection, key, scored.refusals)
+            connection.executemany("REPLACE INTO scored VALUES (?,?)", [(key, part.file) for part in parts])
+        if table is not None:
+            join_pending(connection, table)
+    return sum(frame.outcome != "counts" for frame in chunk.frames)
+
+
+def _score(
+    table: pa.Table, hours: NDArray[np.int64], *, slicing: Slicing, sentinel: Sentinel | None
+) -> tuple[pa.Table, Scored | None]:
+    scored = None if sentinel is None else score_table(table, slicing.names(table), hours, by=sentinel)
+    p = np.full(table.num_rows, np.nan) if scored is None else scored.p_correct
+    return table.append_column("p_correct", pa.array(p, pa.float32(), mask=np.isnan(p))), scored
+
+
+def _write_parts(root: Path, chunk: Chunk, table: pa.Table, *, hours: NDArray[np.int64]) -> list[Part]:
+    name = f"{chunk.spool.removesuffix('.spool')}-{chunk.begins}"
+    return [
+        write_part(root, f"{name}-{hour}", table.take(np.flatnonzero(hours == hour)), hour=hour)
+        for hour in np.unique(hours).tolist()
+    ]
+
+
+def _commit_offset(connection: sqlite3.Connection, chunk: Chunk) -> None:
+    connection.execute("REPLACE INTO spools VALUES (?,?,?)", (chunk.spool, chunk.ends, chunk.is_last))
+    connection.execute(
+        "INSERT INTO meta VALUES ('damaged_frames', ?) ON CONFLICT DO UPDATE SET value = value + excluded.value",
+        (chunk.n_damaged,),
+    )
+
+
+def _commit_requests(connection: sqlite3.Connection, found: Ingested) -> None:
+    connection.executemany(
+        "INSERT INTO requests (hour, model, slice_key, slice, outcome, n) VALUES (?,?,?,?,?,?) "
+        "ON CONFLICT DO UPDATE SET n = n + excluded.n",
+        [(*place, n) for place, n in found.requests.items()],
+    )
+    connection.executemany(
+        "REPLACE INTO captures VALUES (?,?,?)",
+        [(process, time, msgspec.json.encode(counts).decode()) for process, (time, counts) in found.captures.items()],
+    )
+
+
+def _commit_parts(connection: sqlite3.Connection, chunk: Chunk, parts: Sequence[Part]) -> None:
+    connection.executemany(
+        "REPLACE INTO parts VALUES (?,?,?,?,?,?,?,?)",
+        [(*part, chunk.spool, chunk.begins, chunk.ends) for part in parts],
+    )

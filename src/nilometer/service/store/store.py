@@ -1,0 +1,219 @@
+"""One folder: spool, profiles and database, with one process that writes."""
+
+import fcntl
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from nilometer.errors import ConfigError, TraceFormatError
+from nilometer.estimators import Sentinel
+
+from ..capture import HEAD_BYTES
+from .database import open_database, transaction
+from .ingest import commit_chunk
+from .labels import LabelIn, add_labels, join_with_parts
+from .scoring import SliceRow, add_refusals, add_sums, estimate_hours, score_table
+from .slicing import ALL, Slicing
+from .spools import read_chunks, remove_spool
+
+__all__ = ["Store"]
+
+_HOUR_US = 3600 * 1_000_000
+_MOST_PARTS = 20
+
+
+class Store:
+    """The store of one folder; opening it takes the lock that keeps a second server out.
+
+    ``step`` does all work: it commits what the spool holds, joins labels, and scores stored profiles again after the
+    sentinel was changed. A step that cannot write names the reason in ``problems``, acknowledges nothing, and
+    the next one tries again.
+
+    Parameters
+    ----------
+    root
+        Folder; made when it is not there.
+    keys
+        Slice keys: attributes, or ``model``, ``finish_reason``, ``model_fingerprint``, ``temperature``.
+    sentinel
+        Estimates accuracies; without one profiles are stored and nothing is estimated.
+    most_slices
+        Names per key; what comes after them is ``(other)``.
+
+    Raises
+    ------
+    ConfigError
+        If another process has the folder, or the keys differ from those that the folder was made with.
+    TraceFormatError
+        If the database is none, or of a newer version.
+    """
+
+    def __init__(
+        self, root: str | Path, *, keys: Sequence[str] = (), sentinel: Sentinel | None = None, most_slices: int = 1000
+    ) -> None:
+        self.root = Path(root)
+        self.spool = self.root / "spool"
+        self.sentinel = sentinel
+        self.slicing = Slicing(keys, most=most_slices)
+        self.problems: dict[str, str] = {}
+        """What keeps the store from working, by part; empty when all is well."""
+        self.n_committed = 0
+        """Requests committed by this process."""
+        self._writing = threading.Lock()
+        self._searched: int | None = None
+        self._drained = time.time()
+        self.spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = _take_lock(self.root)
+        self._connection = open_database(self.root / "nilometer.db")
+        self._check_keys()
+        for key, name in self._connection.execute("SELECT DISTINCT slice_key, slice FROM requests"):
+            if key != ALL:
+                self.slicing.admit(key, name)
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        self._connection.close()
+        os.close(self._lock)
+
+    def reader(self) -> sqlite3.Connection:
+        """Open a connection that only reads, for another thread."""
+        return sqlite3.connect(f"file:{self.root / 'nilometer.db'}?mode=ro", uri=True, check_same_thread=False)
+
+    def step(self) -> int:
+        """Do everything that waits; how many requests were committed."""
+        try:
+            with self._writing:
+                n = self._ingest()
+                self._join_labels()
+                self._score_parts()
+            self.problems.pop("write", None)
+        except (OSError, sqlite3.OperationalError) as exc:
+            self.problems["write"] = f"{self.root}: cannot be written ({exc}); the spool keeps what comes."
+            return 0
+        self.n_committed += n
+        self._drained = self._drained if n else time.time()
+        return n
+
+    def add_labels(self, labels: Sequence[LabelIn], *, who: str) -> int:
+        """Append labels; how many were new. They are on disk when this returns and joined by the next step."""
+        with self._writing, transaction(self._connection) as connection:
+            n = add_labels(connection, labels, who=who)
+            self.log(connection, who=who, act="labels", detail=f"{n} new of {len(labels)}")
+            return n
+
+    def log(self, connection: sqlite3.Connection, *, who: str, act: str, detail: str) -> None:
+        """Write down who did what, inside a transaction."""
+        row = (time.time_ns() // 1000, who, act, detail)
+        connection.execute("INSERT INTO audit (time, who, act, detail) VALUES (?,?,?,?)", row)
+
+    def estimates(
+        self,
+        slice_key: str = ALL,
+        *,
+        first_hour: int,
+        last_hour: int,
+        name: str | None = None,
+        reader: sqlite3.Connection | None = None,
+    ) -> list[SliceRow]:
+        """Estimate every slice, or one, of every model over some hours since 1970; nothing without a sentinel."""
+        if self.sentinel is None:
+            return []
+        connection = self._connection if reader is None else reader
+        return estimate_hours(connection, self.sentinel, slice_key, hours=(first_hour, last_hour), name=name)
+
+    def _check_keys(self) -> None:
+        given = "\n".join(self.slicing.keys)
+        kept = self._connection.execute("SELECT value FROM meta WHERE name='slice_keys'").fetchone()
+        if kept is None:
+            self._connection.execute("INSERT INTO meta VALUES ('slice_keys', ?)", (given,))
+        elif kept[0] != given:
+            self.close()
+            raise ConfigError(
+                f"slice keys must be {kept[0].split() or 'none'} as when {self.root} was made, "
+                f"got {list(self.slicing.keys)}. Use the same, or another folder."
+            )
+
+    def _ingest(self) -> int:
+        offsets = dict(self._connection.execute("SELECT file, offset FROM spools"))
+        total = 0
+        try:
+            for chunk in read_chunks(self.spool, offsets):
+                total += commit_chunk(self._connection, self.root, chunk, slicing=self.slicing, sentinel=self.sentinel)
+                if chunk.is_last:
+                    remove_spool(self.spool, chunk.spool)
+            self.problems.pop("spool", None)
+        except TraceFormatError as exc:
+            self.problems["spool"] = str(exc)
+        gone = [(file,) for file in offsets if not (self.spool / file).exists()]
+        self._connection.executemany("DELETE FROM spools WHERE file=?", gone)
+        return total
+
+    def _join_labels(self) -> None:
+        """Search the stored profiles once for every label that came since the last search."""
+        (last,) = self._connection.execute("SELECT coalesce(max(id), 0) FROM labels").fetchone()
+        if last != self._searched:
+            with transaction(self._connection) as connection:
+                join_with_parts(connection, self.root)
+            self._searched = last
+
+    def _score_parts(self) -> None:
+        """Score some stored profiles that the sentinel has not seen."""
+        if self.sentinel is None:
+            return
+        key = self.sentinel.zero().key
+        waiting = self._connection.execute(
+            "SELECT file FROM parts WHERE file NOT IN (SELECT file FROM scored WHERE sentinel=?) LIMIT ?",
+            (key, _MOST_PARTS),
+        ).fetchall()
+        for (file,) in waiting:
+            table = pq.read_table(self.root / file, partitioning=None)
+            hours = table["time"].cast("int64").to_numpy() // _HOUR_US
+            scored = score_table(table, self.slicing.names(table), np.asarray(hours), by=self.sentinel)
+            with transaction(self._connection) as connection:
+                add_sums(connection, key, scored.sums)
+                add_refusals(connection, key, scored.refusals)
+                connection.execute("REPLACE INTO scored VALUES (?,?)", (key, file))
+
+    def _lag(self) -> float:
+        """Seconds since nothing waited."""
+        return max(time.time() - self._drained, 0.0)
+
+    def health(self, reader: sqlite3.Connection | None = None) -> dict[str, Any]:
+        """State of the store as plain values: problems, lag, what waits."""
+        connection = self._connection if reader is None else reader
+        files = list(self.spool.glob("*.spool"))
+        offsets = dict(connection.execute("SELECT file, offset FROM spools"))
+        sizes = {path.name: path.stat().st_size for path in files if path.exists()}
+        waiting_bytes = sum(max(size - offsets.get(name, HEAD_BYTES), 0) for name, size in sizes.items())
+        query = "SELECT coalesce(sum(value), 0) FROM meta WHERE name = 'damaged_frames'"
+        (damaged,) = connection.execute(query).fetchone()
+        (n_labels, waiting) = connection.execute("SELECT count(*), count(*) - count(hour) FROM labels").fetchone()
+        return {
+            "problems": dict(self.problems),
+            "spool_bytes": sum(sizes.values()),
+            "spool_bytes_waiting": waiting_bytes,
+            "lag_seconds": self._lag() if waiting_bytes else 0.0,
+            "damaged_frames": int(damaged),
+            "labels": n_labels,
+            "labels_waiting_for_their_trace": waiting,
+            "requests_committed": self.n_committed,
+        }
+
+
+def _take_lock(root: Path) -> int:
+    fd = os.open(root / "nilometer.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        os.close(fd)
+        raise ConfigError(
+            f"{root}: another `nilometer serve` has this folder. Stop it, or use another folder."
+        ) from exc
+    return fd

@@ -1,0 +1,79 @@
+"""The verbs of the live system as a user runs them."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import httpx
+import pytest
+
+from nilometer.cli import main
+from nilometer.service import Store, open_database
+
+
+def _run(capsys, *arguments):
+    with pytest.raises(SystemExit) as exit:
+        main(list(arguments))
+    return exit.value.code, capsys.readouterr()
+
+
+@pytest.mark.parametrize("by", [[], ["--by", "tenant"]])
+def test_serve_serves_until_it_is_stopped_and_lets_go_of_the_folder(by, tmp_path):
+    code = "from nilometer.cli import main; main()"
+    command = [sys.executable, "-c", code, "serve", str(tmp_path), "--port", "0", *by]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        url = None
+        for line in process.stderr:
+            found = re.search(r"running on (http://[\d.:]+)", line)
+            if found:
+                url = found.group(1)
+                break
+        deadline = time.monotonic() + 20
+        while httpx.get(f"{url}/healthz").status_code != 200:
+            assert time.monotonic() < deadline
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) in (0, 130)
+    Store(tmp_path, keys=by[1:]).close()
+
+
+def test_other_address_needs_a_token_and_the_message_says_how(capsys, tmp_path):
+    code, out = _run(capsys, "serve", str(tmp_path), "--host", "0.0.0.0")
+    assert code == 2
+    assert f"nilometer store token {tmp_path} --role read" in out.err
+
+
+def test_token_is_printed_once(capsys, tmp_path):
+    Store(tmp_path).close()
+    code, out = _run(capsys, "store", "token", str(tmp_path), "--role", "label", "--name", "ann")
+    assert code == 0
+    assert out.out.startswith("nilo_")
+
+
+def test_store_that_is_not_there_is_named(capsys, tmp_path):
+    code, out = _run(capsys, "store", "check", str(tmp_path))
+    assert code == 2
+    assert "there is no store" in out.err
+
+
+def test_check_of_an_empty_store_is_fine(capsys, tmp_path):
+    Store(tmp_path).close()
+    code, out = _run(capsys, "store", "check", str(tmp_path), "--json")
+    assert (code, json.loads(out.out)["n_files"]) == (0, 0)
+
+
+def test_check_exits_with_3_when_a_file_is_missing(capsys, tmp_path):
+    Store(tmp_path).close()
+    with open_database(tmp_path / "nilometer.db") as connection:
+        connection.execute("INSERT INTO parts VALUES ('profiles/a.parquet', 1, 2, 3, 'x', 's', 0, 9)")
+    code, out = _run(capsys, "store", "check", str(tmp_path))
+    assert code == 3
+    assert "profiles/a.parquet: missing." in out.out
+
+
+def test_proxy_refuses_an_address_without_a_scheme(capsys, tmp_path):
+    code, out = _run(capsys, "proxy", "--upstream", "localhost:80", "--spool", str(tmp_path))
+    assert code == 2
+    assert "`upstream` must start with http" in out.err
