@@ -80,7 +80,8 @@ def _docstring(module: str) -> str:
 def page_of(facade: Facade) -> str:
     """The Markdown of one page: what there is at a glance, then every name."""
     lines = [f"# {facade.package}", "", _docstring(facade.package), ""]
-    example = next(name for group in facade.groups for name in group.names)
+    names = [name for group in facade.groups for name in group.names]
+    example = next((name for name in names if name.islower()), names[0])
     lines += [f"Import from the package, whatever the file: `from {facade.package} import {example}`.", ""]
     for group in facade.groups:
         links = ", ".join(f"[`{name}`][{group.module}.{name}]" for name in group.names)
@@ -138,4 +139,5 @@ def on_page_content(content, page, config, files):
 def _mathml(found: re.Match[str]) -> str:
     from latex2mathml.converter import convert
 
-    return convert(html.unescape(found[2]), display="block" if found[1] == "div" else "inline")
+    formula = html.unescape(found[2]).replace(r"\_", "_") if r"\text" in found[2] else html.unescape(found[2])
+    return convert(formula, display="block" if found[1] == "div" else "inline")

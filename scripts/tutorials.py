@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PLACE = re.compile(r"\s*<!-- output (\d+) -->\n.*?<!-- /output \1 -->", re.DOTALL)
-MOST_LINES = 24
+MOST_LINES = 32
 PICTURES = {
     "accuracy": (("report.html", "report.png", 1100), ("watch.html", "watch.png", 1300)),
     "models": (("route.html", "route.png", 1100),),
