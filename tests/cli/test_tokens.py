@@ -1,5 +1,6 @@
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -104,3 +105,32 @@ def test_mistakes_are_named(file, tmp_path, capsys):
     empty = tmp_path / "empty.jsonl"
     empty.write_text("")
     assert _run("tokens", str(empty)) == 2
+
+
+CASES = Path(__file__).parents[1] / "traces" / "wire" / "cases"
+
+
+def test_chosen_tokens_alone_are_shaded_by_their_probability(tmp_path, capsys):
+    file, page = str(CASES / "35_chosen_only.jsonl"), tmp_path / "page.html"
+    assert _run("tokens", file, "--n", "1", "--json") == 0
+    (answer,) = json.loads(capsys.readouterr().out)
+    first = answer["tokens"][0]
+    assert (first["entropy"], first["alternatives"]) == (None, [])
+    assert first["confidence"] == first["probability"] == pytest.approx(np.exp(-0.912447), abs=1e-6)
+    assert _run("tokens", file, "--n", "1") == 0
+    assert "nats" not in capsys.readouterr().out
+    assert _run("tokens", file, "--out", str(page)) == 0
+    assert "entropy" not in re.sub(r"<script.*?</script>", "", page.read_text(encoding="utf-8"), flags=re.S)
+
+
+def test_a_learned_confidence_needs_alternatives(file, tmp_path, capsys):
+    model = str(tmp_path / "c.json")
+    assert _run("tokens", file, "--learn", model) == 0
+    assert _run("tokens", str(CASES / "35_chosen_only.jsonl"), "--confidence", model) == 2
+    assert "the confidence needs alternatives. Ask for `top_logprobs=20`" in " ".join(capsys.readouterr().err.split())
+
+
+def test_alternatives_of_a_server_are_named(capsys):
+    assert _run("tokens", str(CASES / "15_gemini.jsonl"), "--n", "1", "--json") == 0
+    (answer,) = json.loads(capsys.readouterr().out)
+    assert [name for name, _ in answer["tokens"][0]["alternatives"]][:2] == ["The", "The1"]

@@ -64,7 +64,11 @@ def tokens(
     """
     paths = expand_files(files)
     attention = has_attention(paths)
-    stream = read_traces(paths, format=layout_of(wire_format, at, columns), keep=("attention",) if attention else ())
+    stream = read_traces(
+        paths,
+        format=layout_of(wire_format, at, columns),
+        keep=("attention", "top_tokens") if attention else ("top_tokens",),
+    )
     if learn:
         _learn(stream, learn, wanted, attention=attention, as_json=as_json)
         check_bad_lines(stream.report)
@@ -85,15 +89,16 @@ def tokens(
 
 
 def _features(batch: pa.RecordBatch) -> Iterator[tuple[int, Any, Any, Any]]:
-    """Yield row, features, top log-probabilities and attention of every response with tokens and alternatives."""
+    """Yield row, features, log-probabilities and attention of every response with tokens; no features without k."""
     attention = attention_from_batch(batch) if "attention" in batch.schema.names else [None] * batch.num_rows
     texts = batch.column("tokens")
     for row in range(batch.num_rows):
         ragged = ragged_from_batch(batch.slice(row, 1))
         said = texts[row].as_py()
-        if said and len(said) == len(ragged.chosen) and ragged.top.shape[1]:
+        if said and len(said) == len(ragged.chosen):
             own = attention[row]
-            yield row, token_features(ragged.chosen, ragged.top, attention=own), ragged, own
+            listed = ragged.top.shape[1] > 0
+            yield row, token_features(ragged.chosen, ragged.top, attention=own) if listed else None, ragged, own
 
 
 def _learn(stream: Any, path: Path, wanted: str, *, attention: bool, as_json: bool) -> None:
@@ -103,7 +108,7 @@ def _learn(stream: Any, path: Path, wanted: str, *, attention: bool, as_json: bo
         rows = batch.column("attributes").to_pylist()
         for row, own, _, _ in _features(batch):
             known = dict(rows[row] or {})
-            if wanted in known and own.shape[1] == len(names):
+            if wanted in known and own is not None and own.shape[1] == len(names):
                 features.append(own)
                 truth.append(token_truth(batch.column("tokens")[row].as_py(), known[wanted]))
                 domains += [known.get("domain", "")] * len(own)
@@ -122,16 +127,15 @@ def _views(batch: pa.RecordBatch, model: TokenConfidence | None, ids: list[str] 
         trace_id = batch.column("trace_id")[row].as_py()
         if ids and trace_id not in ids:
             continue
-        p = np.exp(ragged.chosen)
+        p = np.nan_to_num(np.exp(ragged.chosen))  # unknown means below the cut-off
         shade = p if model is None else model.predict_proba(_fitting(features, model))[:, 1]
-        signals = token_signals(ragged.chosen, ragged.top)
+        spread = _spread(ragged)
         told = [
             TokenView(
                 text,
                 float(shade[i]),
                 float(p[i]),
-                float(signals.entropy[i]),
-                float(signals.varentropy[i]),
+                *spread[i],
                 _alternatives(np.exp(ragged.top[i]), named[row], i, len(p)),
             )
             for i, text in enumerate(batch.column("tokens")[row].as_py())
@@ -142,8 +146,19 @@ def _views(batch: pa.RecordBatch, model: TokenConfidence | None, ids: list[str] 
         )
 
 
+def _spread(ragged: Any) -> list[tuple[float | None, float | None]]:
+    """Return entropy and varentropy of each token, None where no alternative is listed."""
+    if not ragged.top.shape[1]:
+        return [(None, None)] * len(ragged.chosen)
+    signals = token_signals(ragged.chosen, ragged.top)
+    pairs = zip(signals.entropy.tolist(), signals.varentropy.tolist(), strict=True)
+    return [(None if np.isnan(h) else h, None if np.isnan(v) else v) for h, v in pairs]
+
+
 def _fitting(features: Any, model: TokenConfidence) -> Any:
     n = len(model.names)
+    if features is None:
+        raise ConfigError("the confidence needs alternatives. Ask for `top_logprobs=20`, or leave out --confidence.")
     if features.shape[1] < n:
         raise ConfigError("the confidence needs attention statistics. Record the traces with --attention.")
     return features[:, :n]
@@ -160,6 +175,10 @@ def _plain(view: AnswerView) -> dict[str, Any]:
     return {"trace_id": view.trace_id, "correct": view.correct, "tokens": [token._asdict() for token in view.tokens]}
 
 
+def _nats(entropy: float | None) -> str:
+    return "" if entropy is None else f" ({entropy:.2f} nats)"
+
+
 def _show(views: list[AnswerView], *, calibrated: bool) -> None:
     from rich.text import Text
 
@@ -173,7 +192,7 @@ def _show(views: list[AnswerView], *, calibrated: bool) -> None:
             line.append(token.text, style=f"{plain}on rgb({int(60 + 150 * low)},60,50)" if low > 0.1 else plain or None)
         screen.print(line)
         unsure = sorted(view.tokens, key=lambda token: token.confidence)[:3]
-        said = ", ".join(f"{token.text!r} {token.confidence:.2f} ({token.entropy:.2f} nats)" for token in unsure)
+        said = ", ".join(f"{token.text!r} {token.confidence:.2f}{_nats(token.entropy)}" for token in unsure)
         screen.print(Text(f"least sure: {said}\n", style="dim"))
     talk(
         "Shaded by calibrated confidence." if calibrated else "Shaded by probability, not calibrated; see --confidence."

@@ -21,9 +21,9 @@ class TokenView(NamedTuple):
     confidence: float
     """In [0, 1]."""
     probability: float
-    entropy: float
-    """Nats."""
-    varentropy: float
+    entropy: float | None
+    """Nats; None where no alternative is listed."""
+    varentropy: float | None
     """Nats squared."""
     alternatives: tuple[tuple[str | None, float], ...]
     """Text, where it was kept, and probability, best first."""
@@ -69,9 +69,10 @@ def _shown(answer: AnswerView) -> dict[str, Any]:
 
 
 def _token(token: TokenView, *, is_first: bool) -> dict[str, Any]:
+    entropy = "" if token.entropy is None else f", entropy {token.entropy:.2f} nats"
     return {
         "text": token.text,
-        "label": f"{token.text!r}, confidence {token.confidence:.2f}, entropy {token.entropy:.2f} nats",
+        "label": f"{token.text!r}, confidence {token.confidence:.2f}{entropy}",
         "shade": shade(1 - token.confidence),
         "is_low": token.confidence < 0.5,
         "is_line": token.text.strip(" ") in {"\n", "\r\n"},

@@ -119,6 +119,14 @@ def test_answers_that_repeat_text_and_numbers_are_flagged():
     assert "repeat text" not in _messages(_diagnose(different), "warning")
 
 
+def test_tokens_that_do_not_spell_the_answer_are_flagged():
+    own = {"tokens": ["<s>", " fo", "ur"], "answer": "four"}
+    assert "do not spell" not in _messages(_diagnose(_rows(**own)), "warning")
+    assert "do not spell" not in _messages(_diagnose(_rows(**{**own, "tokens": ["token_id:7"]})), "warning")
+    other = _messages(_diagnose(_rows(**{**own, "tokens": [" fi", "ve"]})), "warning")
+    assert "The tokens of 100.0% (60) of the responses compared do not spell the answer." in other
+
+
 def test_numbers_that_could_not_be_read_are_said_with_their_place(tmp_path):
     file = tmp_path / "t.jsonl"
     scored = {"pieces": [{"piece": "4", "logprob": -0.1}]}

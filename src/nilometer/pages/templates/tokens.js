@@ -32,7 +32,7 @@ for (const [n, answer] of answers.entries()) {
       return tr;
     });
     detail.querySelector('.what').textContent = `token ${i + 1} of ${answer.tokens.length}: "${visible(t.text)}"`;
-    detail.querySelector('.numbers').textContent = `confidence ${t.confidence.toFixed(2)} · probability ${t.probability.toFixed(3)} · entropy ${t.entropy.toFixed(2)} nats · varentropy ${t.varentropy.toFixed(2)} nats²`;
+    detail.querySelector('.numbers').textContent = `confidence ${t.confidence.toFixed(2)} · probability ${t.probability.toFixed(3)}${t.entropy === null ? '' : ` · entropy ${t.entropy.toFixed(2)} nats · varentropy ${t.varentropy.toFixed(2)} nats²`}`;
     detail.querySelector('tbody').replaceChildren(...rows);
     spans.forEach((s, j) => { s.setAttribute('aria-selected', j === i); s.tabIndex = j === i ? 0 : -1; });
     if (map) paint(i);

@@ -19,6 +19,9 @@ _WHOLE = 1e-3
 _FEW = 1
 _SHORT = 0.1
 _SEVERAL = 4
+_COMPARED = 64
+_PIECES = ("token_id:", "\ufffd", "\u2581", "\u0120", "<0x")
+"""Marks of token texts that are no plain text: ids, halves of characters, pieces of a vocabulary."""
 
 
 @dataclass(slots=True)
@@ -70,6 +73,10 @@ class Census:
     reasons: Counter[str] = field(default_factory=Counter)
     """Why responses have no log-probabilities."""
     models: dict[str, ModelCensus] = field(default_factory=dict)
+    n_compared: int = 0
+    """Responses whose listed tokens were compared with the answer: the first few of each batch."""
+    n_misspelt: int = 0
+    """Those of them whose tokens spell something else."""
     ids: list[NDArray[np.int64]] = field(default_factory=list)
     contents: list[NDArray[np.int64]] = field(default_factory=list)
     """Hash of the text and log-probabilities of each response of several tokens."""
@@ -88,6 +95,7 @@ class Census:
         self.n_inline_labels += batch.num_rows - batch.column("correct").null_count
         self.ids.append(np.fromiter(map(hash, batch.column("trace_id").to_pylist()), np.int64, batch.num_rows))
         self._count_wrong(batch, lengths)
+        self._compare_texts(batch)
         self._count_reasons(batch, missing, lengths)
         self._count_models(batch, lengths)
         self._count_tokens(batch, lengths)
@@ -120,6 +128,16 @@ class Census:
         answers = batch.column("answer").take(pa.array(rows, pa.int64())).to_pylist()
         pairs = zip(answers, sums.tolist(), strict=True)
         self.contents.append(np.fromiter((hash(pair) for pair in pairs), np.int64, len(rows)))
+
+    def _compare_texts(self, batch: pa.RecordBatch) -> None:
+        """Count answers that their own tokens do not spell; a server may list the likeliest token for the sampled."""
+        few = batch.slice(0, _COMPARED)
+        for answer, tokens in zip(few.column("answer").to_pylist(), few.column("tokens").to_pylist(), strict=True):
+            if not answer or not tokens or any(mark in token for token in tokens for mark in _PIECES):
+                continue
+            said, listed = "".join(answer.split()), "".join("".join(tokens).split())
+            self.n_compared += 1
+            self.n_misspelt += said not in listed and listed not in said
 
     def _count_reasons(self, batch: pa.RecordBatch, missing: NDArray[np.bool_], lengths: NDArray[np.int64]) -> None:
         finish, models = _texts(batch, "finish_reason"), _texts(batch, "model")

@@ -32,6 +32,10 @@ _CERTAIN = (
     "Speculative decoding reports accepted draft tokens so, and so does greedy decoding with processed"
     " log-probabilities: switch drafting off, or serve raw ones."
 )
+_MISSPELT = (
+    "Some servers list the most likely token for the sampled one (MLX, inspect_ai's hf provider), so the answer looks"
+    " surer than it was: sample at temperature 0, or serve with an engine that lists what it sampled."
+)
 _COPIES = "Cached or twice logged answers count as new evidence; keep one of each."
 _PLACE = "Name the place with `--columns answer=PATH,logprobs=PATH`."
 _CURES = {
@@ -100,6 +104,9 @@ def _impossible(census: Census) -> Iterator[Finding]:
     if census.n_certain > _RARELY * census.n_traces:
         share = _share(census.n_certain, census.n_traces)
         yield Finding("warning", f"{share} of the responses give every token probability 1.", _CERTAIN)
+    if census.n_misspelt > _OFTEN * census.n_compared:
+        share = _share(census.n_misspelt, census.n_compared)
+        yield Finding("warning", f"The tokens of {share} of the responses compared do not spell the answer.", _MISSPELT)
     if census.n_copies > _OFTEN * census.n_traces:
         share = _share(census.n_copies, census.n_traces)
         yield Finding("warning", f"{share} of the responses repeat text and log-probabilities of another.", _COPIES)
