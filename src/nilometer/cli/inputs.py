@@ -4,16 +4,23 @@ import heapq
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from itertools import count
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from nilometer.errors import ConfigError, TraceFormatError
-from nilometer.signals import FEATURE_NAMES, PROFILE_COLUMNS, profile_batch, ragged_from_batch, token_entropy
+from nilometer.estimators import as_profiles
+from nilometer.signals import (
+    PROFILE_COLUMNS,
+    is_profile_file,
+    profile_batch,
+    ragged_from_batch,
+    read_profiles,
+    token_entropy,
+)
 from nilometer.traces import (
     TRACE_SCHEMA,
     LabelReport,
@@ -31,6 +38,7 @@ from .common import check_bad_lines, expand_files, progress, talk
 __all__ = ["Inputs", "read_correct", "read_inputs"]
 
 _EXAMPLES = 8
+"""Answers kept to be shown."""
 _NOT_IN_PROFILES = re.compile(rf"\b({'|'.join(set(TRACE_SCHEMA.names) - set(PROFILE_COLUMNS))})\b", re.IGNORECASE)
 
 
@@ -57,18 +65,18 @@ def read_inputs(
         If there is no response, or more than one line in a hundred is bad.
     """
     paths = expand_files(files)
-    if all(_holds_profiles(path) for path in paths):
-        return Inputs(pa.concat_tables([pq.read_table(path) for path in paths]))
+    if all(is_profile_file(path) for path in paths):
+        return Inputs(read_profiles(paths))
     stream = read_traces(paths, format=wire_format, strict=strict, keep=("attention",) if has_attention(paths) else ())
     seen: list[pa.RecordBatch] = []
-    least: list[tuple[float, int, dict[str, Any]]] = []
+    least = _LeastConfident()
     only_in_traces = [key for key in by if _NOT_IN_PROFILES.search(key)]
 
     def watched() -> Iterator[pa.RecordBatch]:
         with progress("Reading") as advance:
             for batch in stream:
                 seen.append(_with_keys(profile_batch(batch), batch, only_in_traces))
-                _keep_least(least, batch, seen[-1])
+                least.add(batch, seen[-1])
                 advance(batch.num_rows)
                 yield batch
 
@@ -78,8 +86,7 @@ def read_inputs(
         raise TraceFormatError(f"{', '.join(map(str, paths))}: no response could be read.")
     if stream.report.n_duplicates:
         talk(f"{stream.report.n_duplicates:,} responses repeat a trace_id; all are kept.")
-    examples = [row for _, _, row in sorted(least, key=lambda item: -item[0])]
-    return Inputs(pa.Table.from_batches(seen), examples, diagnosis.to_dict())
+    return Inputs(pa.Table.from_batches(seen), least.rows(), diagnosis.to_dict())
 
 
 def _with_keys(profile: pa.RecordBatch, batch: pa.RecordBatch, keys: Sequence[str]) -> pa.RecordBatch:
@@ -118,29 +125,37 @@ def read_correct(profiles: pa.Table, labels: list[str] | None, *, key: str) -> N
     return np.where(np.isnan(joined), inline, joined)
 
 
-def _holds_profiles(path: Path) -> bool:
-    with path.open("rb") as file:
-        if file.read(4) != b"PAR1":
-            return False
-    names = pq.read_schema(path).names
-    return set(FEATURE_NAMES) <= set(names) and "chosen_logprobs" not in names
+class _LeastConfident:
+    """The answers whose tokens the model was least sure of, kept while batches go by."""
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[float, int, dict[str, Any]]] = []
+        self._order = count()
+
+    def add(self, batch: pa.RecordBatch, profile: pa.RecordBatch) -> None:
+        """Keep those of a batch that are less sure than the ones kept so far."""
+        score = np.nan_to_num(as_profiles(profile).score, nan=-1.0)
+        for row in np.argsort(-score)[:_EXAMPLES]:
+            if score[row] < 0 or (len(self._kept) == _EXAMPLES and score[row] <= self._kept[0][0]):
+                break
+            example = _example(batch.slice(int(row), 1))
+            if example is None:
+                continue
+            heapq.heappush(self._kept, (float(score[row]), next(self._order), example))
+            if len(self._kept) > _EXAMPLES:
+                heapq.heappop(self._kept)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return them, least sure first."""
+        return [example for _, _, example in sorted(self._kept, key=lambda item: -item[0])]
 
 
-def _keep_least(least: list[tuple[float, int, dict[str, Any]]], batch: pa.RecordBatch, profile: pa.RecordBatch) -> None:
-    score = np.nan_to_num(profile.column("max").to_numpy(zero_copy_only=False), nan=-1.0)
-    for row in np.argsort(-score)[:_EXAMPLES]:
-        if score[row] < 0 or (len(least) == _EXAMPLES and score[row] <= least[0][0]):
-            break
-        one = batch.slice(int(row), 1)
-        tokens = one.column("tokens")[0].as_py()
-        if not tokens:
-            continue
-        ragged = ragged_from_batch(one)
-        entropies = np.nan_to_num(token_entropy(ragged.chosen, ragged.top)).tolist()
-        values = {name: one.column(name)[0].as_py() for name in ("trace_id", "prompt", "correct", "attributes")}
-        heapq.heappush(
-            least,
-            (float(score[row]), len(least) + int(row) * 1000, {**values, "tokens": tokens, "entropies": entropies}),
-        )
-        if len(least) > _EXAMPLES:
-            heapq.heappop(least)
+def _example(one: pa.RecordBatch) -> dict[str, Any] | None:
+    """Tokens and entropies of one response, and what names it; None without tokens."""
+    tokens = one.column("tokens")[0].as_py()
+    if not tokens:
+        return None
+    ragged = ragged_from_batch(one)
+    entropies = np.nan_to_num(token_entropy(ragged.chosen, ragged.top)).tolist()
+    values = {name: one.column(name)[0].as_py() for name in ("trace_id", "prompt", "correct", "attributes")}
+    return {**values, "tokens": tokens, "entropies": entropies}

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-import pyarrow.parquet as pq
 import typer
 
-from nilometer.signals import ATTENTION_FEATURE_NAMES, FEATURE_NAMES
+from nilometer.signals import ATTENTION_FEATURE_NAMES, FEATURE_NAMES, write_profiles
 
 from .common import (
     AtOption,
@@ -43,7 +42,7 @@ def profile(
     profiles = read_inputs(
         files, by=split_keys(by), wire_format=layout_of(wire_format, at, columns), strict=strict
     ).profiles
-    pq.write_table(profiles, out, compression="zstd")
+    write_profiles(out, profiles)
     features = [name for name in (*FEATURE_NAMES, *ATTENTION_FEATURE_NAMES) if name in profiles.column_names]
     if as_json:
         write_json({"out": str(out), "n": len(profiles), "features": features})

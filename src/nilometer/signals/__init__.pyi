@@ -1,6 +1,12 @@
 from .answers import *
 from .attention import *
 from .distances import *
+from .profile_file import (
+    PROFILE_VERSION as PROFILE_VERSION,
+    is_profile_file as is_profile_file,
+    read_profiles as read_profiles,
+    write_profiles as write_profiles,
+)
 from .profiles import (
     PROFILE_COLUMNS as PROFILE_COLUMNS,
     profile_batch as profile_batch,

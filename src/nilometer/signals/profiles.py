@@ -1,12 +1,13 @@
 """From traces to profiles: one row of features per response."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from nilometer.arrays import Bools, Floats, Floats32
-from nilometer.traces import CUT_OFF_REASONS
+from nilometer.traces import CUT_OFF_REASONS, as_traces, is_table
 
 from .attention.scores import ATTENTION_FEATURE_NAMES
 from .attention.table import attention_profile
@@ -100,17 +101,24 @@ def profile_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, names=[*PROFILE_COLUMNS, *names])
 
 
-def profile_traces(batches: Iterable[pa.RecordBatch]) -> pa.Table:
-    """Profile a stream of trace batches; only the profiles stay in memory.
+def profile_traces(traces: Any) -> pa.Table:
+    """Profile traces: a stream of record batches, of which only the profiles stay in memory, or a table.
+
+    Parameters
+    ----------
+    traces
+        Record batches of ``read_traces``, or any table (Arrow, polars, pandas) with the columns of ``TRACE_SCHEMA``;
+        of columns that it lacks nothing is known.
 
     Raises
     ------
     ValueError
         If there is no batch at all.
     """
+    batches = traces if isinstance(traces, Iterable) and not is_table(traces) else as_traces(traces).to_batches()
     profiles = [profile_batch(batch) for batch in batches]
     if not profiles:
-        raise ValueError("`batches` must hold at least one record batch, got none.")
+        raise ValueError("`traces` must hold at least one record batch, got none.")
     return pa.Table.from_batches(profiles)
 
 

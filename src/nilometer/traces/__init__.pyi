@@ -20,6 +20,12 @@ from .schema import (
 )
 from .slices import attribute_keys as attribute_keys, slice_index as slice_index, slice_names as slice_names
 from .sources import expand_paths as expand_paths
-from .store import has_attention as has_attention, write_traces as write_traces
-from .tables import as_table as as_table
+from .store import (
+    conform_batch as conform_batch,
+    has_attention as has_attention,
+    is_parquet as is_parquet,
+    whole_file as whole_file,
+    write_traces as write_traces,
+)
+from .tables import as_table as as_table, as_traces as as_traces, is_table as is_table
 from .wire import *

@@ -229,7 +229,8 @@ def read_cost_matrix(path: Path, *, tail: float = 1.0) -> CostMatrix:
     rows = _json_rows(path, text) if text.lstrip()[:1] == "{" else _csv_rows(path, text)
     labels = tuple(dict.fromkeys(label for row in rows.values() for label in row))
     costs = [
-        [_cost_cell(path, row.get(label), f"{answer} under {label}") for label in labels] for answer, row in rows.items()
+        [_cost_cell(path, row.get(label), f"{answer} under {label}") for label in labels]
+        for answer, row in rows.items()
     ]
     if not rows or not labels:
         raise ConfigError(f"{path}: a cost matrix must have at least one answer and one label, got none.")

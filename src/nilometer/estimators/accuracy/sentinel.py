@@ -1,6 +1,7 @@
 """The sentinel: slice accuracy from profiles, learned on labelled slices."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Any, Self
 
@@ -156,7 +157,7 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
             If a parameter or a label is outside its range, or a slice lies in two families.
         """
         self._check_parameters()
-        labelled = as_responses(X, groups, correct=y, families=families).labelled
+        labelled = replace(as_responses(X, groups, correct=y, families=families), context=None).labelled
         check_labels(labelled.correct)
         self.labelled_ = labelled
         self.n_labels_ = len(labelled)
