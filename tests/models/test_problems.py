@@ -22,10 +22,43 @@ def test_excluded_prompts_never_come():
     assert not asked & {p.prompt for p in more}
 
 
+_DAYS = {1440 * day for day in range(5)}
+
+
+def _numbers(text):
+    return list(map(int, text.split()))
+
+
+def _put(x, prompt):
+    """The left side of ``Solve for x: 3x + 4 = 10`` with the gold in place of x."""
+    return prompt.split(":")[1].split("=")[0].strip().replace("x", f"*{x}")
+
+
+def _arabic(numeral):
+    values = [{"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}[letter] for letter in numeral]
+    return sum(-a if a < b else a for a, b in zip(values, [*values[1:], 0], strict=True))
+
+
+def _minutes(time):
+    hours, minutes = time.rstrip(".?").split(":")
+    return 60 * int(hours) + int(minutes)
+
+
 @pytest.mark.parametrize(
     ("task", "level", "check"),
     [
+        ("addition", 3, lambda p: eval(p.prompt[8:-1]) == int(p.gold)),
+        ("subtraction", 3, lambda p: eval(p.prompt[8:-1]) == int(p.gold) >= 0),
         ("multiplication", 4, lambda p: eval(p.prompt[8:-1]) == int(p.gold)),
+        ("running_sum", 4, lambda p: sum(map(int, p.prompt.split(":")[1].split())) == int(p.gold)),
+        ("maximum", 4, lambda p: str(max(map(int, p.prompt[:-1].split(":")[1].split()))) == p.gold),
+        ("sorting", 4, lambda p: np.sort(np.array(p.prompt.split(":")[1].split(), int)).tolist() == _numbers(p.gold)),
+        ("word_reversal", 4, lambda p: p.prompt.split(":")[1].split() == p.gold.split()[::-1]),
+        ("spelling_backward", 4, lambda p: p.prompt.split()[-1] == p.gold[::-1]),
+        ("letter_counting", 4, lambda p: p.prompt.split('"')[3].count(p.prompt.split('"')[1]) == int(p.gold)),
+        ("linear_equation", 4, lambda p: eval(_put(p.gold, p.prompt)) == int(p.prompt.split()[-1])),
+        ("roman", 4, lambda p: _arabic(p.gold) == int(p.prompt.split()[1])),
+        ("clock", 4, lambda p: _minutes(p.prompt.split()[2]) + int(p.prompt.split()[-3]) - _minutes(p.gold) in _DAYS),
         ("gcd", 3, lambda p: np.gcd(*map(int, p.prompt.rstrip("?").split()[-3::2])) == int(p.gold)),
         ("base_conversion", 4, lambda p: int(p.gold, int(p.prompt[:-1].split()[-1])) == int(p.prompt.split()[1])),
         ("modulo", 5, lambda p: int(p.prompt.split()[5]) % int(p.prompt[:-1].split()[-1]) == int(p.gold)),

@@ -162,3 +162,28 @@ def test_a_flipped_bit_in_a_page_is_found_or_changes_nothing(tmp_path):
             continue
         assert read == whole
     assert n_found > 100
+
+
+def _listed(lengths):
+    """Responses with so many listed log-probabilities, one alternative a token."""
+    values = pa.array(np.full(sum(lengths), -1.0, dtype=np.float32))
+    column = pa.ListArray.from_arrays(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32), values)
+    columns = {name: pa.nulls(len(lengths), TRACE_SCHEMA.field(name).type) for name in TRACE_SCHEMA.names}
+    columns |= {"trace_id": pa.array([str(i) for i in range(len(lengths))]), "top_logprobs": column}
+    return pa.table(columns, schema=TRACE_SCHEMA)
+
+
+def test_long_responses_are_written_in_smaller_groups(tmp_path):
+    """16 million values fill a group; 1,000 responses are in it at least."""
+    file = tmp_path / "t.parquet"
+    write_traces(file, _listed([16_000_000] + [1] * 2999))
+    groups = pq.ParquetFile(file).metadata
+    assert [groups.row_group(i).num_rows for i in range(groups.num_row_groups)] == [1000, 2000]
+
+
+def test_a_file_of_a_newer_version_is_refused(tmp_path):
+    file = tmp_path / "t.parquet"
+    metadata = {**TRACE_SCHEMA.metadata, b"nilometer.format_version": b"99"}
+    pq.write_table(_listed([1]).replace_schema_metadata(metadata), file)
+    with pytest.raises(TraceFormatError, match=r"format version must be <= \d+, got 99\. Update nilometer"):
+        list(read_traces(file))

@@ -178,3 +178,9 @@ def test_bad_rules_say_why():
         CostMatrix(costs=[[1]], labels=("a", "b"))
     with pytest.raises(ValueError, match="the cost matrix must name every answer of the posterior, 'b'"):
         decide(posterior, "cost", parameter=CostMatrix(costs=[[0, 1], [1, 0]], labels=("a", "c")))
+
+
+@pytest.mark.parametrize("name", ["f1", "jaccard"])
+def test_of_equally_good_sets_the_smaller_is_the_answer(name):
+    samples = [frozenset(), frozenset("a")]
+    assert decide(Posterior.from_samples(samples), name).value == frozenset()

@@ -70,3 +70,10 @@ def test_a_model_whose_rows_are_shuffled_is_pointed_out():
     assert len(said) == 1
     assert said[0].startswith("c lies")
     assert lonely_models(Smoothie().fit(x[:, [0, 1, 3]])) == []
+
+
+def test_models_that_never_differ_are_no_reason_to_suspect_another():
+    """Half the others at distance 0 make every distance infinitely many times the usual one."""
+    x = np.random.default_rng(0).normal(size=(60, 1, 4))
+    far = x + 5.0
+    assert lonely_models(Smoothie().fit(np.concatenate([x, x, x, far], axis=1))) == []

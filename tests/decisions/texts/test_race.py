@@ -132,3 +132,13 @@ def test_bad_arguments_are_refused():
         race_mbr(["a", "b"], "chrf", rng=rng, budget=3)
     with pytest.raises(ValueError, match="finite scores"):
         race_mbr(["a", "b"], lambda _h, _r: float("inf"), rng=rng)
+
+
+def test_references_not_yet_met_may_differ_as_much_as_the_worst_one():
+    """Utilities without any scatter: after 8 references t is 8 on 7 degrees of freedom, which is not .9999 sure."""
+    n = 64
+    scores = np.repeat(np.linspace(0.0, 1.0, n)[:, None], n, axis=1)
+    result = race(scores, np.ones(n, dtype=int), 0, confidence_level=0.9999)
+    assert result.text == str(n - 1)
+    assert result.survivors[1] == n
+    assert result.survivors[2] == 1

@@ -114,3 +114,8 @@ def test_several_answers_to_a_prompt_count_once(corpus):
     )
     assert len(correct) == 1800
     assert [alert.p_value for alert in thrice.alerts] == pytest.approx([alert.p_value for alert in once.alerts])
+
+
+def test_a_change_below_the_least_one_is_no_alert(corpus):
+    kinds = {alert.kind for alert in _watch(corpus, ("4", "5", "6"), least_change=1.0).alerts}
+    assert kinds == {"scores drifted"}

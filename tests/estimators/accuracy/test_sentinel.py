@@ -224,3 +224,30 @@ def test_slice_in_two_families_is_refused_and_few_families_give_no_interval():
     result = Sentinel().fit(table, correct, groups=names, families=halves).estimate(table.slice(0, 60))[0]
     assert isinstance(result, NotEnoughData)
     assert "needs 4 other labelled families of slices, there are 3" in result.reason
+
+
+def _mixed(*, n_high, n=60):
+    """Entropies of a usual slice, ``n_high`` of them beyond all that was labelled."""
+    values = np.full(n, 1.0)
+    values[:n_high] = 90.0
+    return _only(values)
+
+
+def test_a_tenth_of_the_responses_may_lie_beyond_the_labelled_ones_and_no_more():
+    X, y, groups = _traffic()
+    sentinel = Sentinel().fit(X, y, groups=groups)
+    assert sentinel.estimate(_mixed(n_high=6))[0].in_support
+    beyond = sentinel.estimate(_mixed(n_high=7))[0]
+    assert not beyond.in_support
+    assert "12% of max is beyond every labelled response; interval widened" in beyond.note
+
+
+def test_outside_the_labelled_slices_the_spread_is_half_as_large_again():
+    X, y, groups = _traffic()
+    sentinel = Sentinel(bootstraps=0).fit(X, y, groups=groups)
+    row = sentinel.estimate(_only(np.full(50, 4.0)))[0]
+    residuals = sentinel.residuals_
+    wide = residuals._replace(spread=1.5 * residuals.spread)
+    assert not row.in_support
+    assert (row.low, row.high) == pytest.approx(prediction_interval(row.accuracy, wide, n=50))
+    assert row.high - row.low > np.ptp(prediction_interval(row.accuracy, residuals, n=50))

@@ -115,3 +115,13 @@ def test_shapes_must_fit():
 def test_vocabulary_must_exceed_k():
     with pytest.raises(ValueError, match="`vocabulary_size` must be > k = 2"):
         entropy_bounds(_f32([-0.1]), _f32([[-0.5, -1.0]]), vocabulary_size=2)
+
+
+@pytest.mark.parametrize(("listed", "cut"), [([0.9], 0.1), ([0.2, 0.2], 0.2)])
+def test_the_lower_bound_spreads_the_tail_in_pieces_as_large_as_it_may(listed, cut):
+    """No unlisted token is more probable than the last listed one, and none than the whole tail."""
+    top = np.log(_f32([listed]))
+    low, high = entropy_bounds(top[:, 0], top)
+    inside = -sum(p * math.log(p) for p in listed)
+    assert low[0] == pytest.approx(inside - (1 - sum(listed)) * math.log(cut), abs=1e-6)
+    assert high[0] == np.inf

@@ -171,3 +171,9 @@ def test_it_does_not_depend_on_the_batches():
 def test_it_survives_json():
     diagnosis = _diagnose(_rows())
     assert json.loads(json.dumps(diagnosis.to_dict()))["usable"] is True
+
+
+@pytest.mark.parametrize(("temperature", "warns"), [(1.0, False), (0.7, True), (None, True)])
+def test_processed_logprobs_matter_unless_every_temperature_is_known_to_be_one(temperature, warns):
+    found = _messages(_diagnose(_rows(logprobs_mode="processed", temperature=temperature)), "warning")
+    assert ("log-probabilities are processed" in found) == warns
