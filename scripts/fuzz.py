@@ -7,6 +7,7 @@ its table. With ``--engine atheris`` (``pip install atheris``) coverage guides t
 """
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -27,17 +28,22 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from nilometer.errors import NilometerError
-from nilometer.traces import (
-    TRACE_SCHEMA,
-    LabelReport,
-    Trace,
-    read_labels,
-    read_traces,
-    slice_names,
-    trace_batch,
-    write_traces,
-)
+with contextlib.ExitStack() as _stack:
+    if "atheris" in sys.argv:
+        import atheris
+
+        _stack.enter_context(atheris.instrument_imports(include=["nilometer"]))
+    from nilometer.errors import NilometerError
+    from nilometer.traces import (
+        TRACE_SCHEMA,
+        LabelReport,
+        Trace,
+        read_labels,
+        read_traces,
+        slice_names,
+        trace_batch,
+        write_traces,
+    )
 
 ROOT = Path(__file__).parents[1]
 RESULT = Path(__file__).parent / "results" / "fuzz.json"
@@ -354,8 +360,6 @@ def by_chance(fuzzer: Fuzzer, tallies: dict[str, Tally], folder: Path, options: 
 
 def by_coverage(fuzzer: Fuzzer, tallies: dict[str, Tally], folder: Path, options: argparse.Namespace) -> None:
     """Let atheris choose the bytes; it ends the process, so results are written as they come."""
-    import atheris
-
     (target,) = tallies
     rng = random.Random(options.seed)
     corpus = seeds(target, folder)
@@ -379,7 +383,6 @@ def by_coverage(fuzzer: Fuzzer, tallies: dict[str, Tally], folder: Path, options
     for number, data in enumerate(corpus):
         (inputs / str(number)).write_bytes(data)
     flags = [f"-max_total_time={options.seconds}", "-max_len=20000", f"-seed={options.seed}", "-verbosity=0"]
-    atheris.instrument_all() if options.all else None
     atheris.Setup([sys.argv[0], *flags, str(inputs)], one, custom_mutator=mutator)
     atheris.Fuzz()
 
@@ -427,7 +430,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--targets", nargs="+", default=["reader", "labels", "slices", "saved"])
     parser.add_argument("--engine", choices=["chance", "atheris"], default="chance")
-    parser.add_argument("--all", action="store_true", help="atheris: instrument every module, not only nilometer")
     parser.add_argument("--out", type=lambda text: Path(text).resolve(), help="result file to add this round to")
     parser.add_argument(
         "--finds", type=lambda text: Path(text).resolve(), help="folder for the smallest input of each finding"
