@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from nilometer.errors import ConfigError
 
+from .expressions import Expression, parse_expression
 from .index import SliceIndex, index_slices
 from .tables import as_table
 
@@ -19,7 +20,6 @@ __all__ = ["NO_SLICE", "attribute_keys", "slice_index", "slice_names"]
 NO_SLICE = "(none)"
 """Name of the slice of the responses that lack the value."""
 
-_ROW = "nilometer_row"
 _PLAIN_NAME = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -48,7 +48,8 @@ def slice_index(table: Any, by: str | Sequence[str]) -> SliceIndex:
     by
         Each item is a column, else a key of ``attributes``, else a DuckDB SQL expression over the columns and
         the keys with one value per row, such as ``"date_trunc('day', time)"`` or ``"level::int > 2"``. A key
-        named like a column stands behind it; in an expression names do not depend on case.
+        named like a column stands behind it. In an expression a name that nothing has as written may differ from
+        the one meant in case. Expressions hold functions of one row only; they read nothing but their row.
 
     Raises
     ------
@@ -68,19 +69,32 @@ def slice_index(table: Any, by: str | Sequence[str]) -> SliceIndex:
     keys = attribute_keys(table)
     plain = {item: _plain(table, item, keys) for item in items}
     asked = [item for item in items if plain[item] is None]
-    run = dict(zip(asked, _run(table, asked, keys), strict=True)) if asked else {}
-    values = [index_slices(pc.fill_null(run.get(item, plain[item]), NO_SLICE)) for item in items]
+    run = {item: _run(table, item, keys) for item in asked}
+    values = [_indexed(run.get(item, plain[item])) for item in items]
     return values[0] if len(items) == 1 else _joined(items, values)
+
+
+def _indexed(values: Any) -> SliceIndex:
+    """Index values by name; a text that reads like the name of the missing is put in quotes."""
+    given = pc.if_else(pc.equal(values, NO_SLICE), f'"{NO_SLICE}"', values)
+    return index_slices(pc.fill_null(given, NO_SLICE))
+
+
+def _quoted(value: str) -> str:
+    """Put a value in quotes that would read as several between others."""
+    if ", " not in value and not value.startswith('"'):
+        return value
+    return '"' + value.replace('"', '""') + '"'
 
 
 def _joined(items: Sequence[str], values: Sequence[SliceIndex]) -> SliceIndex:
     """Name the combinations of several values that occur."""
-    names = [f"{items[0]}={name}" for name in values[0].names]
+    names = [f"{items[0]}={_quoted(name)}" for name in values[0].names]
     codes = values[0].codes
     for item, one in zip(items[1:], values[1:], strict=True):
         pairs, codes = np.unique(codes * len(one.names) + one.codes, return_inverse=True)
         first, second = (part.tolist() for part in np.divmod(pairs, max(len(one.names), 1)))
-        names = [f"{names[i]}, {item}={one.names[j]}" for i, j in zip(first, second, strict=True)]
+        names = [f"{names[i]}, {item}={_quoted(one.names[j])}" for i, j in zip(first, second, strict=True)]
     return index_slices(pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), pa.array(names, pa.string())))
 
 
@@ -112,16 +126,6 @@ def attribute_keys(table: Any) -> list[str]:
     return sorted(keys)
 
 
-def _value(item: str, table: pa.Table, keys: Sequence[str]) -> str:
-    if item in table.column_names:
-        return _name(item)
-    if item in keys:
-        return _lookup(item)
-    if not item.strip() or _PLAIN_NAME.fullmatch(item):
-        raise ConfigError(_unknown(item, table, keys))
-    return f"({item}\n)"
-
-
 def _unknown(item: str, table: pa.Table, keys: Sequence[str]) -> str:
     names = [*table.column_names, *keys]
     close = difflib.get_close_matches(item, names, n=1)
@@ -132,45 +136,28 @@ def _unknown(item: str, table: pa.Table, keys: Sequence[str]) -> str:
     )
 
 
-def _run(table: pa.Table, items: Sequence[str], keys: Sequence[str]) -> list[pa.ChunkedArray]:
-    """Evaluate columns and expressions by DuckDB, each as text."""
-    import duckdb
-
-    if _ROW in table.column_names:
-        raise ConfigError(f"a column must not be named `{_ROW}`.")
-    wanted = ", ".join(f"CAST({_value(item, table, keys)} AS VARCHAR) AS v{i}" for i, item in enumerate(items))
-    columns = {name.lower() for name in table.column_names}
-    extra = []
-    for key in keys:
-        if key.lower() not in columns:
-            extra.append(f", {_lookup(key)} AS {_name(key)}")
-            columns = columns | {key.lower()}
-    numbered = table.append_column(_ROW, pa.array(np.arange(table.num_rows)))
-    with duckdb.connect(":memory:") as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.register("source", numbered)
-        query = f"SELECT {wanted} FROM (SELECT *{''.join(extra)} FROM source) ORDER BY {_ROW}"
-        try:
-            result = connection.sql(query).to_arrow_table()
-        except duckdb.Error as exc:
-            reason = str(exc).partition("\n")[0]
-            attributes = ", ".join(keys) or "none"
-            raise ConfigError(
-                f"`by` must be SQL that DuckDB can run, got {list(items)}: {reason}"
-                f" Columns: {', '.join(table.column_names)}. Attributes: {attributes}."
-            ) from exc
-    if result.num_rows != table.num_rows:
-        raise ConfigError(f"`by` must give one value per response, got {list(items)}.")
-    return list(result.columns)
+def _run(table: pa.Table, item: str, keys: Sequence[str]) -> pa.Array:
+    """Evaluate a column that is no text, or an expression, as text."""
+    if item in table.column_names:
+        return Expression('"value"', ["value"]).values({"value": table[item]}, table.num_rows)
+    if item in keys:
+        return Expression('"value"', ["value"]).values({"value": _column(table, item, keys)}, table.num_rows)
+    if not item.strip() or _PLAIN_NAME.fullmatch(item):
+        raise ConfigError(_unknown(item, table, keys))
+    expression = parse_expression(item)
+    columns = {name: _column(table, name, keys) for name in expression.names}
+    alike = [name for name in columns if sum(name.lower() == other.lower() for other in columns) > 1]
+    if alike:
+        raise ConfigError(f"`by` must not name {' and '.join(alike)} in one expression: SQL cannot tell them apart.")
+    return expression.values(columns, table.num_rows)
 
 
-def _lookup(key: str) -> str:
-    return f"map_extract(attributes, {_text(key)})[1]"
-
-
-def _name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
+def _column(table: pa.Table, name: str, keys: Sequence[str]) -> pa.ChunkedArray:
+    """Return what a name in an expression means: as written, else the one that differs in case alone."""
+    if name in table.column_names:
+        return table[name]
+    alike = [key for key in (*table.column_names, *keys) if key.lower() == name.lower()]
+    key = name if name in keys else alike[0] if len(alike) == 1 else None
+    if key is None:
+        raise ConfigError(_unknown(name, table, [*keys, *(f'"{other}"' for other in alike)]))
+    return table[key] if key in table.column_names else pc.map_lookup(table["attributes"], pa.scalar(key), "first")

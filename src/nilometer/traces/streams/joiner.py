@@ -5,7 +5,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from .parts import Answer, Chunk, Fields, Joined, Part
+from .parts import UNREADABLE, Answer, Chunk, Fields, Joined, Part
 from .protocols import CHAT, PROTOCOLS, Protocol, chat_chunk
 from .responses import ResponsesJoiner
 
@@ -168,7 +168,10 @@ class Joiner(Generic[C]):
             return Joined({}, stream.context, stream.n_lines, "damaged")
         if not any(answer.is_begun or answer.finish for answer in answers):
             return Joined({}, stream.context, stream.n_lines, "nothing")
-        fields = self._protocol.whole(stream.head, answers)
+        try:
+            fields = self._protocol.whole(stream.head, answers)
+        except UNREADABLE:
+            return Joined({}, stream.context, stream.n_lines, "damaged")
         return Joined(fields, stream.context, stream.n_lines, "whole" if stream.has_ended else "cut")
 
     def _gathered(self, last: _Stream[C]) -> _Stream[C]:

@@ -6,12 +6,14 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-__all__ = ["Answer", "Chunk", "Fields", "Joined", "Part", "joined_text"]
+__all__ = ["UNREADABLE", "Answer", "Chunk", "Fields", "Joined", "Part", "joined_text"]
 
 C = TypeVar("C")
 
 _LISTS: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw])
 _NULL = b"null"
+UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, LookupError, RecursionError)
+"""What pieces raise that cannot be put together."""
 _PARALLEL = {"tokens", "token_logprobs", "top_logprobs", "output_token_logprobs", "output_top_logprobs", "top_tokens"}
 """Lists that stand side by side, so that one must not get shorter than the others."""
 

@@ -5,7 +5,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from .parts import Answer, Chunk, Fields, Joined, Part
+from .parts import UNREADABLE, Answer, Chunk, Fields, Joined, Part
 
 __all__ = ["ResponsesJoiner"]
 
@@ -57,7 +57,7 @@ class ResponsesJoiner(Generic[C]):
             response = line.decode("response", _OBJECT)
             identity = msgspec.json.decode(response["id"]) if "id" in response else None
             if kind in _LAST:
-                yield from self._complete(self._open.pop(identity, None), response, context)
+                yield from self._complete(identity, response, context)
                 return
             stream = self._open.setdefault(identity, _Open(response, context))
         else:
@@ -87,16 +87,17 @@ class ResponsesJoiner(Generic[C]):
                 whole.lists = before[1].lists
             stream.parts[place] = (name, whole)
 
-    def _complete(self, stream: _Open[C] | None, response: dict[str, msgspec.Raw], context: C) -> Iterator[Joined[C]]:
+    def _complete(self, identity: Any, response: dict[str, msgspec.Raw], context: C) -> Iterator[Joined[C]]:
+        stream = self._open.get(identity)
+        fields: dict[str, Any] = dict(response)
+        is_empty = not msgspec.json.decode(response.get("output", b"[]"))
+        is_lost = stream is not None and bool(stream.parts) and is_empty and stream.is_damaged
+        if stream is not None and stream.parts and is_empty:
+            fields["output"] = _output(stream)
+        self._open.pop(identity, None)
         if stream is not None and stream.n_lines:
             yield Joined({}, stream.context, stream.n_lines, "nothing")
-        fields: dict[str, Any] = dict(response)
-        if stream is not None and stream.parts and not msgspec.json.decode(response.get("output", b"[]")):
-            if stream.is_damaged:
-                yield Joined({}, context, 1, "damaged")
-                return
-            fields["output"] = _output(stream)
-        yield Joined(fields, context, 1, "whole")
+        yield Joined({} if is_lost else fields, context, 1, "damaged" if is_lost else "whole")
 
     def fail(self) -> None:
         """Note that the server sent an error; the response is cut there unless its last event comes."""
@@ -121,9 +122,16 @@ class ResponsesJoiner(Generic[C]):
             elif not stream.parts:
                 yield Joined({}, stream.context, stream.n_lines, "nothing")
             else:
-                head = {name: value for name, value in stream.head.items() if name != "status"}
-                fields = {**head, "object": "response", "output": _output(stream)}
-                yield Joined(fields, stream.context, stream.n_lines, "cut")
+                yield _cut(stream)
+
+
+def _cut(stream: _Open[C]) -> Joined[C]:
+    head = {name: value for name, value in stream.head.items() if name != "status"}
+    try:
+        output = _output(stream)
+    except UNREADABLE:
+        return Joined({}, stream.context, stream.n_lines, "damaged")
+    return Joined({**head, "object": "response", "output": output}, stream.context, stream.n_lines, "cut")
 
 
 def _output(stream: _Open[Any]) -> msgspec.Raw:

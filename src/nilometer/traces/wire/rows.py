@@ -86,7 +86,7 @@ def _parquet_names(path: Path) -> list[str] | None:
             return None
     try:
         schema = pq.read_schema(path)
-    except (pa.ArrowException, OSError):
+        names: list[str] = schema.names
+    except (pa.ArrowException, OSError, ValueError):  # ValueError: names that are no UTF-8
         return None
-    names: list[str] = schema.names
     return None if VERSION_KEY in (schema.metadata or {}) else names
