@@ -1,7 +1,7 @@
 """How accurate is your LLM on every slice of its traffic.
 
 The names here answer the five questions: how accurate is the model, what to label, which answer to give, which model
-to ask, and where an answer wavers. Everything else is in ``nilometer.traces``, ``nilometer.signals``,
+to ask, and where an answer is uncertain. Everything else is in ``nilometer.traces``, ``nilometer.signals``,
 ``nilometer.estimators``, ``nilometer.decisions``, ``nilometer.pages`` and ``nilometer.models``.
 """
 

@@ -73,7 +73,7 @@ FormatOption = Annotated[str | None, typer.Option("--format", metavar="NAME", he
 StrictOption = Annotated[bool, typer.Option("--strict", help="Stop at the first bad line.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
 ConfidenceOption = Annotated[
-    float, typer.Option("--confidence-level", min=0.5, max=0.999, help="Coverage asked of the intervals.")
+    float, typer.Option("--confidence-level", min=0.5, max=0.999, help="Coverage of the intervals.")
 ]
 
 

@@ -44,7 +44,7 @@ def doctor(
     strict: StrictOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Say whether traces can be used, and which serving flag cures what is missing. Exit 3 when they cannot."""
+    """Report whether traces can be used, and which serving flag provides what is missing. Exit 3 when they cannot."""
     label_report = LabelReport()
     table = read_labels(expand_files(labels), key=label_key, report=label_report) if labels else None
     for line in label_report.bad_lines:

@@ -14,7 +14,7 @@ _SHOWN, _ALERTS = 3, 10
 
 
 def show_estimates(estimates: SliceEstimates, *, by: Sequence[str] = (), title: str | None = None) -> None:
-    """Print one row per slice to standard output, and below what is to be said of some of them."""
+    """Print one row per slice to standard output, followed by numbered notes."""
     from rich.markup import escape
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""What to do: reports, and later plans, answers and routes."""
+"""What to do: reports, alerts, plans, answers, texts and routes."""
 
 from nilometer.facades import attach
 

@@ -68,7 +68,7 @@ def error_unit(estimate: Floats | float) -> Floats:
 
 
 def logit(share: Floats | float) -> Floats:
-    r"""Log-odds of an accuracy, drawn in from 0 and 1 by half a success and half a failure in ten.
+    r"""Log-odds of an accuracy, moved away from 0 and 1 by half a success and half a failure in ten.
 
     .. math:: \log \frac{10 a + 1/2}{10 (1 - a) + 1/2}
 
@@ -149,7 +149,7 @@ def _sampling(share: Floats, n: Floats) -> Floats:
 
 
 def pool_residuals(own: Residuals, others: Sequence[Residuals]) -> Residuals:
-    r"""Draw the spread of one model towards the spreads of others, as far as they agree.
+    r"""Shrink the spread of one model towards those of others, to the extent that they agree.
 
     With :math:`d` degrees of freedom of its own, and :math:`d_0`, :math:`s_0` fitted to the log variances of all,
 

@@ -67,7 +67,7 @@ class Responses:
 
     @property
     def is_labelled(self) -> NDArray[np.bool_]:
-        """Tell which responses have a label, shape (n,)."""
+        """Return which responses have a label, shape (n,)."""
         return ~np.isnan(self.correct)
 
     @property

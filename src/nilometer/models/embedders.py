@@ -22,7 +22,7 @@ Vectors = NDArray[np.float32]
 
 
 class Embedder(Protocol):
-    """Turns texts into vectors; ``name`` tells apart what a cache keeps, so it must change with the model."""
+    """Turns texts into vectors; ``name`` separates what a cache keeps, so it must change with the model."""
 
     name: str
 

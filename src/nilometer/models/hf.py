@@ -148,7 +148,7 @@ class HFRunner:
                 places = mask.sum(1, keepdim=True) - 1
 
     def is_end(self, token: int) -> bool:
-        """Tell whether a token ends an answer."""
+        """Return whether a token ends an answer."""
         return token in self._ends or (self._stop is not None and self._stop in self._tokenizer.decode([token]))
 
     def trace_of(self, tokens: list[Told], sampling: Sampling, *, ended: bool) -> Trace:

@@ -47,7 +47,7 @@ def make_problems(
 
 
 def verify(problem: Problem, answer: str) -> bool:
-    """Tell whether an answer is right: its last number, word, yes or no, or its sequence equals the gold one.
+    """Return whether an answer is right: its last number, word, yes or no, or its sequence equals the gold one.
 
     Case, surrounding words, thousands separators and commas between the items of a sequence do not count.
     A problem of kind ``text`` wants the gold answer alone.

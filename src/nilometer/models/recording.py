@@ -1,4 +1,4 @@
-"""Recording a model on a suite: part by part, so that a killed run goes on without loss or repetition."""
+"""Recording a model on a suite: part by part, so that a killed run continues without loss or repetition."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -74,7 +74,7 @@ def _curves(report: Report) -> list[tuple[str, Any]]:
 
 
 def _plan(report: Report, outlook: Outlook | None) -> Table | None:
-    """The estimates with the labels counted in, and where the next labels should go."""
+    """The estimates combined with labels, and where the next labels should go."""
     if outlook is None or not outlook.plan:
         return None
     plans = {row.slice: row for row in outlook.plan}

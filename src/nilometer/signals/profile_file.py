@@ -28,7 +28,7 @@ def write_profiles(path: str | Path, profiles: pa.Table) -> None:
 
 
 def is_profile_file(path: Path) -> bool:
-    """Tell whether a file holds profiles.
+    """Return whether a file holds profiles.
 
     Files written before there was a version are known by their columns: features, and no log-probabilities.
     """

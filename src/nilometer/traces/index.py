@@ -52,7 +52,7 @@ class SliceIndex:
         yield from zip(self.names, parts, strict=True)
 
     def is_in(self, name: str) -> NDArray[np.bool_]:
-        """Tell which responses belong to one slice, shape (n,)."""
+        """Return which responses belong to one slice, shape (n,)."""
         return np.asarray(self.codes == (self.names.index(name) if name in self.names else -1))
 
     def to_arrow(self) -> pa.DictionaryArray:

@@ -79,7 +79,7 @@ def read_panel(table: pa.Table, *, voter: str = "model") -> Panel:
     table
         Traces.
     voter
-        Column or attribute that tells the models apart; with a prompt template's name there the templates of
+        Column or attribute that distinguishes the models; with a prompt template's name there the templates of
         one model are compared.
 
     Raises

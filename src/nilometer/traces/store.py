@@ -133,7 +133,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def has_attention(paths: Sequence[Path]) -> bool:
-    """Tell whether every file is a Parquet file with attention statistics.
+    """Return whether every file is a Parquet file with attention statistics.
 
     Examples
     --------
@@ -154,7 +154,7 @@ def has_attention(paths: Sequence[Path]) -> bool:
 
 
 def is_parquet(path: Path) -> bool:
-    """Tell whether an ordinary file begins as Parquet does; a pipe is not touched."""
+    """Return whether an ordinary file begins as Parquet does; a pipe is not touched."""
     if not path.is_file():
         return False
     with path.open("rb") as file:

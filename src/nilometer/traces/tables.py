@@ -13,7 +13,7 @@ _ATTRIBUTES = pa.map_(pa.string(), pa.string())
 
 
 def is_table(data: Any) -> bool:
-    """Tell whether :func:`as_table` takes it: Arrow, anything with ``__arrow_c_stream__``, or pandas."""
+    """Return whether :func:`as_table` takes it: Arrow, anything with ``__arrow_c_stream__``, or pandas."""
     if isinstance(data, pa.RecordBatchReader):
         return False
     return isinstance(data, pa.RecordBatch) or hasattr(data, "__arrow_c_stream__") or hasattr(data, "iloc")

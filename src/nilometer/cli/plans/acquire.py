@@ -59,7 +59,7 @@ def plan_acquire(
     columns: ColumnsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Choose for which slices to collect data: traffic x gap x what an example is expected to close, per cost."""
+    """Choose for which slices to collect data: traffic x gap x the errors an example removes, per cost."""
     known = read_known(
         files, labels, label_key=label_key, by=by, sentinel=sentinel, wire_format=layout_of(wire_format, at, columns)
     )

@@ -22,7 +22,7 @@ def plan_measure(
     confidence_level: ConfidenceOption = 0.95,
     as_json: JsonOption = False,
 ) -> None:
-    """Accuracy of every planned slice from its labels: a valid interval, whatever the predictions were worth."""
+    """Accuracy of every planned slice from its labels: a valid interval, however good the predictions were."""
     rounds = [read_label_plan(path) for path in plans]
     planned = [row for one in rounds for row in one]
     table = read_labels(expand_files(labels), key=label_key)

@@ -18,7 +18,7 @@ __all__ = [
     "default_cache",
 ]
 
-VoterOption = Annotated[str, typer.Option(help="Column or attribute that tells the models (or prompts) apart.")]
+VoterOption = Annotated[str, typer.Option(help="Column or attribute that distinguishes the models (or prompts).")]
 CompareOption = Annotated[
     str, typer.Option(help="embedding, or the part compared: choice, number, sequence, text, word, yes_no.")
 ]

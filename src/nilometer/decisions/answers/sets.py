@@ -37,7 +37,7 @@ class _Sets(NamedTuple):
 
 
 def occurrences(value: Any) -> frozenset[Item]:
-    """Items of a set or bag, each occurrence told apart."""
+    """Items of a set or bag, each occurrence numbered."""
     if isinstance(value, frozenset):
         return frozenset((item, 0) for item in value)
     counts: dict[str, int] = {}

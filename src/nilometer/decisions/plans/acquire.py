@@ -79,7 +79,7 @@ def plan_acquisition(
     options: AcquireOptions | None = None,
     rng: np.random.Generator,
 ) -> tuple[SliceAcquisition, ...]:
-    r"""Share a budget out over slices by the errors that more data is expected to close.
+    r"""Divide a budget among slices by the errors that more data is expected to remove.
 
     .. math:: \text{err}_s(m) = \text{err}_s \Big(\frac{m_s + m}{m_s}\Big)^{-g_s}, \qquad
               \text{worth}_s(m) = w_s\, E\big[\min(\text{err}_s(0), e) - \min(\text{err}_s(m), e)\big]
@@ -229,8 +229,8 @@ def moved_share(plan: Sequence[SliceAcquisition], other: Sequence[SliceAcquisiti
 
     .. math:: \tfrac12 \sum_s \Big| \frac{c_s}{\sum c} - \frac{c'_s}{\sum c'} \Big|
 
-    with the cost c of each slice: 0 if both spend alike, 1 if they have no slice in common. It tells how far a plan
-    hangs on an assumption, such as the exponent of the learning curve.
+    with the cost c of each slice: 0 if both spend alike, 1 if they have no slice in common. It shows how far a plan
+    depends on an assumption, such as the exponent of the learning curve.
 
     Examples
     --------

@@ -178,7 +178,7 @@ def allocate_labels(
     priors: Floats,
     weights: Floats,
 ) -> NDArray[np.int64]:
-    r"""Share a budget of labels out over slices so that the weighted variance falls most.
+    r"""Divide a budget of labels among slices so that the weighted variance drops most.
 
     .. math:: V_s(m) = \Big(\frac1{\tau_s^2} + \frac1{v_s (1/m - 1/N_s)}\Big)^{-1}
 

@@ -1,4 +1,4 @@
-"""What a report says beyond today's estimates: labels counted in, what to label and acquire next, what changed."""
+"""What a report adds to today's estimates: the labels, what to label and acquire next, what changed."""
 
 from typing import NamedTuple
 
@@ -29,7 +29,7 @@ _EXAMPLES = 1000
 
 
 class Outlook(NamedTuple):
-    """Estimates with the labels counted in, the plan of the next labels, and of the next examples to collect."""
+    """Estimates combined with labels, the plan of the next labels, and of the next examples to collect."""
 
     estimates: SliceEstimates
     plan: tuple[SlicePlan, ...]
@@ -43,7 +43,7 @@ class Outlook(NamedTuple):
 
 
 def build_outlook(sentinel: Sentinel, responses: Responses, estimates: SliceEstimates) -> Outlook:
-    """Count the labels of each slice in, and plan the next 100 labels and the next 1,000 examples to collect.
+    """Combine each estimate with the labels of its slice, and plan the next 100 labels and 1,000 examples to collect.
 
     Parameters
     ----------

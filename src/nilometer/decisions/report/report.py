@@ -66,7 +66,7 @@ class Report(Displayed):
     diagnosis: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     outlook: Outlook | None = None
-    """Labels counted in, and what to label and to acquire next; None for a ranking."""
+    """Estimates combined with labels, and what to label and acquire next; None for a ranking."""
     watch: Watch | None = None
     """Windows of time and alerts, where the responses have times."""
     inputs: str = "FILES"
@@ -82,7 +82,7 @@ class Report(Displayed):
 
     @property
     def best_estimates(self) -> SliceEstimates:
-        """The estimates with everything that is known counted in."""
+        """The estimates from everything that is known."""
         return self.estimates if self.outlook is None else self.outlook.estimates
 
     @property

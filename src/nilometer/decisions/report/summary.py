@@ -152,7 +152,7 @@ def _moved(change: AccuracyChange | None) -> str:
 
 
 def _actions(report: Report) -> list[Action]:
-    """At most three, the one that tells most first."""
+    """At most three, the most important first."""
     found = []
     by = ", ".join(report.by)
     if report.watch is not None and report.watch.alerts:

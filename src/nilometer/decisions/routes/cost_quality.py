@@ -152,13 +152,13 @@ def cheapest_point(
     return min(good, key=lambda point: (point.cost, -point.quality))
 
 
-def _share(cost: float, cheap: float, dear: float) -> float | None:
-    """Share of the dear model at which a mix costs as much; None if it cannot."""
+def _share(cost: float, cheap: float, expensive: float) -> float | None:
+    """Share of the expensive model at which a mix costs as much; None if it cannot."""
     if not cheap <= cost * (1 + 1e-12):
         return None
-    if cost >= dear:
+    if cost >= expensive:
         return 1.0
-    return (cost - cheap) / (dear - cheap) if dear > cheap else None
+    return (cost - cheap) / (expensive - cheap) if expensive > cheap else None
 
 
 def _interval(values: Floats, confidence_level: float) -> tuple[float, float]:

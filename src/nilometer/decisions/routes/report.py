@@ -181,7 +181,7 @@ def _separation(smoothie: Smoothie) -> str:
     gap = f"{test.difference:.3g} ({test.low:.3g} to {test.high:.3g}), p = {test.p_value:.2g}"
     if test.is_separated:
         return f"{test.best} agrees with the others more than any other model; next is {test.rival}, behind by {gap}"
-    return f"{test.best} and {test.rival} cannot be told apart by agreement: {gap}"
+    return f"{test.best} and {test.rival} cannot be distinguished by agreement: {gap}"
 
 
 def _model_rows(router: Router, table: AnswerTable) -> tuple[ModelRow, ...]:
@@ -234,7 +234,7 @@ def _slice(router: Router, own: AnswerTable, name: str) -> SliceRow | NotEnoughD
 
 
 def _slice_choice(router: Router, own: AnswerTable, fitted: Smoothie) -> tuple[int, str]:
-    """Model of a slice: the overall best unless another is surely better here, by labels where there are some."""
+    """Model of a slice: the overall best unless another is significantly better here, by labels if there are any."""
     overall = int(np.argmax(router.overall()[0][0]))
     known = own.scores is not None and ((~np.isnan(own.scores)).sum(axis=0) > 1).all()
     qualities = label_answers(own, fitted).chosen if known else fitted.qualities_
@@ -242,7 +242,7 @@ def _slice_choice(router: Router, own: AnswerTable, fitted: Smoothie) -> tuple[i
     if here == overall or paired is None:
         return overall, "best over all prompts"
     if paired.low[here, overall] <= 0:
-        return overall, f"{own.models[here]} looks better here but cannot be told apart"
+        return overall, f"{own.models[here]} looks better here, but not significantly"
     what = "more accurate" if known else "nearer to the others"
     return here, f"{paired.difference[here, overall]:.3g} {what} here than {own.models[overall]}"
 

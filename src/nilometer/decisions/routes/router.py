@@ -34,7 +34,7 @@ class Route(NamedTuple):
     expected_quality: float
     """Estimated accuracy where labels were given, else minus the estimated error; high is good."""
     interval: tuple[float, float] | None
-    """None where nothing tells the spread, as from one neighbour."""
+    """None where the spread is not known, as from one neighbour."""
     alternatives: tuple[Alternative, ...]
     """The other models, best first."""
 
@@ -279,7 +279,7 @@ def _budget_weight(quality: Floats, costs: Floats, budget: float) -> float:
     return high
 
 
-def _times(dear: float | None, cheap: float | None) -> str:
-    if not dear or not cheap:
+def _times(expensive: float | None, cheap: float | None) -> str:
+    if not expensive or not cheap:
         return "a higher price"
-    return f"{dear / cheap:.2g} times the price"
+    return f"{expensive / cheap:.2g} times the price"

@@ -47,7 +47,7 @@ class MBRRace:
 
 
 class _State(NamedTuple):
-    """Where a race stands."""
+    """Hypotheses still in play and the scores seen so far."""
 
     alive: Ints
     """Hypotheses still in."""
@@ -145,7 +145,7 @@ def race_mbr(
     budget: int | None = None,
     weights: ArrayLike | None = None,
 ) -> MBRRace:
-    r"""Find the winner of `mbr` with few calls of a dear utility.
+    r"""Find the winner of `mbr` with few calls to an expensive utility.
 
     Every hypothesis meets the same pseudo-references: those of at least twice the mean weight, then 8, 16, 32, ...
     drawn from the others without replacement. After each round a hypothesis is out if the leader's mean paired
@@ -217,7 +217,7 @@ def race_mbr(
 
 
 class _Plan(NamedTuple):
-    """One round."""
+    """Budget of one elimination round."""
 
     left: int | None
     """Calls left."""
@@ -268,7 +268,7 @@ def _met(state: _State, pool: _Pool, plan: _Plan) -> _State:
 
 
 def _out(state: _State, pool: _Pool, rule: tuple[float, Floats]) -> _State:
-    """Put out whoever is surely behind the leader, and everyone else once all references have been met."""
+    """Drop hypotheses that are significantly behind the leader, and all others once every reference has been used."""
     level, weights = rule
     found = _compare(state.scores, pool)
     keep = (found.p_values >= level) & (state.scores.shape[1] < len(pool.order))

@@ -31,7 +31,7 @@ def log_scale(values: Floats, names: tuple[str, ...]) -> Floats:
     r"""Put features on a scale on which the log-odds of a correct answer are nearly linear.
 
     Entropies, log-probabilities and counts become :math:`\log(x + 10^{-4})`, shares and probabilities the
-    logit drawn in by as much, what can be negative :math:`\operatorname{arsinh} x`.
+    logit shrunk by as much, what can be negative :math:`\operatorname{arsinh} x`.
 
     Examples
     --------

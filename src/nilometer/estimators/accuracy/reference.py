@@ -41,12 +41,12 @@ def check_labels(labels: Floats) -> None:
 
 
 def has_both_kinds(labels: Floats) -> bool:
-    """Tell whether some labels are correct and some wrong."""
+    """Return whether some labels are correct and some wrong."""
     return bool(labels.size) and bool(labels.min() < 0.5 <= labels.max())
 
 
 def varies(values: Floats) -> bool:
-    """Tell whether a feature is known and not constant."""
+    """Return whether a feature is known and not constant."""
     known = values[~np.isnan(values)]
     return bool(known.size) and bool(known.min() < known.max())
 

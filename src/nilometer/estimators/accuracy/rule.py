@@ -53,7 +53,7 @@ class FitPlan:
         return f"{self.method}[{self.recipe.classifier}]" if self.features else self.method
 
     def known(self, profiles: Profiles) -> NDArray[np.bool_]:
-        """Tell which responses have every number that the method needs, shape (n,)."""
+        """Return which responses have every number that the method needs, shape (n,)."""
         if self.method == "constant":
             return np.ones(len(profiles), dtype=bool)
         names = self.features or (self.feature,)

@@ -385,7 +385,7 @@ def fit_sentinel(responses: Responses, sentinel: Sentinel | None = None) -> tupl
 
 
 def is_fitted(sentinel: Sentinel) -> bool:
-    """Tell whether a sentinel has been fitted."""
+    """Return whether a sentinel has been fitted."""
     try:
         check_is_fitted(sentinel, "fitted_")
     except NotFittedError:

@@ -77,7 +77,7 @@ def matched_moments(p: Floats, source_p: Floats, correct: Floats, *, weights: Fl
 def importance_weighted(target: TargetScores, source: SourceScores) -> float:
     r"""Mean probability after calibrating again where the slice lies (M-CBPE).
 
-    A logistic regression tells the slice from the labelled responses; its odds weight the labelled ones in a
+    A logistic regression separates the slice from the labelled responses; its odds weight the labelled ones in a
     Platt calibration of p. Where the weights leave fewer than 100 effective responses,
     :math:`(\sum w)^2 / \sum w^2`, the probabilities stay as they are.
 

@@ -37,7 +37,7 @@ class Outside(NamedTuple):
 
     @property
     def is_refused(self) -> bool:
-        """Tell whether most of the slice is like nothing that was labelled."""
+        """Return whether most of the slice is like nothing that was labelled."""
         return self.beyond > _REFUSED
 
 

@@ -30,7 +30,7 @@ class ModelPair(NamedTuple):
 
 @dataclass(frozen=True)
 class FamilyCheck:
-    """Which models move together and whether the choice hangs on it."""
+    """Which models move together and whether the choice depends on it."""
 
     pairs: tuple[ModelPair, ...]
     families: tuple[tuple[str, ...], ...]

@@ -24,7 +24,7 @@ class QualityDifferences(NamedTuple):
 
 
 class BestTest(NamedTuple):
-    """Whether the model with the highest estimated quality is really above all others."""
+    """Whether the model with the highest estimated quality is significantly above all others."""
 
     best: str
     rival: str
@@ -41,7 +41,7 @@ class ModelQualities(Displayed):
     """Estimated quality of every model with the uncertainty over prompts.
 
     Quality is the negative estimated error, so high is good; its unit is that of the squared distance. The
-    intervals cover what the agreement of the outputs would say on endless prompts. They do *not* cover
+    intervals cover what the agreement of the outputs would say on unlimited prompts. They do *not* cover
     whether the models agree because they are right.
     """
 

@@ -118,7 +118,7 @@ def permuted_mean_change(
     n_permutations: int,
     rng: np.random.Generator,
 ) -> float | None:
-    r"""P-value of "nothing changed" by shuffling whole clusters between the two sides; None below 2 clusters a side.
+    r"""P-value of "nothing changed" by shuffling whole clusters between the sides; None if a side has fewer than two.
 
     .. math:: p = (1 + \#\{b : |t_b| \ge |t|\}) / (1 + B)
 

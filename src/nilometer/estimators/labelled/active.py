@@ -12,7 +12,7 @@ Floats = NDArray[np.float64]
 
 
 def inclusion_probabilities(p_correct: Floats, budget: int, *, uniform_share: float = 0.5) -> Floats:
-    r"""Probability with which each response should be labelled, so that ``budget`` labels tell most.
+    r"""Probability with which each response should be labelled, so that ``budget`` labels are most informative.
 
     .. math:: \pi_i \propto (1 - \tau) \frac{\sqrt{f_i (1 - f_i)}}{\sum_j \sqrt{f_j (1 - f_j)}} + \frac{\tau}{N},
               \qquad \sum_i \pi_i = \text{budget}, \quad \pi_i \le 1

@@ -26,11 +26,11 @@ def combine(
     .. math:: a \mid \nu \sim \operatorname{Beta}(e \nu, (1 - e) \nu), \quad
         \nu = \frac{e (1 - e)}{\sigma^2} - 1, \quad \frac{d s^2}{\sigma^2} \sim \chi^2_d
 
-    so that an estimate near 0 or 1 is not drawn inwards; one part in fifty of the prior is flat, so that labels win
-    that contradict it outright. The likelihood
-    is that of :math:`n_{\text{eff}}` labels with the labelled accuracy. The posterior is summed on a grid of
-    accuracies, exactly but for the grid. With ``finite`` the accuracy asked for is that of the N responses: n of
-    them are known, the others are drawn with the unknown accuracy.
+    so that an estimate near 0 or 1 is not pulled to the middle; one part in fifty of the prior is flat, so that
+    labels win that contradict it outright. The likelihood is that of :math:`n_{\text{eff}}` labels with the
+    labelled accuracy. The posterior is summed on a grid of accuracies, exactly but for the grid. With ``finite``
+    the accuracy asked for is that of the N responses: n of them are known, the others are drawn with the unknown
+    accuracy.
 
     With no spread in the prior the estimate stays, with an infinite one the labels decide.
 

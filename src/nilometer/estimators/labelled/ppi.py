@@ -17,7 +17,7 @@ def prediction_weight(correct: Floats, p_correct: Floats, *, finite: bool = True
 
     .. math:: \lambda = \frac{\operatorname{Cov}_n(y, f)}{\operatorname{Var}_N f \,(1 + n/(N - n))}
 
-    With ``finite`` the bracket falls away, since the mean of all N predictions is then known. The variance is that of
+    With ``finite`` the bracket vanishes, since the mean of all N predictions is then known. The variance is that of
     all predictions: among a few labels it can be tiny by chance, and the weight would explode. The weight is 0
     where the correlation is below :math:`1/\sqrt{n - 2}`: there predictions cost more than they bring.
 

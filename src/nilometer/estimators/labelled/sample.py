@@ -36,7 +36,7 @@ class LabelledAccuracy:
     """Responses in the slice."""
     n_labels: int
     n_effective: float
-    """Labels drawn at random from endless traffic that would tell as much; infinite if all are labelled."""
+    """Labels drawn at random from unlimited traffic that would be as informative; infinite if all are labelled."""
     method: str
     weight: float = 0.0
     """Weight of the predictions: 0 for labels alone."""
@@ -196,7 +196,7 @@ def finish(found: Found, known: NDArray[np.bool_], *, method: str, confidence_le
 
 
 def size_by_design(accuracy: float, variance: float, n: int, *, size: int, finite: bool) -> float:
-    """Labels drawn at random from endless traffic that would have ``variance``.
+    """Labels drawn at random from unlimited traffic that would have ``variance``.
 
     Where the variance is not known (all labels alike) it is that of a simple random sample of n of ``size``.
 

@@ -1,4 +1,4 @@
-"""Accuracy that may be looked at after every label: confidence sequences by betting, and a monitor for a fall."""
+"""Accuracy that may be looked at after every label: confidence sequences by betting, and a monitor for a drop."""
 
 from typing import NamedTuple
 
@@ -46,7 +46,7 @@ def confidence_sequence(
     correct
         Shape (n,), labels in [0, 1] in the (random) order in which they came.
     n_responses
-        Responses of the slice, None for endless traffic.
+        Responses of the slice, None for unlimited traffic.
     confidence_level
         In (0, 1).
 
@@ -120,7 +120,7 @@ class RiskMonitor(NamedTuple):
     """What a monitor knows after some batches; start with ``start_monitor``."""
 
     least: float
-    """The accuracy that must not be undercut."""
+    """Alert when accuracy falls below this."""
     log_wealth: Floats
     """Shape (8,), one player per stake."""
     most_wealth: float

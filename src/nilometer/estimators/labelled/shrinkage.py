@@ -1,4 +1,4 @@
-"""Many slices at once: labelled accuracies drawn towards their predictions by as much as the data asks."""
+"""Many slices at once: labelled accuracies shrunk towards their predictions, as strongly as the data supports."""
 
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ class ShrunkAccuracies(NamedTuple):
 
 
 def shrink_accuracies(labelled: Floats, variances: Floats, predicted: Floats) -> ShrunkAccuracies:
-    r"""Draw the labelled accuracy of each slice towards its prediction (prediction-powered adaptive shrinkage).
+    r"""Shrink the labelled accuracy of each slice towards its prediction (prediction-powered adaptive shrinkage).
 
     .. math:: \hat a_j = w_j x_j + (1 - w_j) z_j, \qquad w_j = \omega / (\omega + \sigma_j^2)
 

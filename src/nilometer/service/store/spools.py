@@ -66,7 +66,7 @@ def _next_chunk(path: Path, begins: int) -> Chunk | None:
 
 
 def _is_finished(fd: int) -> bool:
-    """Tell whether no process holds the file open for writing."""
+    """Return whether no process holds the file open for writing."""
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:

@@ -76,7 +76,7 @@ def token_features(chosen: Floats32, top: Floats32, *, attention: AttentionStati
 
 
 def token_truth(tokens: Sequence[str], wanted: str) -> Floats:
-    """Tell which tokens are right where the wanted text is known: 1 before the first deviation, 0 at it, NaN after.
+    """Return which tokens are right where the wanted text is known: 1 before the first deviation, 0 at it, NaN after.
 
     What follows a wrong token depends on it, so it is neither right nor wrong. White space at the ends does not count;
     tokens after the wanted text is complete are NaN, save one that goes on with it, which is wrong.

@@ -41,11 +41,11 @@ _PAPER = (
         doc="unbiased standard deviation; 0 for one token",
     ),
     _f("max", "max h", (_UP, "nats", -1), doc="largest token entropy"),
-    _f("q10", "quantile .10 of h", (_UP, "nats", -1), doc="linearly interpolated quantile"),
-    _f("q25", "quantile .25 of h", (_UP, "nats", -1), doc="linearly interpolated quantile"),
-    _f("q50", "quantile .50 of h", (_UP, "nats", -1), doc="linearly interpolated quantile"),
-    _f("q75", "quantile .75 of h", (_UP, "nats", -1), doc="linearly interpolated quantile"),
-    _f("q90", "quantile .90 of h", (_UP, "nats", -1), doc="linearly interpolated quantile"),
+    _f("q10", "quantile 0.10 of h", (_UP, "nats", -1), doc="linearly interpolated quantile"),
+    _f("q25", "quantile 0.25 of h", (_UP, "nats", -1), doc="linearly interpolated quantile"),
+    _f("q50", "quantile 0.50 of h", (_UP, "nats", -1), doc="linearly interpolated quantile"),
+    _f("q75", "quantile 0.75 of h", (_UP, "nats", -1), doc="linearly interpolated quantile"),
+    _f("q90", "quantile 0.90 of h", (_UP, "nats", -1), doc="linearly interpolated quantile"),
     _f(
         "skewness",
         "mean((h − mean)³) / (std³ + 1e-8)",
@@ -66,7 +66,7 @@ _SPAN = "inside the last \\boxed{...}, else the last 32 tokens"
 
 _EXTENDED = (
     _f("margin_min", "min m", (_UNIT, "1", 1), doc="smallest gap between the two best alternatives"),
-    _f("margin_q05", "quantile .05 of m", (_UNIT, "1", 1), doc="low quantile of the gap"),
+    _f("margin_q05", "quantile 0.05 of m", (_UNIT, "1", 1), doc="low quantile of the gap"),
     _f("margin_mean", "mean m", (_UNIT, "1", 1), doc="mean gap"),
     _f("varentropy_mean", "mean v", (_UP, "nats²", -1), doc="mean varentropy of the renormalised list"),
     _f("varentropy_max", "max v", (_UP, "nats²", -1), doc="largest varentropy"),

@@ -1,4 +1,4 @@
-"""Is this data usable: what a set of traces holds, what is wrong with it, and which serving flag cures it."""
+"""Is this data usable: what a set of traces holds, what is wrong with it, and which serving flag fixes it."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence

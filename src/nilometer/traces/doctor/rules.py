@@ -1,4 +1,4 @@
-"""What the doctor makes of the counts: findings, each with the serving flag or step that cures it."""
+"""What the doctor makes of the counts: findings, each with the serving flag or step that fixes it."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence

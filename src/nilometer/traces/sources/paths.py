@@ -53,7 +53,7 @@ def expand_paths(given: str | Path | Sequence[str | Path]) -> FoundPaths:
 
 
 def is_regular(path: Path) -> bool:
-    """Tell whether a path is an ordinary file, which can be opened more than once; a pipe or device cannot."""
+    """Return whether a path is an ordinary file, which can be opened more than once; a pipe or device cannot."""
     return path.is_file()
 
 

@@ -85,7 +85,7 @@ class Joiner(Generic[C]):
         return key in self._open or key in self._ended
 
     def takes(self, line: Fields) -> bool:
-        """Tell whether the line is a piece of a stream of this kind."""
+        """Return whether the line is a piece of a stream of this kind."""
         return self._protocol.takes(line, self.knows(self._protocol.key(line)))
 
     def typed(self, data: bytes) -> Chunk | None:

@@ -38,7 +38,7 @@ class ResponsesJoiner(Generic[C]):
         self._open: dict[Any, _Open[C]] = {}
 
     def takes(self, line: Fields) -> bool:
-        """Tell whether the line is an event of a response's stream."""
+        """Return whether the line is an event of a response's stream."""
         kind = line.get("type")
         return isinstance(kind, str) and kind.startswith("response.") and line.get("object") != "response"
 

@@ -213,12 +213,12 @@ def _at(value: Any, search: Search) -> list[_Found]:
 
 
 def is_error(line: Line) -> bool:
-    """Tell whether a server said that a request failed."""
+    """Return whether a server said that a request failed."""
     return bool(line.get("error") or line.get("errors")) or "error" in (line.get("object"), line.get("type"))
 
 
 def _is_keepalive(line: Line) -> bool:
-    """Tell whether it is a line of a stream that holds neither text nor numbers: a ping, or a list of no choices."""
+    """Return whether it is a line of a stream that holds neither text nor numbers: a ping, or a list of no choices."""
     kind = line.get("type", line.get("event"))
     if isinstance(kind, str) and kind in _KEEPALIVES:
         return True
@@ -226,7 +226,7 @@ def _is_keepalive(line: Line) -> bool:
 
 
 def _holds_none(value: Any, depth: int = _WIDEST) -> bool:
-    """Tell whether a line holds no response by design: an error, a keep-alive, an envelope around such or none."""
+    """Return whether a line holds no response by design: an error, a keep-alive, an envelope around such or none."""
     line = _as_line(value)
     if line is None:
         return value is None

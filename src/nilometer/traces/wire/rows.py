@@ -22,7 +22,7 @@ _ANSWERS = ("answer", "response", "output", "completion", "generation", "generat
 
 
 def is_foreign(path: Path) -> bool:
-    """Tell whether a file is a table that must be read by naming its columns."""
+    """Return whether a file is a table that must be read by naming its columns."""
     if path.suffix.lower() in _TABLES:
         return True
     names = _parquet_names(path)

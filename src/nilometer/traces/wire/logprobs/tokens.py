@@ -23,7 +23,7 @@ class _Alternatives(NamedTuple):
 
 
 def is_token(value: Any) -> bool:
-    """Tell whether an object describes one token and how likely it was."""
+    """Return whether an object describes one token and how likely it was."""
     return isinstance(value, Mapping) and not _MARKS.isdisjoint(value)
 
 

@@ -14,7 +14,7 @@ __all__ = ["is_dspy", "parse_dspy"]
 
 
 def is_dspy(line: Line) -> bool:
-    """Tell whether the line is one call of the history."""
+    """Return whether the line is one call of the history."""
     return isinstance(line.get("outputs"), list) and "kwargs" in line and ("messages" in line or "prompt" in line)
 
 

@@ -12,7 +12,7 @@ __all__ = ["is_helm", "parse_helm"]
 
 
 def is_helm(line: Line) -> bool:
-    """Tell whether the line is one request state, or the request and its result alone."""
+    """Return whether the line is one request state, or the request and its result alone."""
     result = line.child("result")
     return result is not None and "completions" in result and "request" in line
 

@@ -16,7 +16,7 @@ _VERDICTS = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
 
 
 def is_inspect_sample(line: Line) -> bool:
-    """Tell whether the object is one sample of an inspect_ai log."""
+    """Return whether the object is one sample of an inspect_ai log."""
     return "epoch" in line and "output" in line and "target" in line
 
 

@@ -18,7 +18,7 @@ _NOTHING: Mapping[str, Any] = {}
 
 
 def is_langchain(line: Line) -> bool:
-    """Tell whether the line is a message, however it was dumped, or a result with generations."""
+    """Return whether the line is a message, however it was dumped, or a result with generations."""
     if "lc" in line and "kwargs" in line:
         return True
     if isinstance(line.get("generations"), list) and isinstance((line.get("generations") or [None])[0], list):

@@ -16,7 +16,7 @@ _KINDS = ("GENERATION", "SPAN", "EVENT", "AGENT", "TOOL", "CHAIN", "RETRIEVER", 
 
 
 def is_langfuse(line: Line) -> bool:
-    """Tell whether the line is an observation."""
+    """Return whether the line is an observation."""
     return line.get("type") in _KINDS and ("traceId" in line or "trace_id" in line)
 
 

@@ -15,7 +15,7 @@ _BOOKKEEPING = ("ls_", "LANGSMITH_", "revision_id", "lc_")
 
 
 def is_langsmith(line: Line) -> bool:
-    """Tell whether the line is a run."""
+    """Return whether the line is a run."""
     return "run_type" in line and ("outputs" in line or "inputs" in line)
 
 

@@ -13,7 +13,7 @@ __all__ = ["is_litellm", "parse_litellm"]
 
 
 def is_litellm(line: Line) -> bool:
-    """Tell whether the line is an entry of LiteLLM's log."""
+    """Return whether the line is an entry of LiteLLM's log."""
     return "call_type" in line and "model_parameters" in line
 
 

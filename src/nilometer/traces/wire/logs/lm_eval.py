@@ -19,7 +19,7 @@ _SHORT = 64
 
 
 def is_lm_eval(line: Line) -> bool:
-    """Tell whether the line is a sample of lm-evaluation-harness."""
+    """Return whether the line is a sample of lm-evaluation-harness."""
     return "doc_id" in line and "resps" in line
 
 

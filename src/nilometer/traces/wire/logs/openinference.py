@@ -12,7 +12,7 @@ __all__ = ["is_openinference", "parse_openinference"]
 
 
 def is_openinference(line: Line) -> bool:
-    """Tell whether the line is a span of an OpenInference (Phoenix) export."""
+    """Return whether the line is a span of an OpenInference (Phoenix) export."""
     return (
         "attributes.output.value" in line
         or "output.value" in (line.get("attributes") or {})

@@ -20,7 +20,7 @@ _KNOWN = {field.name for field in TRACE_SCHEMA} - {*_LISTS, "attributes", "trace
 
 
 def is_plain(line: Line) -> bool:
-    """Tell whether the line has the column names of the trace schema."""
+    """Return whether the line has the column names of the trace schema."""
     return "chosen_logprobs" in line or "top_logprobs" in line or ("trace_id" in line and "answer" in line)
 
 

@@ -14,7 +14,7 @@ __all__ = ["is_promptfoo", "parse_promptfoo"]
 
 
 def is_promptfoo(line: Line) -> bool:
-    """Tell whether the line is one result: a provider's response beside the variables of its test."""
+    """Return whether the line is one result: a provider's response beside the variables of its test."""
     return {"vars", "response"} <= set(line) and any(name in line for name in ("success", "gradingResult", "provider"))
 
 

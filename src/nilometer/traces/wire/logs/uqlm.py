@@ -15,7 +15,7 @@ __all__ = ["is_uqlm", "parse_uqlm"]
 
 
 def is_uqlm(line: Line) -> bool:
-    """Tell whether the line is a result: prompts and responses as lists."""
+    """Return whether the line is a result: prompts and responses as lists."""
     return isinstance(line.get("responses"), list) and isinstance(line.get("prompts"), list)
 
 

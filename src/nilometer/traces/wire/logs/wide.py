@@ -14,7 +14,7 @@ __all__ = ["is_wide", "parse_wide"]
 
 
 def is_wide(line: Line) -> bool:
-    """Tell whether the line has an object ``outputs`` from model name to text."""
+    """Return whether the line has an object ``outputs`` from model name to text."""
     return "outputs" in line and line.child("outputs") is not None
 
 

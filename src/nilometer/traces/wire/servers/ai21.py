@@ -12,7 +12,7 @@ __all__ = ["is_ai21", "parse_ai21"]
 
 
 def is_ai21(line: Line) -> bool:
-    """Tell whether the line holds completions of AI21."""
+    """Return whether the line holds completions of AI21."""
     return "data" in line.keys_of_first("completions")
 
 

@@ -13,7 +13,7 @@ __all__ = ["is_cohere", "is_cohere_generations", "parse_cohere", "parse_cohere_g
 
 
 def is_cohere(line: Line) -> bool:
-    """Tell whether the line is a chat answer of version 2."""
+    """Return whether the line is a chat answer of version 2."""
     return "finish_reason" in line and "choices" not in line and line.child("message") is not None
 
 
@@ -38,7 +38,7 @@ def _counted(line: Line) -> int | None:
 
 
 def is_cohere_generations(line: Line) -> bool:
-    """Tell whether the line holds generations with the likelihoods of their tokens."""
+    """Return whether the line holds generations with the likelihoods of their tokens."""
     return "text" in line.keys_of_first("generations")
 
 

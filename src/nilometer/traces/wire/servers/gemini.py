@@ -13,7 +13,7 @@ __all__ = ["is_gemini", "parse_gemini"]
 
 
 def is_gemini(line: Line) -> bool:
-    """Tell whether the line is an answer of generateContent; without candidates it was blocked."""
+    """Return whether the line is an answer of generateContent; without candidates it was blocked."""
     return bool(line.keys_of_first("candidates")) or ("promptFeedback" in line and "usageMetadata" in line)
 
 

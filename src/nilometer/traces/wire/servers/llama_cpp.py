@@ -12,7 +12,7 @@ __all__ = ["is_llama_cpp", "parse_llama_cpp"]
 
 
 def is_llama_cpp(line: Line) -> bool:
-    """Tell whether the line is an answer of llama.cpp's /completion."""
+    """Return whether the line is an answer of llama.cpp's /completion."""
     return "completion_probabilities" in line or ("tokens_predicted" in line and "content" in line)
 
 

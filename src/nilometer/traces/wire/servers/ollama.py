@@ -12,7 +12,7 @@ __all__ = ["is_ollama", "parse_ollama"]
 
 
 def is_ollama(line: Line) -> bool:
-    """Tell whether the line is an answer of Ollama's own API."""
+    """Return whether the line is an answer of Ollama's own API."""
     return "done" in line and (line.child("message") is not None or isinstance(line.get("response"), str))
 
 

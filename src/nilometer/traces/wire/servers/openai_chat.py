@@ -12,7 +12,7 @@ __all__ = ["is_openai_chat", "parse_openai_chat"]
 
 
 def is_openai_chat(line: Line) -> bool:
-    """Tell whether the line is a chat completion."""
+    """Return whether the line is a chat completion."""
     return "message" in line.keys_of_first("choices")
 
 

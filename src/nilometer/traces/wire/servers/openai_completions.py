@@ -13,7 +13,7 @@ __all__ = ["is_openai_completions", "parse_openai_completions"]
 
 
 def is_openai_completions(line: Line) -> bool:
-    """Tell whether the line is a text completion."""
+    """Return whether the line is a text completion."""
     return "text" in line.keys_of_first("choices")
 
 

@@ -17,7 +17,7 @@ _UNFINISHED = ("queued", "in_progress")
 
 
 def is_openai_responses(line: Line) -> bool:
-    """Tell whether the line is a response object or an event of its stream."""
+    """Return whether the line is a response object or an event of its stream."""
     kind = line.get("type")
     return line.get("object") == "response" or (isinstance(kind, str) and kind.startswith("response."))
 

@@ -14,7 +14,7 @@ __all__ = ["is_sglang", "parse_sglang"]
 
 
 def is_sglang(line: Line) -> bool:
-    """Tell whether the line is an answer of SGLang's /generate."""
+    """Return whether the line is an answer of SGLang's /generate."""
     return "meta_info" in line
 
 

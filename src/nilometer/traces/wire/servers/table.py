@@ -127,7 +127,7 @@ SERVERS: tuple[Format, ...] = (
 
 
 def is_response(line: Line) -> bool:
-    """Tell whether the line is an answer of a server."""
+    """Return whether the line is an answer of a server."""
     return any(entry.matches(line) for entry in SERVERS)
 
 

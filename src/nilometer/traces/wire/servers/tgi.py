@@ -13,7 +13,7 @@ __all__ = ["is_tgi", "parse_tgi"]
 
 
 def is_tgi(line: Line) -> bool:
-    """Tell whether the line is a whole answer of /generate; with ``token`` it is the last event of a stream."""
+    """Return whether the line is a whole answer of /generate; with ``token`` it is the last event of a stream."""
     return "generated_text" in line and "token" not in line
 
 

@@ -12,7 +12,7 @@ __all__ = ["is_vllm_output", "parse_vllm_output"]
 
 
 def is_vllm_output(line: Line) -> bool:
-    """Tell whether the line is a request with its finished outputs."""
+    """Return whether the line is a request with its finished outputs."""
     return {"text", "token_ids"} <= line.keys_of_first("outputs")
 
 

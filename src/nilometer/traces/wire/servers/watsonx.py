@@ -12,7 +12,7 @@ __all__ = ["is_watsonx", "parse_watsonx"]
 
 
 def is_watsonx(line: Line) -> bool:
-    """Tell whether the line holds the results of a text generation."""
+    """Return whether the line holds the results of a text generation."""
     return "generated_text" in line.keys_of_first("results")
 
 
