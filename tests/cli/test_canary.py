@@ -1,11 +1,12 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from nilometer.cli import main
-from nilometer.errors import MissingLogprobsError, TraceFormatError
-from nilometer.models import CANARY_PROMPTS, ask_canary, read_canary, write_canary
+from nilometer.errors import ConfigError, MissingLogprobsError, TraceFormatError
+from nilometer.models import CANARY_PROMPTS, Canary, add_to_canary, ask_canary, read_canary, write_canary
 from nilometer.traces import Trace
 
 
@@ -91,3 +92,24 @@ def test_a_record_of_another_version_or_shape_is_refused(records):
     path.write_text(text.replace('"k": 4', '"k": 5'))
     with pytest.raises(TraceFormatError, match="every answer must have k = 5"):
         read_canary(path)
+
+
+def test_two_records_at_once_lose_nothing(tmp_path):
+    found = Canary("m", 1, "raw", ["2026-01-01T00:00:00Z"], {"x": [[-0.5]]})
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: add_to_canary(tmp_path / "c.json", found), range(24)))
+    assert len(read_canary(tmp_path / "c.json").logprobs["x"]) == 24
+
+
+def test_a_record_of_another_kind_is_refused_and_the_old_one_stays(tmp_path):
+    path = tmp_path / "c.json"
+    add_to_canary(path, Canary("m", 1, "raw", ["2026-01-01T00:00:00Z"], {"x": [[-0.5]]}))
+    before = path.read_bytes()
+    for other in (
+        Canary("m", 2, "raw", ["2026-01-02T00:00:00Z"], {"x": [[-0.5, -1.0]]}),
+        Canary("m", 1, "processed", ["2026-01-02T00:00:00Z"], {"x": [[-0.5]]}),
+        Canary("m", 1, "raw", ["2026-01-02T00:00:00Z"], {"y": [[-0.5]]}),
+    ):
+        with pytest.raises(ConfigError, match=r"as in the record|of other prompts"):
+            add_to_canary(path, other)
+        assert path.read_bytes() == before

@@ -12,6 +12,7 @@ from nilometer.errors import ConfigError, TraceFormatError
 from nilometer.models import (
     FunctionEmbedder,
     MiniLMEmbedder,
+    Retries,
     ServerEmbedder,
     WordLlamaEmbedder,
     embed_texts,
@@ -104,7 +105,7 @@ def url():
 
 def test_a_server_is_asked_in_batches_and_again_when_busy(url):
     _Handler.busy = 1
-    embedder = ServerEmbedder(url, model="good", key="k", patience=0.01)
+    embedder = ServerEmbedder(url, model="good", keys=["k"], retries=Retries(pause=0.01))
     found = embed_texts(["a", "bb", "ccc"], embedder, batch=2)
     np.testing.assert_array_equal(found.vectors[:, 0], [1, 2, 3])
     path, key, body = _Handler.seen[-1]

@@ -6,10 +6,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+from servers import FakeServer, of_two_minds
 
 from nilometer.cli import main
 from nilometer.errors import ConfigError, TraceFormatError
-from nilometer.models import Sampling, ServerRunner, SuiteOptions, make_suite, record
+from nilometer.models import Retries, Sampling, ServerRunner, SuiteOptions, make_suite, record
 from nilometer.traces import Trace, read_traces
 
 
@@ -148,7 +149,7 @@ def url():
 
 def test_server_is_asked_for_logprobs_and_again_after_a_failure(url):
     _Server.failures = 1
-    runner = ServerRunner(url, model="m", extra={"repeat_penalty": 1.0}, patience=0.01)
+    runner = ServerRunner(url, model="m", extra={"repeat_penalty": 1.0}, retries=Retries(pause=0.01))
     trace = runner.answer(["2+2?"], Sampling(k=2, max_tokens=5), seed=3)[0]
     assert trace.chosen_logprobs.tolist() == pytest.approx([-0.1])
     body = _Server.bodies[0]
@@ -157,12 +158,12 @@ def test_server_is_asked_for_logprobs_and_again_after_a_failure(url):
 
 def test_server_that_is_not_there_or_refuses_says_so(url):
     with pytest.raises(ConfigError, match="the server does not answer"):
-        ServerRunner("http://127.0.0.1:9", model="m", patience=0.001).answer(["a"], Sampling(), seed=0)
+        ServerRunner("http://127.0.0.1:9", model="m", retries=Retries(pause=0.001)).answer(["a"], Sampling(), seed=0)
     with pytest.raises(ConfigError, match="must start with http"):
         ServerRunner("localhost:80", model="m")
     _Server.failures = 5
     with pytest.raises(ConfigError, match="the server answered 503"):
-        ServerRunner(url, model="m", patience=0.001).answer(["a"], Sampling(), seed=0)
+        ServerRunner(url, model="m", retries=Retries(pause=0.001)).answer(["a"], Sampling(), seed=0)
 
 
 def test_record_then_doctor_take_a_server(url, tmp_path, capsys):
@@ -189,3 +190,64 @@ def test_a_server_gives_no_attention(tmp_path, capsys):
         main(["record", "--model", "openai:http://x", "--suite", "basic", "--out", str(tmp_path), "--attention"])
     assert ended.value.code == 2
     assert "a server returns no attention" in capsys.readouterr().err
+
+
+def own_prompts(path, n, **more):
+    path.write_text("".join(json.dumps({"prompt_id": f"p{i}", "prompt": f"2+{i}?", **more}) + "\n" for i in range(n)))
+    return path
+
+
+def record_own(capsys, file, out, url, *more):
+    arguments = ["record", "--model", f"openai:{url}", "--model-name", "m", "--suite", file, "--out", out, *more]
+    with pytest.raises(SystemExit) as ended:
+        main([*map(str, arguments)])
+    return ended.value.code, capsys.readouterr()
+
+
+def test_prompts_of_ones_own_need_no_domain(url, tmp_path, capsys):
+    code, said = record_own(capsys, own_prompts(tmp_path / "p.jsonl", 3), tmp_path / "out", url, "--json")
+    assert code == 0, said.err
+    assert json.loads(said.out)["slices"] == [{"slice": "all", "n": 3, "accuracy": None}]
+
+
+def test_answers_before_a_server_died_are_kept(tmp_path, capsys):
+    def dies(body, n):
+        return (500, b"", {}) if n > 30 else of_two_minds(body, n)
+
+    file = own_prompts(tmp_path / "p.jsonl", 40)
+    with FakeServer(dies) as server:
+        code, _ = record_own(capsys, file, tmp_path / "out", server.url, "--max-wait", "0.05", "--concurrency", "1")
+        assert (code, len((tmp_path / "out" / ".nilometer-answers.jsonl").read_text().splitlines())) == (2, 30)
+        server.reply, n_before = of_two_minds, server.n_calls
+        code, said = record_own(capsys, file, tmp_path / "out", server.url, "--json")
+        assert (code, json.loads(said.out)["n_traces"], server.n_calls - n_before) == (0, 40, 10), said.err
+    assert not (tmp_path / "out" / ".nilometer-answers.jsonl").exists()
+
+
+def test_another_model_name_or_changed_prompts_are_refused(url, tmp_path, capsys):
+    file = own_prompts(tmp_path / "p.jsonl", 3)
+    assert record_own(capsys, file, tmp_path / "out", url)[0] == 0
+    code, said = record_own(capsys, file, tmp_path / "out", url, "--model-name", "other")
+    assert (code, "runner was 'm', is 'other'" in said.err) == (2, True)
+    own_prompts(file, 3, gold="4")
+    code, said = record_own(capsys, file, tmp_path / "out", url)
+    assert (code, "prompts_sha256 was" in said.err) == (2, True)
+
+
+def test_settings_hold_no_keys(url, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-fromenvironment")
+    extra = '{"api_key": "sk-inextra", "user": "u", "extra_headers": {"Authorization": "Bearer abc"}}'
+    file = own_prompts(tmp_path / "p.jsonl", 2)
+    assert record_own(capsys, file, tmp_path / "out", f"{url}?sig=topsecret", "--extra", extra)[0] == 0
+    kept = (tmp_path / "out" / ".nilometer-record.json").read_text()
+    assert '"user' in kept
+    assert not [secret for secret in ("fromenvironment", "inextra", "Bearer abc", "topsecret") if secret in kept]
+
+
+def test_a_refused_prompt_is_recorded_as_refused(tmp_path, capsys):
+    def reply(body, n):
+        return (400, b"content_filter", {}) if "2+1" in body["messages"][0]["content"] else of_two_minds(body, n)
+
+    with FakeServer(reply) as server:
+        code, said = record_own(capsys, own_prompts(tmp_path / "p.jsonl", 3, gold="4"), tmp_path / "out", server.url)
+    assert (code, "1 prompts were refused" in said.err) == (0, True), said.err

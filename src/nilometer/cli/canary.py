@@ -8,10 +8,10 @@ import typer
 
 from nilometer.errors import ConfigError
 from nilometer.estimators import canary_test
-from nilometer.models import CANARY_PROMPTS, Canary, ask_canary, read_canary, write_canary
+from nilometer.models import CANARY_PROMPTS, Canary, add_to_canary, ask_canary, read_canary
 
 from .common import EXIT_FOUND, JsonOption, talk, write_json
-from .runners import ModelNameOption, ModelOption, open_runner
+from .runners import ExtraOption, ModelNameOption, ModelOption, open_runner
 
 __all__ = ["canary", "check", "record"]
 
@@ -22,7 +22,6 @@ canary = typer.Typer(
     help="Notice that the model behind an endpoint was changed, from a few fixed prompts asked again.",
 )
 
-ExtraOption = Annotated[str, typer.Option(help="JSON object of more request fields, for openai:URL.")]
 RepeatsOption = Annotated[int, typer.Option(min=1, help="Answers per prompt, one token each.")]
 
 
@@ -45,12 +44,13 @@ def record(
     """
     runner = open_runner(model, name=model_name, extra=extra)
     before = read_canary(file) if file.exists() else None
-    chosen = _prompts(prompts) if before is None else tuple(before.logprobs)
+    chosen = _prompts(prompts) if before is None or prompts is not None else tuple(before.logprobs)
+    if before is not None and set(chosen) != set(before.logprobs):
+        raise ConfigError(f"{file}: the record is of other prompts. Leave out `--prompts`, or give another file.")
     found = ask_canary(runner, prompts=chosen, repeats=repeats, k=k if before is None else before.k, seed=seed)
     if before is not None:
         _check_same(before, found)
-        found = before.merged(found)
-    write_canary(file, found)
+    found = add_to_canary(file, found)
     n = sum(len(rows) for rows in found.logprobs.values())
     talk(f"{n} answers to {len(found.logprobs)} prompts, asked at {len(found.asked)} times, in {file}.")
 

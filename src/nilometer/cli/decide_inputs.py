@@ -63,6 +63,11 @@ class Asked:
     greedy: list[Any] = field(default_factory=list)
     """The greedy answer where the file holds one, else None."""
     truths: dict[str, Any] = field(default_factory=dict)
+    candidates: dict[str, list[Any]] = field(default_factory=dict)
+    """What may be answered, where a line names it."""
+    facts: list[dict[str, Any]] = field(default_factory=list)
+    """More to say of each prompt, after live runs."""
+    summary: dict[str, Any] = field(default_factory=dict)
     bad_lines: list[str] = field(default_factory=list)
     n_bad: int = 0
     n_skipped: int = 0
@@ -204,12 +209,16 @@ def _read_lines(path: Path, reading: Reading, asked: Asked) -> None:
             _bad(asked, f"{path}:{number}: {exc}")
             continue
         asked.add(identity, posterior, _as_value(row.get("greedy"), reading))
+        if row.get("candidates") is not None or row.get("pseudo_references") is not None:
+            asked.candidates[identity] = _candidates(row, reading)
         if truth is not None:
             asked.truths[identity] = truth
 
 
 def _posterior(row: dict[str, Any], reading: Reading) -> Posterior:
     temperature = row.get("temperature")
+    if row.get("pseudo_references") is not None:
+        return Posterior.from_samples(row["pseudo_references"], reading.parse, labels=reading.labels)
     if "samples" in row:
         return Posterior.from_samples(
             row["samples"] or (),
@@ -239,6 +248,13 @@ def _posterior(row: dict[str, Any], reading: Reading) -> Posterior:
         fallback=reading.fallback,
         temperature=temperature,
     )
+
+
+def _candidates(row: dict[str, Any], reading: Reading) -> list[Any]:
+    """What may be answered: the `candidates` of a line, else its samples beside `pseudo_references`."""
+    given = row["candidates"] if row.get("candidates") is not None else row.get("samples") or ()
+    read = (_as_value(value, reading) for value in given)
+    return list(dict.fromkeys(value for value in read if value is not None))
 
 
 def _response(row: dict[str, Any]) -> dict[str, Any] | None:

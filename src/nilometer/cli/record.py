@@ -11,9 +11,11 @@ import typer
 
 from nilometer.errors import ConfigError
 from nilometer.models import (
+    PATIENT,
     EntropySampler,
     HFRunner,
     Question,
+    Retries,
     Runner,
     SamplerRunner,
     Sampling,
@@ -25,7 +27,15 @@ from nilometer.models import (
 from nilometer.traces import read_traces, slice_names
 
 from .common import JsonOption, console, talk, write_json
-from .runners import ModelNameOption, ModelOption, open_runner
+from .runners import (
+    ConcurrencyOption,
+    ExtraOption,
+    MaxWaitOption,
+    ModelNameOption,
+    ModelOption,
+    TimeoutOption,
+    open_runner,
+)
 
 __all__ = ["record"]
 
@@ -44,7 +54,10 @@ def record(
     k: Annotated[int, typer.Option(min=1, max=100, help="Alternatives kept per token.")] = 20,
     batch: Annotated[int, typer.Option(min=1, help="Answers made at once.")] = 32,
     seed: Annotated[int, typer.Option(min=0, help="Of questions and samples.")] = 0,
-    extra: Annotated[str, typer.Option(help="JSON object of more request fields, for openai:URL.")] = "{}",
+    extra: ExtraOption = "{}",
+    timeout: TimeoutOption = PATIENT.timeout,
+    max_wait: MaxWaitOption = PATIENT.longest_wait,
+    concurrency: ConcurrencyOption = 16,
     attention: Annotated[
         bool, typer.Option("--attention", help="Keep attention statistics too; for hf:FOLDER and smollm2.")
     ] = False,
@@ -59,7 +72,10 @@ def record(
     """
     options = SuiteOptions(n, seed, tuple(filter(None, tasks.split(","))), _numbers(levels))
     questions = make_suite(suite, options)
-    runner = open_runner(model, name=model_name, extra=extra, attention=attention)
+    retries = Retries(timeout=timeout, longest_wait=max_wait)
+    runner = open_runner(
+        model, name=model_name, extra=extra, attention=attention, retries=retries, concurrency=concurrency
+    )
     sampling = Sampling(temperature, samples, max_tokens, k, batch, seed)
     settings = {"model": model, "suite": suite, "extra": extra, **options._asdict()}
     settings |= {"attention": True} if attention else {}
@@ -75,6 +91,8 @@ def record(
         return
     _show(result["slices"])
     talk(f"{found.n_traces:,} responses, {found.n_tokens:,} tokens in {out}; {found.n_new_parts} parts are new.")
+    if found.n_refused:
+        talk(f"{found.n_refused:,} prompts were refused; their traces say why under `error`.")
 
 
 def _show(slices: list[dict[str, Any]]) -> None:
@@ -100,8 +118,9 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 def _accuracies(out: Path, questions: dict[str, list[Question]]) -> list[dict[str, Any]]:
     table = read_traces([out / f"{name}.parquet" for name in questions]).read_all()
-    keys = ["domain", "level"] if "level" in next(iter(questions.values()))[0].attributes else ["domain"]
-    names = np.asarray(slice_names(table, keys).to_pylist())
+    held = {key for part in questions.values() for question in part for key in question.attributes}
+    keys = [key for key in ("domain", "level") if key in held]
+    names = np.asarray(slice_names(table, keys).to_pylist() if keys else ["all"] * table.num_rows)
     correct = table["correct"].to_numpy().astype(float)
     rows = []
     for name in np.unique(names):

@@ -8,23 +8,49 @@ import msgspec
 import typer
 
 from nilometer.errors import ConfigError
-from nilometer.models import HFRunner, Runner, ServerRunner, smollm2_folder
+from nilometer.models import PATIENT, HFRunner, Retries, Runner, ServerRunner, smollm2_folder
 
-__all__ = ["ModelNameOption", "ModelOption", "open_runner"]
+__all__ = [
+    "ConcurrencyOption",
+    "ExtraOption",
+    "MaxWaitOption",
+    "ModelNameOption",
+    "ModelOption",
+    "TimeoutOption",
+    "keys_from_environment",
+    "open_runner",
+    "open_server",
+]
 
 ModelOption = Annotated[str, typer.Option(help="hf:FOLDER, smollm2, or openai:URL.")]
 ModelNameOption = Annotated[str | None, typer.Option(help="Name at the server, and in the traces.")]
+ExtraOption = Annotated[str, typer.Option(help="JSON object of more request fields, for openai:URL.")]
+TimeoutOption = Annotated[float, typer.Option(min=0.01, help="Seconds in which a server's reply must be whole.")]
+MaxWaitOption = Annotated[float, typer.Option(min=0, help="Most seconds that a request waits for its turn.")]
+ConcurrencyOption = Annotated[int, typer.Option(min=1, help="Most requests to a server at a time.")]
 
 
-def open_runner(model: str, *, name: str | None = None, extra: str = "{}", attention: bool = False) -> Runner:
-    """Open a model by its name on the command line; the key of a server is read from OPENAI_API_KEY.
+def keys_from_environment() -> tuple[str, ...]:
+    """The keys in OPENAI_API_KEY, separated by commas; they are used in turn."""
+    return tuple(key.strip() for key in os.environ.get("OPENAI_API_KEY", "").split(",") if key.strip())
+
+
+def open_runner(
+    model: str,
+    *,
+    name: str | None = None,
+    extra: str = "{}",
+    attention: bool = False,
+    retries: Retries = PATIENT,
+    concurrency: int = 16,
+) -> Runner:
+    """Open a model by its name on the command line; the keys of a server are read from OPENAI_API_KEY.
 
     Raises
     ------
     ConfigError
         If the name is none of the forms, or ``extra`` is no JSON object.
     """
-    fields = _object(extra)
     if model == "smollm2":
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         return HFRunner(smollm2_folder(home / "nilometer"), name=name or "smollm2", attention=attention)
@@ -34,10 +60,19 @@ def open_runner(model: str, *, name: str | None = None, extra: str = "{}", atten
     if kind == "openai" and where:
         if attention:
             raise ConfigError("a server returns no attention. Give --model hf:FOLDER for --attention.")
-        if name is None:
-            raise ConfigError("`--model-name` must name the model at the server.")
-        return ServerRunner(where, model=name, key=os.environ.get("OPENAI_API_KEY"), extra=fields)
+        return open_server(where, name, extra=extra, retries=retries, concurrency=concurrency)
     raise ConfigError(f"`--model` must be hf:FOLDER, smollm2 or openai:URL, got {model!r}.")
+
+
+def open_server(
+    url: str, name: str | None, *, extra: str = "{}", retries: Retries = PATIENT, concurrency: int = 16
+) -> ServerRunner:
+    """Open a server that speaks OpenAI's protocol."""
+    if name is None:
+        raise ConfigError("`--model-name` must name the model at the server.")
+    return ServerRunner(
+        url, model=name, keys=keys_from_environment(), extra=_object(extra), retries=retries, concurrency=concurrency
+    )
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@ from .attention import AttentionCapture as AttentionCapture
 from .canary import (
     CANARY_PROMPTS as CANARY_PROMPTS,
     Canary as Canary,
+    add_to_canary as add_to_canary,
     ask_canary as ask_canary,
     read_canary as read_canary,
     write_canary as write_canary,
@@ -16,10 +17,13 @@ from .embedders import (
 )
 from .embedding import EmbeddedTexts as EmbeddedTexts, embed_texts as embed_texts
 from .hf import HFRunner as HFRunner, smollm2_folder as smollm2_folder
+from .http import PATIENT as PATIENT, Endpoint as Endpoint, RefusedError as RefusedError, Retries as Retries
+from .journal import Journal as Journal
 from .problems import Problem as Problem, make_problems as make_problems, verify as verify
+from .prompts import Conversation as Conversation
 from .recording import Recording as Recording, Runner as Runner, Sampling as Sampling, record as record
 from .sampler import *
-from .server import ServerRunner as ServerRunner
+from .server import ServerRunner as ServerRunner, Usage as Usage
 from .suites import (
     Question as Question,
     SuiteOptions as SuiteOptions,

@@ -1,5 +1,6 @@
 """The canary: a few fixed prompts whose first token is asked again and again, kept in a small JSON file."""
 
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,11 +9,12 @@ import msgspec
 import numpy as np
 
 from nilometer.arrays import Floats
-from nilometer.errors import MissingLogprobsError, TraceFormatError
+from nilometer.errors import ConfigError, MissingLogprobsError, TraceFormatError
 
+from .journal import locked
 from .recording import Runner, Sampling
 
-__all__ = ["CANARY_PROMPTS", "Canary", "ask_canary", "read_canary", "write_canary"]
+__all__ = ["CANARY_PROMPTS", "Canary", "add_to_canary", "ask_canary", "read_canary", "write_canary"]
 
 CANARY_PROMPTS = (
     "x",
@@ -83,8 +85,36 @@ def ask_canary(
 
 
 def write_canary(path: Path, canary: Canary) -> None:
-    """Write a canary as JSON."""
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(canary), indent=1))
+    """Write a canary as JSON; the old file stays until the new one is whole."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_bytes(msgspec.json.format(msgspec.json.encode(canary), indent=1))
+    draft.replace(path)
+
+
+def add_to_canary(path: Path, canary: Canary) -> Canary:
+    """Add answers to the record in a file, whatever others added meanwhile, and return the whole.
+
+    Raises
+    ------
+    ConfigError
+        If the record is of other prompts, another `k` or another kind of log-probabilities; it stays as it was.
+    """
+    with locked(path.with_name(f".{path.name}.lock")):
+        if path.exists():
+            before = read_canary(path)
+            _check_same(before, canary, path)
+            canary = before.merged(canary)
+        write_canary(path, canary)
+    return canary
+
+
+def _check_same(before: Canary, canary: Canary, path: Path) -> None:
+    for name in ("k", "logprobs_mode"):
+        was, now = getattr(before, name), getattr(canary, name)
+        if was != now:
+            raise ConfigError(f"`{name}` must be {was} as in the record, got {now}. Record again.")
+    if set(before.logprobs) != set(canary.logprobs):
+        raise ConfigError(f"{path}: the record is of other prompts. Give another file.")
 
 
 def read_canary(path: Path) -> Canary:

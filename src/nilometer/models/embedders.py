@@ -14,7 +14,7 @@ from nilometer.arrays import ArrayLike
 from nilometer.errors import ConfigError, TraceFormatError
 from nilometer.signals import ngram_embeddings
 
-from .http import check_url, json_headers, post
+from .http import PATIENT, Endpoint, Retries
 
 __all__ = ["Embedder", "FunctionEmbedder", "MiniLMEmbedder", "ServerEmbedder", "WordLlamaEmbedder", "make_embedder"]
 
@@ -121,15 +121,15 @@ class ServerEmbedder:
         Base, such as ``http://127.0.0.1:8000/v1``.
     model
         Name of the model at the server.
-    key
-        Sent as a bearer token.
-    patience
-        Seconds before the first second try.
+    keys
+        Sent as bearer tokens, in turn.
+    retries
+        How long to wait for the server.
     """
 
-    def __init__(self, url: str, *, model: str, key: str | None = None, patience: float = 1.0) -> None:
-        self._url = check_url(url) + "/embeddings"
-        self._model, self._headers, self._patience = model, json_headers(key), patience
+    def __init__(self, url: str, *, model: str, keys: Sequence[str] = (), retries: Retries = PATIENT) -> None:
+        self._server = Endpoint(url, "/embeddings", keys=keys, retries=retries)
+        self._url, self._model = self._server.shown, model
         self.name = f"{self._url} {model}"
 
     def embed(self, texts: Sequence[str]) -> Vectors:
@@ -141,7 +141,7 @@ class ServerEmbedder:
             If the reply does not hold one vector per text.
         """
         body = msgspec.json.encode({"model": self._model, "input": list(texts), "encoding_format": "float"})
-        reply = post(self._url, body, self._headers, patience=self._patience)
+        reply = self._server.post(body)
         try:
             data = sorted(msgspec.json.decode(reply)["data"], key=lambda item: item["index"])
             vectors = np.asarray([item["embedding"] for item in data], dtype=np.float32)
@@ -152,7 +152,7 @@ class ServerEmbedder:
         return vectors
 
 
-def make_embedder(name: str, *, model: str | None = None, key: str | None = None) -> Embedder:
+def make_embedder(name: str, *, model: str | None = None, keys: Sequence[str] = ()) -> Embedder:
     """Return the embedder of a name: ``ngrams``, ``wordllama``, ``minilm`` or ``openai:URL``.
 
     Raises
@@ -175,7 +175,7 @@ def make_embedder(name: str, *, model: str | None = None, key: str | None = None
     if kind == "openai" and url:
         if model is None:
             raise ConfigError("`--embedder-model` must name the model at the server.")
-        return ServerEmbedder(url, model=model, key=key)
+        return ServerEmbedder(url, model=model, keys=keys)
     raise ConfigError(f"`--embedder` must be ngrams, wordllama, minilm or openai:URL, got {name!r}.")
 
 

@@ -1,6 +1,10 @@
 """Recording a model on a suite: part by part, so that a killed run continues without loss or repetition."""
 
-from collections.abc import Callable, Sequence
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -10,11 +14,17 @@ import pyarrow.parquet as pq
 from nilometer.errors import ConfigError
 from nilometer.traces import Trace, trace_batch, write_traces
 
+from .journal import Journal
 from .suites import Question
 
 __all__ = ["Recording", "Runner", "Sampling", "record"]
 
-_SETTINGS = ".nilometer-record.json"
+_SETTINGS, _ANSWERS = ".nilometer-record.json", ".nilometer-answers.jsonl"
+_SECRET_NAMES = re.compile(
+    r"(?:api|access|secret|private)[-_ ]?key|authorization|password|secret|credential|^key$", re.I
+)
+_NEWER = ("runner", "prompts_sha256")
+"""Settings that older recordings do not hold."""
 
 
 class Sampling(NamedTuple):
@@ -45,6 +55,8 @@ class Recording(NamedTuple):
     n_traces: int
     n_tokens: int
     n_new_parts: int
+    n_refused: int = 0
+    """Prompts that a server refused."""
 
 
 def record(
@@ -58,7 +70,8 @@ def record(
 ) -> Recording:
     """Ask a model every question of a suite and keep the traces as Parquet, one file per part.
 
-    A part is written under another name and renamed when it is whole; parts that exist are not asked again.
+    A part is written under another name and renamed when it is whole; parts that exist are not asked again. What a
+    server answers to an unfinished part is kept answer by answer, and is not asked again either.
 
     Parameters
     ----------
@@ -78,29 +91,81 @@ def record(
     Raises
     ------
     ConfigError
-        If the folder holds a recording made with other settings.
+        If the folder holds a recording made with other settings, by another model or of other prompts.
     """
     out.mkdir(parents=True, exist_ok=True)
-    _check_settings(out / _SETTINGS, {**settings, **sampling._asdict()})
+    known = {"runner": runner.name, "prompts_sha256": _digest(suite)}
+    _check_settings(out / _SETTINGS, _public({**settings, **sampling._asdict(), **known}))
     n_new = 0
-    for number, (name, questions) in enumerate(suite.items()):
-        path = out / f"{name}.parquet"
-        if not path.exists():
-            asked = sampling._replace(seed=sampling.seed + 1_000_003 * number)
-            write_traces(path, [trace_batch(_part(runner, questions, asked, advance=advance))])
-            n_new += 1
-        elif advance:
-            advance(len(questions) * sampling.n_samples, 0)
+    with _answers_kept(runner, out / _ANSWERS):
+        for number, (name, questions) in enumerate(suite.items()):
+            path = out / f"{name}.parquet"
+            if not path.exists():
+                asked = sampling._replace(seed=sampling.seed + 1_000_003 * number)
+                write_traces(path, [trace_batch(_part(runner, questions, asked, advance=advance))])
+                n_new += 1
+            elif advance:
+                advance(len(questions) * sampling.n_samples, 0)
+    (out / _ANSWERS).unlink(missing_ok=True)  # every answer is in a part now
     return _count(out, suite, n_new)
+
+
+@contextmanager
+def _answers_kept(runner: Runner, path: Path) -> Iterator[None]:
+    """Let a runner that can keep a journal do so."""
+    if not hasattr(runner, "journal"):
+        yield
+        return
+    with Journal(path) as journal:
+        runner.journal = journal
+        try:
+            yield
+        finally:
+            runner.journal = None
+
+
+def _digest(suite: dict[str, list[Question]]) -> str:
+    """Hash of what is asked: ids, prompts and right answers, in order."""
+    rows = [[name, *((q.prompt_id, str(q.prompt), q.gold) for q in questions)] for name, questions in suite.items()]
+    return hashlib.sha256(msgspec.json.encode(rows)).hexdigest()
+
+
+def _public(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings without keys and passwords: of a secret, the first digits of its hash tell that it changed."""
+    return {name: _masked(name, value) for name, value in settings.items()}
+
+
+def _masked(name: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        return _public(value)
+    if _SECRET_NAMES.search(name) and value:
+        return "sha256:" + hashlib.sha256(str(value).encode()).hexdigest()[:8]
+    if isinstance(value, str) and name == "extra":
+        return _masked_text(value)
+    if isinstance(value, str) and "://" in value:
+        return re.sub(r"(?<=://)[^/@\s]*@", "***@", value).split("?", 1)[0]
+    return value
+
+
+def _masked_text(text: str) -> Any:
+    """The fields of a request, given as JSON text."""
+    try:
+        found = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return "sha256:" + hashlib.sha256(text.encode()).hexdigest()[:8]
+    hidden = _public(found) if isinstance(found, dict) else found
+    return text if hidden == found else msgspec.json.encode(hidden).decode()
 
 
 def _check_settings(path: Path, settings: dict[str, Any]) -> None:
     encoded = msgspec.json.encode(settings)
     if not path.exists():
-        path.write_bytes(encoded)
+        draft = path.with_name(f"{path.name}.{os.getpid()}")
+        draft.write_bytes(encoded)
+        draft.replace(path)
         return
     before, now = msgspec.json.decode(path.read_bytes()), msgspec.json.decode(encoded)
-    keys = dict.fromkeys((*now, *before))
+    keys = [key for key in dict.fromkeys((*now, *before)) if key in before or key not in _NEWER]
     changed = [f"{key} was {before.get(key)!r}, is {now.get(key)!r}" for key in keys if before.get(key) != now.get(key)]
     if changed:
         raise ConfigError(
@@ -127,16 +192,18 @@ def _part(
 
 def _complete(trace: Trace, question: Question, *, trace_id: str, model: str) -> Trace:
     trace.trace_id, trace.prompt_id, trace.model, trace.prompt = trace_id, question.prompt_id, model, question.prompt
-    trace.correct = question.judge(trace.answer or "") if question.judge else None
+    is_refused = trace.finish_reason == "refused"
+    trace.correct = question.judge(trace.answer or "") if question.judge and not is_refused else None
     decoding = {"decoding": "sampled" if trace.temperature else "greedy"}
     trace.attributes = {**question.attributes, **decoding, **trace.attributes}
     return trace
 
 
 def _count(out: Path, suite: dict[str, list[Question]], n_new: int) -> Recording:
-    n_traces = n_tokens = 0
+    n_traces = n_tokens = n_refused = 0
     for name in suite:
-        tokens = pq.read_table(out / f"{name}.parquet", columns=["n_tokens"])["n_tokens"]
-        n_traces += len(tokens)
-        n_tokens += sum(n or 0 for n in tokens.to_pylist())
-    return Recording(n_traces, n_tokens, n_new)
+        part = pq.read_table(out / f"{name}.parquet", columns=["n_tokens", "finish_reason"])
+        n_traces += part.num_rows
+        n_tokens += sum(n or 0 for n in part["n_tokens"].to_pylist())
+        n_refused += part["finish_reason"].to_pylist().count("refused")
+    return Recording(n_traces, n_tokens, n_new, n_refused)

@@ -12,6 +12,7 @@ from nilometer.errors import ConfigError, TraceFormatError
 from nilometer.signals import final_answer
 
 from .problems import Problem, make_problems, verify
+from .prompts import Conversation
 from .tasks import LEVELS, TASKS
 
 __all__ = ["Question", "SuiteOptions", "make_suite", "question_of"]
@@ -132,13 +133,22 @@ def _file(path: Path) -> dict[str, list[Question]]:
             row = msgspec.json.decode(line, type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             raise TraceFormatError(f"{path}:{number}: not a JSON object ({exc}).") from exc
-        if not isinstance(row.get("prompt"), str):
-            raise TraceFormatError(f"{path}:{number}: `prompt` must be a text, got {row.get('prompt')!r}.")
+        row["prompt"] = _prompt(row, f"{path}:{number}")
         questions.append(_own_question(row, f"{path.stem}-{number}"))
     if not questions:
         raise TraceFormatError(f"{path}: the file is empty.")
     starts = range(0, len(questions), _ROWS_PER_PART)
     return {f"{path.stem}-{i:05}": questions[i : i + _ROWS_PER_PART] for i in starts}
+
+
+def _prompt(row: dict[str, Any], where: str) -> str:
+    """The prompt of a line: a text, or a chat under `messages` or `prompt`."""
+    messages = row.get("messages") if row.get("prompt") is None else row["prompt"]
+    if isinstance(messages, str):
+        return messages
+    if isinstance(messages, list) and messages and all(isinstance(one, dict) and "role" in one for one in messages):
+        return Conversation.of(messages)
+    raise TraceFormatError(f"{where}: `prompt` must be a text, or `messages` a chat, got {str(messages)[:80]!r}.")
 
 
 def _own_question(row: dict[str, Any], identity: str) -> Question:

@@ -1,7 +1,6 @@
 """What the routing verbs read: answers of several models joined by prompt, embedded, with labels and prices."""
 
 import csv
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +19,7 @@ from nilometer.traces import Layout, Panel, attribute_keys, read_panel, read_tra
 
 from ..common import check_bad_lines, expand_files, progress, talk
 from ..inputs import read_correct
+from ..runners import keys_from_environment
 
 __all__ = ["RouteOptions", "RoutePanel", "embedder_of", "read_costs", "read_route_panel"]
 
@@ -86,7 +86,7 @@ def read_route_panel(files: list[str], options: RouteOptions) -> RoutePanel:
 
 def embedder_of(name: str, *, model: str | None) -> Embedder:
     """Make the embedder of a name; the key of a server is read from OPENAI_API_KEY."""
-    return make_embedder(name, model=model, key=os.environ.get("OPENAI_API_KEY"))
+    return make_embedder(name, model=model, keys=keys_from_environment())
 
 
 def read_costs(path: Path, models: Sequence[str], n_tokens: NDArray[np.float64]) -> NDArray[np.float64]:

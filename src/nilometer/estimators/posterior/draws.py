@@ -12,10 +12,18 @@ _EDGES = " \t\r\n.\"'`*"
 
 
 class FailedDraw:
-    """An answer that never came, or not whole; no parser can read it, and it shows why."""
+    """An answer that never came, or not whole; no parser can read it, and it shows why.
 
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
+    Parameters
+    ----------
+    reason
+        Shown among the failures.
+    is_final
+        Whether asking the same again is of no use, as after a refusal of the prompt.
+    """
+
+    def __init__(self, reason: str, *, is_final: bool = False) -> None:
+        self.reason, self.is_final = reason, is_final
 
     def __str__(self) -> str:
         return self.reason

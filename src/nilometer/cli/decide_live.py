@@ -1,0 +1,183 @@
+"""``nilometer decide --live``: samples of a server, each on disk before the next step."""
+
+import hashlib
+import os
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from nilometer.decisions import LiveDraws, Rule, SamplingPlan, draw_live
+from nilometer.errors import ConfigError, NotEnoughDataError
+from nilometer.estimators import FailedDraw, Posterior, whole_draw
+from nilometer.models import Journal, Question, Retries, Sampling, ServerRunner, SuiteOptions, Usage, make_suite
+
+from .common import console, talk
+from .decide_inputs import Asked, Reading
+from .runners import open_server
+
+__all__ = ["LiveOptions", "draw_samples"]
+
+
+class LiveOptions(NamedTuple):
+    """Where samples come from, and what the run may cost."""
+
+    where: str
+    model_name: str | None
+    extra: str = "{}"
+    retries: Retries = Retries()
+    journal: Path | None = None
+    price: str | None = None
+
+
+def draw_samples(
+    files: list[str],
+    rule: Rule,
+    reading: Reading,
+    *,
+    options: LiveOptions,
+    draw: tuple[Sampling, SamplingPlan, Any],
+) -> Asked:
+    """Draw answers until every decision stands, and return the posteriors like those of a file.
+
+    Raises
+    ------
+    ConfigError
+        If the server fails for good; what was answered stays in the journal.
+    """
+    sampling, plan, parameter = draw
+    kind, _, url = options.where.partition(":")
+    if kind != "openai" or not url:
+        raise ConfigError(f"`--live` must be openai:URL, got {options.where!r}.")
+    price = _price(options.price)
+    runner = open_server(
+        url, options.model_name, extra=options.extra, retries=options.retries, concurrency=sampling.batch
+    )
+    questions = [one for path in files for part in make_suite(path, SuiteOptions()).values() for one in part]
+    path = options.journal or _default_journal(options, files)
+    with Journal(path) as journal, _shown(runner, plan.most * len(questions), price):
+        runner.journal = journal
+        talk(f"Every answer is kept in {path}; the same command goes on from there ({len(journal):,} are in it).")
+        try:
+            found = draw_live(
+                _Asking(runner, sampling),
+                [one.prompt for one in questions],
+                rule,
+                plan=plan,
+                read=(reading.parse, reading.labels),
+                parameter=parameter,
+            )
+        except ConfigError as exc:
+            raise ConfigError(f"{exc} {len(journal):,} answers are kept in {path}; the same command goes on.") from exc
+    return _asked(questions, found, _summary(runner.usage, found, plan, price=price), reading=reading)
+
+
+def _default_journal(options: LiveOptions, files: Sequence[str]) -> Path:
+    """A file in the cache for these prompts at this server; the requests themselves are told apart inside it."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    about = "\n".join([options.where, str(options.model_name), *(str(Path(file).resolve()) for file in files)])
+    return home / "nilometer" / "live" / f"{hashlib.sha256(about.encode()).hexdigest()[:16]}.jsonl"
+
+
+def _price(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    try:
+        prompt, answer = (float(part) for part in text.split(","))
+    except ValueError as exc:
+        raise ConfigError(f"`--price` must be two numbers, of prompts and answers, got {text!r}.") from exc
+    return prompt, answer
+
+
+class _Asking:
+    """Draws answers from a server; the seed of a draw is fixed by its prompt and its number."""
+
+    def __init__(self, runner: ServerRunner, sampling: Sampling) -> None:
+        self._runner, self._sampling = runner, sampling
+        self._n_drawn: Counter[str] = Counter()
+
+    def __call__(self, prompts: Sequence[str]) -> list[str | FailedDraw]:
+        seeds = [self._seed(prompt) for prompt in prompts]
+        traces = self._runner.draw(prompts, self._sampling, seeds=seeds)
+        return [
+            FailedDraw(f"(refused) {trace.attributes['error']}", is_final=True)
+            if trace.finish_reason == "refused"
+            else whole_draw(trace.answer, trace.finish_reason)
+            for trace in traces
+        ]
+
+    def _seed(self, prompt: str) -> int:
+        number = self._n_drawn[prompt]
+        self._n_drawn[prompt] += 1
+        return (self._sampling.seed * 1_000_003 + zlib.crc32(prompt.encode()) + number) % 2**31
+
+
+def _asked(
+    questions: Sequence[Question], found: Sequence[LiveDraws], summary: dict[str, Any], *, reading: Reading
+) -> Asked:
+    asked = Asked(summary=summary)
+    for question, one in zip(questions, found, strict=True):
+        asked.add(question.prompt_id, one.posterior)
+        asked.facts.append({"n_samples": len(one.samples), "is_settled": one.is_settled})
+        if question.gold is not None:
+            asked.truths[question.prompt_id] = reading.plain(question.gold)
+    return asked
+
+
+def _summary(
+    usage: Usage, found: Sequence[LiveDraws], plan: SamplingPlan, *, price: tuple[float, float] | None
+) -> dict[str, Any]:
+    n_drawn = sum(len(one.samples) for one in found)
+    saved = plan.most * len(found) - n_drawn
+    n_settled = sum(one.is_settled for one in found)
+    unread = sum(
+        one.posterior.n_failures if isinstance(one.posterior, Posterior) else len(one.samples) for one in found
+    )
+    refused = [one.posterior for one in found if isinstance(one.posterior, NotEnoughDataError)]
+    spent = None if price is None else usage.price(price)
+    cost = "" if spent is None else f" They cost {spent:,.4g}."
+    talk(
+        f"{n_drawn:,} samples for {len(found):,} prompts, {saved:,} fewer than {plan.most} each; "
+        f"{n_settled:,} decisions are {plan.confidence_level:.0%} stable."
+    )
+    if usage.n_replayed or spent is not None:
+        talk(f"{usage.n_replayed:,} of the samples were in the journal, {usage.n_calls:,} calls were made now.{cost}")
+    if refused:
+        talk(f"{len(refused):,} prompts have no answer, for example: {refused[0].reason}")
+    return {
+        "n_calls": usage.n_calls,
+        "n_replayed": usage.n_replayed,
+        "n_refused": usage.n_refused,
+        "n_calls_saved": saved,
+        "n_settled": n_settled,
+        "n_failures": unread,
+        "n_prompt_tokens": usage.n_prompt_tokens,
+        "n_tokens": usage.n_tokens,
+        "cost": spent,
+    }
+
+
+@contextmanager
+def _shown(runner: ServerRunner, most: int, price: tuple[float, float] | None) -> Iterator[None]:
+    """Show answers, tokens and money so far: a bar on a terminal, a line now and then elsewhere."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    screen = console(stderr=True)
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[spent]}"), TimeElapsedColumn())
+    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
+        task = bar.add_task("asking", total=most, spent="")
+        runner.advance = _advance(bar, task, price=price, lines=not screen.is_terminal)
+        yield
+
+
+def _advance(bar: Any, task: Any, *, price: tuple[float, float] | None, lines: bool) -> Callable[[Usage], None]:
+    def advance(usage: Usage) -> None:
+        done = usage.n_calls + usage.n_replayed
+        spent = f"{usage.n_tokens:,} tokens" + ("" if price is None else f", cost {usage.price(price):,.4g}")
+        bar.update(task, completed=done, spent=spent)
+        if lines and usage.n_calls and usage.n_calls % 100 == 0:
+            talk(f"{done:,} answers, {spent}.")
+
+    return advance
