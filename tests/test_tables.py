@@ -18,14 +18,14 @@ FORMS = {
     "pandas": lambda table: table.to_pandas(),
     "polars": pl.from_arrow,
 }
-KEYS = ("domain", "level")
+KEYS = ("domain", "level::int > 3")
 
 
 @pytest.fixture(scope="module")
 def traces():
-    table = read_traces(corpus_path("specialist")).read_all().take(pa.array(np.arange(0, 7200, 6)))
+    table = read_traces(corpus_path("specialist")).read_all().take(pa.array(np.arange(0, 7200, 12)))
     start = np.datetime64("2026-11-02T09:00:00", "us")
-    times = start + np.arange(len(table)) * np.timedelta64(300, "s")
+    times = start + np.arange(len(table)) * np.timedelta64(600, "s")
     place = table.schema.get_field_index("time")
     return table.set_column(place, "time", pa.array(times).cast(pa.timestamp("us", "UTC")))
 
@@ -33,6 +33,11 @@ def traces():
 @pytest.fixture(scope="module")
 def profiles(traces):
     return profile_traces(traces)
+
+
+@pytest.fixture(scope="module")
+def reported(profiles):
+    return build_report(profiles, by=KEYS, correct=profiles["correct"].to_numpy()).to_dict()
 
 
 @pytest.fixture(params=FORMS)
@@ -54,10 +59,8 @@ def test_slices_and_keys_are_the_same(profiles, form):
         assert slice_names(frame, by).equals(slice_names(profiles, by))
 
 
-def test_a_report_is_the_same(profiles, form):
-    correct = profiles["correct"].to_numpy()
-    wanted = build_report(profiles, by=KEYS, correct=correct)
-    assert build_report(form(profiles), by=KEYS, correct=correct).to_dict() == wanted.to_dict()
+def test_a_report_is_the_same(profiles, reported, form):
+    assert build_report(form(profiles), by=KEYS, correct=profiles["correct"].to_numpy()).to_dict() == reported
 
 
 def test_watch_plans_and_fits_are_the_same(profiles, form):

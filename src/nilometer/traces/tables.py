@@ -73,8 +73,10 @@ def _without_views(table: pa.Table) -> pa.Table:
 def _with_map(table: pa.Table) -> pa.Table:
     """Read ``attributes`` as a map, whatever the library made of it."""
     place = table.schema.get_field_index("attributes")
-    if place < 0 or pa.types.is_map(table.schema.field(place).type):
+    if place < 0 or table.schema.field(place).type == _ATTRIBUTES:
         return table
+    if pa.types.is_map(table.schema.field(place).type):
+        return table.set_column(place, pa.field("attributes", _ATTRIBUTES), table.column(place).cast(_ATTRIBUTES))
     rows = [_pairs(value) for value in table.column(place).to_pylist()]
     return table.set_column(place, pa.field("attributes", _ATTRIBUTES), pa.array(rows, _ATTRIBUTES))
 
