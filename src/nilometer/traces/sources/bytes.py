@@ -20,7 +20,7 @@ __all__ = ["LONGEST", "check_growth", "lines_of", "opened"]
 LONGEST = 512 * 1024 * 1024
 """Most bytes of one line, document or member of an archive."""
 
-_BLOCK = 4 * 1024 * 1024
+_BLOCK = 512 * 1024
 _MOST_GROWTH = 500
 _GROWTH_FROM = 64 * 1024 * 1024
 _WAIT_SECONDS = 20

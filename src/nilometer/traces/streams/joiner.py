@@ -1,12 +1,12 @@
 """Which pieces belong to one answer, when it ends, and what becomes of streams that break off or are damaged."""
 
 from collections.abc import Iterator
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
 from .parts import UNREADABLE, Answer, Chunk, Fields, Joined, Part
-from .protocols import CHAT, PROTOCOLS, Protocol, chat_chunk
+from .protocols import CHAT, PROTOCOLS, Protocol, chat_chunk, chunk_of
 from .responses import ResponsesJoiner
 
 __all__ = ["Joiner", "joiners"]
@@ -15,6 +15,7 @@ C = TypeVar("C")
 
 _KEPT_ENDED = 256
 """Answers that have ended wait for what may come later (usage, a second finish) until so many have ended after them."""
+_NOTHING: Iterator[Any] = iter(())
 _KEPT_OPEN = 10_000
 """With more streams than this open at once, the one that was begun first counts as cut."""
 
@@ -35,6 +36,11 @@ class _Stream(Generic[C]):
     @property
     def has_ended(self) -> bool:
         return bool(self.answers) and all(answer.finish for answer in self.answers.values())
+
+    @property
+    def is_known(self) -> bool:
+        """Whether time and model are known, which later pieces repeat."""
+        return "created" in self.head and "model" in self.head
 
     @property
     def is_announced(self) -> bool:
@@ -59,7 +65,8 @@ class _Stream(Generic[C]):
 
     def add(self, chunk: Chunk) -> None:
         self.n_lines += 1
-        self.head.update(chunk.head)
+        known = {name: self.head[name] for name in ("created", "model") if name in self.head}
+        self.head.update(chunk.head | known)
         for part in chunk.parts:
             answer = self.answers.get(part.index)
             if answer is None:
@@ -88,12 +95,21 @@ class Joiner(Generic[C]):
         """Return whether the line is a piece of a stream of this kind."""
         return self._protocol.takes(line, self.knows(self._protocol.key(line)))
 
-    def typed(self, data: bytes) -> Chunk | None:
-        """Read a piece of a stream that is open already in one pass; None where there is any doubt."""
-        if self._protocol is not CHAT or not (self._open or self._ended):
+    def append(self, data: bytes) -> Iterator[Joined[C]] | None:
+        """Take a piece of a stream that is open already in one typed pass; None where that leaves any doubt."""
+        if self._protocol is not CHAT or not self._open:
             return None
         chunk = chat_chunk(data)
-        return chunk if chunk is not None and self.knows(chunk.key) else None
+        stream = None if chunk is None else self._open.get(chunk.id or None)
+        if chunk is None or stream is None or not stream.is_known:
+            return None
+        plain = chunk.plain_text()
+        answer = None if plain is None else stream.answers.get(plain[0])
+        if plain is None or answer is None or answer.finish or stream.failed:
+            return self.add_chunk(chunk_of(chunk), stream.context)
+        stream.n_lines += 1
+        answer.append(plain[1], plain[2])
+        return _NOTHING
 
     def add(self, line: Fields, context: C) -> Iterator[Joined[C]]:
         """Take one piece; yield the answers that are now complete."""
@@ -172,7 +188,8 @@ class Joiner(Generic[C]):
             fields = self._protocol.whole(stream.head, answers)
         except UNREADABLE:
             return Joined({}, stream.context, stream.n_lines, "damaged")
-        return Joined(fields, stream.context, stream.n_lines, "whole" if stream.has_ended else "cut")
+        status: Literal["whole", "cut"] = "whole" if stream.has_ended else "cut"
+        return Joined(fields, stream.context, stream.n_lines, status, self._protocol.format)
 
     def _gathered(self, last: _Stream[C]) -> _Stream[C]:
         """Return a stream with the pieces before it, if every piece of one answer came under an id of its own."""

@@ -96,6 +96,16 @@ class Answer:
                 self.n_starts += 1
         self.finish = part.finish or self.finish
 
+    def append(self, text: str, lists: dict[str, msgspec.Raw] | None) -> None:
+        """Take a piece of the text with its log-probabilities, the way nearly every line of a stream is."""
+        pieces = self.texts.get("content")
+        if pieces is None:
+            self.texts["content"] = [text]
+        else:
+            pieces.append(text)
+        if lists:
+            self.lists.append(lists)
+
     def extend(self, other: "Answer") -> None:
         """Take what came for the same choice under another id."""
         for name, pieces in other.texts.items():
@@ -123,6 +133,8 @@ class Joined(NamedTuple, Generic[C]):
     n_lines: int
     status: Literal["whole", "cut", "damaged", "nothing"]
     """``nothing``: lines that hold no answer, such as usage or a keep-alive."""
+    format: str = ""
+    """Name of the wire format in which it is written, where the protocol has but one."""
 
 
 def joined_text(pieces: Sequence[str]) -> str:

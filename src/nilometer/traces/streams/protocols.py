@@ -7,7 +7,7 @@ import msgspec
 
 from .parts import Answer, Chunk, Fields, Part
 
-__all__ = ["CHAT", "PROTOCOLS", "Protocol", "chat_chunk"]
+__all__ = ["CHAT", "PROTOCOLS", "ChatChunk", "Protocol", "chat_chunk", "chunk_of"]
 
 
 class Protocol(NamedTuple):
@@ -21,6 +21,12 @@ class Protocol(NamedTuple):
     whole: Callable[[dict[str, Any], Sequence[Answer]], dict[str, Any]]
     """Write the answer as the server would have without streaming."""
     has_ids: bool = True
+    format: str = ""
+    """Name of the wire format in which the whole answer is written."""
+
+
+_EMPTY = msgspec.Raw()
+_NULLS = (b"", b"null", b"[]")
 
 
 class _Delta(msgspec.Struct, gc=False):
@@ -29,8 +35,8 @@ class _Delta(msgspec.Struct, gc=False):
     reasoning: str | None = None
     refusal: str | None = None
     role: str | None = None
-    tool_calls: msgspec.Raw | None = None
-    function_call: msgspec.Raw | None = None
+    tool_calls: msgspec.Raw = _EMPTY
+    function_call: msgspec.Raw = _EMPTY
 
 
 class _Choice(msgspec.Struct, gc=False):
@@ -40,15 +46,34 @@ class _Choice(msgspec.Struct, gc=False):
     finish_reason: str | None = None
 
 
-class _ChatChunk(msgspec.Struct, gc=False):
+class ChatChunk(msgspec.Struct, gc=False):
+    """A chunk of a chat completion whose model and time are known from an earlier one."""
+
     choices: list[_Choice]
     id: str | int | None = None
-    object: str | None = None
-    created: msgspec.Raw | None = None
-    model: msgspec.Raw | None = None
-    system_fingerprint: msgspec.Raw | None = None
-    usage: msgspec.Raw | None = None
-    provider: msgspec.Raw | None = None
+    usage: msgspec.Raw = _EMPTY
+    system_fingerprint: msgspec.Raw = _EMPTY
+
+    def plain_text(self) -> tuple[int, str, dict[str, msgspec.Raw] | None] | None:
+        """Return index, text and log-probabilities if it holds nothing but these for one choice."""
+        if len(self.choices) != 1:
+            return None
+        choice = self.choices[0]
+        delta = choice.delta
+        is_plain = (
+            delta is not None
+            and type(delta.content) is str
+            and delta.content
+            and choice.finish_reason is None
+            and delta.role is None
+            and delta.reasoning_content is None
+            and delta.reasoning is None
+            and delta.refusal is None
+            and delta.tool_calls is _EMPTY
+            and delta.function_call is _EMPTY
+            and self.usage is _EMPTY
+        )
+        return (choice.index, delta.content, choice.logprobs) if is_plain else None  # type: ignore[return-value,union-attr]
 
 
 class _TextChoice(msgspec.Struct, gc=False):
@@ -61,15 +86,14 @@ class _TextChoice(msgspec.Struct, gc=False):
 _HEAD = ("id", "created", "model", "system_fingerprint", "usage", "provider")
 _NOT_YET = {"", "null", "None"}
 """What some servers write for a finish reason that is still to come."""
-_NULL = b"null"
-_CHAT: msgspec.json.Decoder[_ChatChunk] = msgspec.json.Decoder(_ChatChunk)
+_CHAT: msgspec.json.Decoder[ChatChunk] = msgspec.json.Decoder(ChatChunk)
 _CHOICES: msgspec.json.Decoder[list[_Choice] | None] = msgspec.json.Decoder(list[_Choice] | None)
 _TEXT_CHOICES: msgspec.json.Decoder[list[_TextChoice] | None] = msgspec.json.Decoder(list[_TextChoice] | None)
 _RAW: msgspec.json.Decoder[msgspec.Raw] = msgspec.json.Decoder(msgspec.Raw)
 _META: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def chat_chunk(data: bytes) -> Chunk | None:
+def chat_chunk(data: bytes) -> ChatChunk | None:
     """Read a chunk of a chat completion in one pass; None where it is anything else or leaves any doubt."""
     if data.find(b'"delta"', 0, 800) < 0:
         return None
@@ -77,12 +101,15 @@ def chat_chunk(data: bytes) -> Chunk | None:
         chunk = _CHAT.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    if any(choice.delta is None for choice in chunk.choices):
-        return None
-    head = {}
-    for name in _HEAD:
+    return None if any(choice.delta is None for choice in chunk.choices) else chunk
+
+
+def chunk_of(chunk: ChatChunk) -> Chunk:
+    """Return what a typed chunk says, as any protocol's."""
+    head: dict[str, Any] = {"id": chunk.id} if chunk.id else {}
+    for name in ("usage", "system_fingerprint"):
         value = getattr(chunk, name)
-        if value is not None and value is not msgspec.UNSET:
+        if bytes(value) not in _NULLS:
             head[name] = value
     return Chunk(chunk.id or None, [_chat_part(choice) for choice in chunk.choices], head)
 
@@ -97,14 +124,14 @@ def _chat_part(choice: _Choice) -> Part:
         texts = (*texts, ("reasoning_content", thought))
     if delta.refusal:
         texts = (*texts, ("refusal", delta.refusal))
-    calls = delta.tool_calls or delta.function_call
+    calls = next((call for call in (delta.tool_calls, delta.function_call) if bytes(call) not in _NULLS), None)
     return Part(
         index=choice.index,
         texts=texts,
         lists=_given(choice.logprobs),
         finish=_finish(choice.finish_reason),
         has_role=delta.role is not None,
-        extra={"tool_calls": calls} if calls and bytes(calls) not in (_NULL, b"[]") else None,
+        extra=None if calls is None else {"tool_calls": calls},
     )
 
 
@@ -116,7 +143,7 @@ def _given(lists: dict[str, msgspec.Raw] | None) -> dict[str, msgspec.Raw] | Non
     """Return the lists that are neither null nor empty; None if there is none."""
     if not lists:
         return None
-    kept = {name: value for name, value in lists.items() if bytes(value) not in (_NULL, b"[]")}
+    kept = {name: value for name, value in lists.items() if bytes(value) not in _NULLS}
     return kept or None
 
 
@@ -325,10 +352,10 @@ def _no_key(line: Fields) -> None:
     return None
 
 
-CHAT = Protocol("openai_chunks", _takes_chat, _identity, _chat, _whole_chat)
+CHAT = Protocol("openai_chunks", _takes_chat, _identity, _chat, _whole_chat, format="openai_chat")
 PROTOCOLS: tuple[Protocol, ...] = (
     CHAT,
-    Protocol("openai_text_chunks", _takes_text, _identity, _text, _whole_text),
+    Protocol("openai_text_chunks", _takes_text, _identity, _text, _whole_text, format="openai_completions"),
     Protocol("ollama", _takes_ollama, _ollama_key, _ollama, _whole_single("response"), has_ids=False),
     Protocol("sglang", _takes_sglang, _sglang_key, _sglang, _whole_sglang),
     Protocol("tgi", _takes_tgi, _no_key, _tgi, _whole_tgi, has_ids=False),

@@ -5,7 +5,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from .parts import UNREADABLE, Answer, Chunk, Fields, Joined, Part
+from .parts import UNREADABLE, Answer, Fields, Joined, Part
 
 __all__ = ["ResponsesJoiner"]
 
@@ -42,13 +42,9 @@ class ResponsesJoiner(Generic[C]):
         kind = line.get("type")
         return isinstance(kind, str) and kind.startswith("response.") and line.get("object") != "response"
 
-    def typed(self, data: bytes) -> Chunk | None:
+    def append(self, data: bytes) -> Iterator[Joined[C]] | None:
         """Return None: the events are few and each says what it is."""
         return None
-
-    def add_chunk(self, chunk: Chunk, context: C) -> Iterator[Joined[C]]:
-        """Take a piece that was read before; there is none."""
-        return iter(())
 
     def add(self, line: Fields, context: C) -> Iterator[Joined[C]]:
         """Take one event; yield the answer that it completes."""

@@ -12,12 +12,15 @@ from ..batch import Trace
 from ..sources import END_OF_STREAM, is_regular, json_objects
 from ..streams import Joined, joiners
 from .envelopes import Opened, is_error, open_line, recognise
+from .formats import FORMATS
 from .layout import Layout
 from .lines.context import Context
 from .lines.line import Line
 from .logprobs.seen import seen_logprobs
 from .report import FileReport
 from .rows import is_foreign, table_rows
+from .servers.openai_chat import parse_openai_chat
+from .servers.usual import usual_chat
 
 __all__ = ["FAULTS", "FileReader"]
 
@@ -71,6 +74,7 @@ class FileReader:
         self._joiners = joiners()
         self._search = layout.search(lambda line: any(joiner.takes(line) for joiner in self._joiners))
         self._in_stream: Any = None
+        self._is_usual = False
         self._top_tokens = False
 
     def traces(self, *, top_tokens: bool = False) -> Iterator[Trace]:
@@ -83,6 +87,14 @@ class FileReader:
                 continue
             self._report.n_lines += 1
             try:
+                whole = None if self._in_stream is None else self._in_stream.append(data)
+                if whole is not None:
+                    yield from self._whole(whole)
+                    continue
+                usual = None if self._top_tokens or not self._is_usual else usual_chat(data)
+                if usual is not None:
+                    yield from self._usual(f"{self._path.name}:{place}", usual)
+                    continue
                 yield from self._line(f"{self._path.name}:{place}", data)
             except FAULTS as exc:
                 self._fault(place, data, exc, is_cut=is_cut)
@@ -90,10 +102,6 @@ class FileReader:
             yield from self._whole(joiner.rest())
 
     def _line(self, fallback_id: str, data: bytes) -> list[Trace]:
-        joiner = self._in_stream
-        chunk = joiner.typed(data) if joiner is not None else None
-        if chunk is not None:
-            return self._whole(joiner.add_chunk(chunk, Context(fallback_id, top_tokens=self._top_tokens)))
         opened = list(open_line(data, fallback_id, self._search))
         parts = sum(item.format is None for item in opened)
         self._report.n_lines += max(parts - (parts == len(opened)), 0)
@@ -106,6 +114,14 @@ class FileReader:
             self._report.n_skipped += not traces
         return traces
 
+    def _usual(self, fallback_id: str, line: Line) -> list[Trace]:
+        """Return the traces of a chat completion that was read in one pass."""
+        context = Context(fallback_id)
+        traces = [context.complete(trace) for trace in parse_openai_chat(line, context)]
+        self._report.n_traces += len(traces)
+        self._report.n_read += 1
+        return traces
+
     def _opened(self, item: Opened) -> list[Trace]:
         line, context, known = item
         context.top_tokens = self._top_tokens
@@ -115,6 +131,7 @@ class FileReader:
             return self._whole(joiner.add(line, context))
         traces = [context.complete(trace) for trace in known.parse(line, context)]
         self._report.format = known.name
+        self._is_usual = known.name == "openai_chat" and not self._search.at
         self._report.n_traces += len(traces)
         self._look(line, traces)
         return traces
@@ -149,7 +166,7 @@ class FileReader:
     def _joined(self, answer: Joined[Context]) -> list[Trace]:
         line = Line(answer.fields)
         try:
-            known = recognise(line)
+            known = FORMATS[answer.format] if answer.format else recognise(line)
             found = known.parse(line, answer.context) if known is not None else iter(())
             traces = [answer.context.complete(trace) for trace in found]
         except FAULTS as exc:

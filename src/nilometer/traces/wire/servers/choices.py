@@ -12,7 +12,7 @@ from ..lines.line import Line
 from ..logprobs.clean import Listed
 from ..logprobs.shapes import HOLDERS, find_listed
 
-__all__ = ["Choice", "provider_of", "read_choices"]
+__all__ = ["Choice", "Decoded", "Whole", "provider_of", "read_choices", "usual_choices"]
 
 
 class Choice(NamedTuple):
@@ -22,6 +22,10 @@ class Choice(NamedTuple):
     text: str | None
     finish_reason: Any
     listed: Listed | None
+
+
+class Decoded(list[Choice]):
+    """Choices that were read already, in place of their JSON."""
 
 
 class _Alternative(msgspec.Struct, gc=False):
@@ -44,14 +48,16 @@ class _Message(msgspec.Struct):
     content: str
 
 
-class _Whole(msgspec.Struct):
+class Whole(msgspec.Struct):
+    """The usual shape of a choice: a text, and log-probabilities in a content list."""
+
     message: _Message
     logprobs: _Logprobs
     index: int = 0
     finish_reason: str | None = None
 
 
-_USUAL: msgspec.json.Decoder[list[_Whole]] = msgspec.json.Decoder(list[_Whole])
+_USUAL: msgspec.json.Decoder[list[Whole]] = msgspec.json.Decoder(list[Whole])
 
 
 def read_choices(line: Line, *, with_names: bool) -> list[Choice]:
@@ -61,6 +67,8 @@ def read_choices(line: Line, *, with_names: bool) -> list[Choice]:
     (`with_names`), value by value.
     """
     raw = line.raw("choices")
+    if isinstance(raw, Decoded):
+        return raw
     if not with_names and isinstance(raw, msgspec.Raw):
         usual = _usual(raw)
         if usual is not None:
@@ -78,7 +86,12 @@ def _usual(raw: msgspec.Raw) -> list[Choice] | None:
         choices = _USUAL.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    found = []
+    return usual_choices(choices)
+
+
+def usual_choices(choices: list[Whole]) -> Decoded | None:
+    """Return choices of the usual shape; None where one leaves any doubt."""
+    found = Decoded()
     for choice in choices:
         listed = _listed(choice.logprobs)
         if listed is None:
