@@ -12,6 +12,7 @@ from nilometer.signals import (
     Ragged,
     profile_batch,
     profile_features,
+    profile_traces,
     token_signals,
 )
 from nilometer.traces import TRACE_SCHEMA
@@ -183,3 +184,8 @@ def test_mixed_k_in_a_batch_is_padded():
 def test_wrong_number_of_alternatives_names_the_trace():
     with pytest.raises(ValueError, match="got 3 for 2 tokens in trace 'a'"):
         profile_batch(_batch(chosen_logprobs=[-0.1, -0.2], top_logprobs=[-0.1, -0.2, -0.3]))
+
+
+def test_no_batch_at_all_is_no_table_of_profiles():
+    with pytest.raises(ValueError, match="`traces` must hold at least one record batch, got none"):
+        profile_traces([])

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from nilometer.decisions import best_answers, decide, decide_many
+from nilometer.decisions import CostMatrix, best_answers, decide, decide_arrays, decide_many, user_rule
 from nilometer.errors import ConfigError
 from nilometer.estimators import NotEnoughData, Posterior
 
@@ -119,3 +119,27 @@ def test_long_and_many_texts_stay_within_bounds():
     texts = [" ".join(rng.choice(["alpha", "beta", "gamma", "delta"], 1500)) for _ in range(300)]
     posterior = Posterior.from_samples(texts * 30)
     assert decide(posterior, "zero_one").risk == pytest.approx(1 - 1 / 300)
+
+
+@pytest.mark.parametrize("values", [[1.0, 2.0], np.zeros((3, 0))])
+def test_arrays_hold_prompts_by_samples(values):
+    with pytest.raises(ValueError, match=r"`values` must have shape \(prompts, samples\)"):
+        decide_arrays(values, "squared")
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (lambda: CostMatrix(costs=[[0.0, np.inf]], labels=("a", "b"), answers=("a",)), "`costs` must be finite"),
+        (lambda: CostMatrix(costs=[[0.0]], labels=("a",), tail=0.0), r"`tail` must lie in \(0, 1\], got 0"),
+        (lambda: user_rule(lambda a, y: 0.0, name="x", tail=1.5), r"`tail` must lie in \(0, 1\], got 1\.5"),
+    ],
+)
+def test_costs_and_rules_out_of_range_are_refused(made, message):
+    with pytest.raises(ValueError, match=message):
+        made()
+
+
+def test_a_rule_of_ones_own_is_a_function():
+    with pytest.raises(TypeError, match="`function` must be callable, got 'f1'"):
+        user_rule("f1", name="x")

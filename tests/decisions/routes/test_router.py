@@ -1,5 +1,7 @@
 """Routes: the choice, its reason, its budget, and its file."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -180,3 +182,15 @@ def test_policies_need_labels_and_the_same_models():
     other = AnswerTable(models=("x", "b", "c", "d"), embeddings=data.embeddings, scores=data.scores)
     with pytest.raises(ValueError, match="`table` must hold the models"):
         policy_points(fit_router(data), other)
+
+
+def test_a_router_file_of_a_newer_version_is_refused(tmp_path):
+    import pyarrow.parquet as pq
+
+    save_router(tmp_path / "r.nilo", fit_router(table()))
+    saved = pq.read_table(tmp_path / "r.nilo")
+    head = saved.schema.metadata
+    newer = {key: re.sub(rb'"file_version":\d+', b'"file_version":99', text) for key, text in head.items()}
+    pq.write_table(saved.replace_schema_metadata(newer), tmp_path / "r.nilo")
+    with pytest.raises(IncompatibleModelError, match=r"file version must be <= \d+, got 99\. Update nilometer"):
+        load_router(tmp_path / "r.nilo")

@@ -9,6 +9,7 @@ from sacrebleu import sentence_chrf
 
 from nilometer.decisions import (
     TEXT_UTILITIES,
+    TextUtility,
     batched_utility,
     cosine_utility,
     exact_match_utility,
@@ -227,3 +228,15 @@ def test_many_prompts_are_decided_one_at_a_time_and_named_in_errors():
 def test_bad_input_is_refused(arguments, error, text):
     with pytest.raises(error, match=text):
         mbr(**{"hypotheses": ["a", "b"], **arguments})
+
+
+@pytest.mark.parametrize("scores", [np.zeros((1, 1)), np.full((2, 2), np.nan)])
+def test_a_matrix_of_another_shape_or_without_a_number_is_refused(scores):
+    utility = TextUtility("mine", matrix=lambda hypotheses, references: scores)
+    with pytest.raises(ValueError, match=r"`utility` must give finite scores of shape \(2, 2\)"):
+        mbr(["a", "b"], utility=utility)
+
+
+def test_a_utility_without_a_matrix_and_without_pairs_is_refused():
+    with pytest.raises(TypeError, match="`utility` must have a `matrix` or `pairs`, got neither in 'mine'"):
+        mbr(["a", "b"], utility=TextUtility("mine"))

@@ -9,7 +9,15 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from nilometer.errors import NotEnoughDataError
-from nilometer.estimators import Smoothie, find_families, precision_weights
+from nilometer.estimators import (
+    Agreement,
+    Smoothie,
+    find_families,
+    merge_agreements,
+    pair_matrix,
+    precision_weights,
+    update_agreement,
+)
 
 
 def outputs(seed=0, n=40, m=5, d=4, scales=None):
@@ -384,3 +392,21 @@ def test_a_window_stands_alone():
         Smoothie(window=3).partial_fit(outputs()).partial_fit(outputs(m=3))
     with pytest.raises(ValueError, match="the published code needs the embeddings"):
         Smoothie(paper=True).fit_sums(np.ones((2, 3)), np.ones((2, 3)))
+
+
+def test_sums_of_another_number_of_models_are_refused():
+    state = Agreement(pair_matrix(3))
+    with pytest.raises(ValueError, match=r"`sums` and `present` must be \(prompts, 3\), got \(2, 4\)"):
+        update_agreement(state, np.ones((2, 4)), np.ones((2, 4), dtype=bool))
+
+
+def test_states_of_different_pairs_do_not_merge():
+    with pytest.raises(ValueError, match="must compare the same pairs of models, got different pairs"):
+        merge_agreements(Agreement(pair_matrix(3)), Agreement(pair_matrix(3, [(0, 1)])))
+
+
+def test_pairs_that_do_not_determine_the_errors_are_refused():
+    """Four models compared in two separate couples: each couple knows only the sum of its two errors."""
+    apart = [(0, 2), (0, 3), (1, 2), (1, 3)]
+    with pytest.raises(NotEnoughDataError, match="do not determine every model's error"):
+        Smoothie(exclude_pairs=apart).fit(outputs(m=4))

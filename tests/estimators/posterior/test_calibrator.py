@@ -124,3 +124,9 @@ def test_bad_input_is_refused_with_its_reason():
     numbers, _, _ = simulated(20)
     with pytest.raises(ValueError, match="`y` must be finite numbers"):
         Calibrator().fit(numbers, [math.nan] * 20)
+
+
+def test_a_number_without_a_value_is_no_truth_to_calibrate_on():
+    X = [Posterior.from_samples([1.0, 2.0, 3.0]) for _ in range(12)]
+    with pytest.raises(ValueError, match="`y` must be finite numbers"):
+        Calibrator("affine").fit(X, [2.0] * 11 + [float("nan")])

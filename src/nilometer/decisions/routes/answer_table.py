@@ -6,8 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nilometer.errors import NotEnoughDataError
-
 __all__ = ["AnswerTable"]
 
 Floats = NDArray[np.float64]
@@ -79,15 +77,3 @@ class AnswerTable:
         kept = {name: getattr(self, name) for name in names}
         changes: dict[str, Any] = {name: None if value is None else value[keep] for name, value in kept.items()}
         return replace(self, **changes)
-
-    def need_costs(self) -> Floats:
-        """Return the costs.
-
-        Raises
-        ------
-        NotEnoughDataError
-            If there are none.
-        """
-        if self.costs is None:
-            raise NotEnoughDataError("The models have no costs.", "Give the price of a call to each.")
-        return self.costs
