@@ -37,6 +37,11 @@ class Estimate:
     """Scale of the Student t that the interval was made from, before it was cut to [0, 1]."""
     degrees: float | None = None
     """Its degrees of freedom; infinite for a normal distribution."""
+    missing_share: float = 0.0
+    """Share of the responses without log-probabilities; the estimate is made from the others."""
+    bound_low: float | None = None
+    """Ends of the interval if all of those are wrong, or all are correct; None where there are none."""
+    bound_high: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +117,7 @@ _SCHEMA = pa.schema(
         "in_support": pa.bool_(),
         "note": pa.string(),
         **dict.fromkeys(("conformal_low", "conformal_high", "spread", "degrees"), pa.float64()),
+        **dict.fromkeys(("missing_share", "bound_low", "bound_high"), pa.float64()),
         **dict.fromkeys(("reason", "needed"), pa.string()),
     }
 )

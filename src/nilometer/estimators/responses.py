@@ -121,8 +121,10 @@ class Responses:
         return index_slices(pc.coalesce(given, pa.array(self.trace_ids))).codes
 
     def only(self, features: set[str]) -> "Responses":
-        """Keep some of the features and no context, so that taking rows does not copy the others."""
-        return replace(self, profiles=self.profiles.only(features), context=None)
+        """Keep some of the features and of the context the time, so that taking rows does not copy the others."""
+        timed = self.context is not None and "time" in self.context.column_names
+        context = self.context.select(["time"]) if self.context is not None and timed else None
+        return replace(self, profiles=self.profiles.only(features), context=context)
 
     def with_p_correct(self, p_correct: Floats) -> "Responses":
         """Return the same responses with other probabilities."""

@@ -17,6 +17,7 @@ from ..intervals import (
     pool_residuals,
     prediction_interval,
 )
+from ..missing import MOST_RELATED
 from ..responses import Responses
 from .left_out import Gain, LeftOut, LeftOutColumns, Skill, as_columns, fit_left_out, fit_skill, left_out_residuals
 from .reference import MOST_WITHOUT_LOGPROBS
@@ -47,6 +48,13 @@ class SliceFacts(NamedTuple):
     outside: Outside | None
     accuracies: Floats
     """Shape (1 + refits,): accuracy by the slice's own rule, then by the rules fitted on labels drawn again."""
+    related: str = ""
+    """In what its responses without log-probabilities differ from the others."""
+
+    @property
+    def missing(self) -> float:
+        """Share of responses without log-probabilities."""
+        return 1 - self.n_known / self.n
 
 
 class Verdict(NamedTuple):
@@ -112,7 +120,7 @@ class Fitted:
         own = self.left_out.get(facts.name)
         verdict = self.verdict if own is None else self.verdicts[own.family]
         outside = None if verdict.falls_back else facts.outside
-        refusal = self._refusal(facts, verdict.residuals, outside=outside)
+        refusal = self._refusal(facts, verdict.residuals, outside=outside, needs_logprobs=not verdict.falls_back)
         if verdict.residuals is None or refusal is not None:
             reason, needed = refusal or ("", "")
             return NotEnoughData(slice=facts.name, n=facts.n, reason=reason, needed=needed, **_realized(facts))
@@ -121,8 +129,10 @@ class Fitted:
         if verdict.falls_back:
             accuracies = np.array([one.accuracy for one in (rule, *self.again)])
         residuals = residuals._replace(spread=residuals.spread * (_OUTSIDE_WIDENING if outside else 1.0))
-        notes = (f"{outside.note}; interval widened" if outside else "", foreign)
         accuracy = float(accuracies[0])
+        ends = self._ends(accuracy, residuals, accuracies[1:], n=facts.n, simultaneous=simultaneous)
+        bound = {} if verdict.falls_back else _bound(facts, ends["low"], ends["high"])
+        notes = (f"{outside.note}; interval widened" if outside else "", _said(facts, bound), foreign)
         return Estimate(
             slice=facts.name,
             n=facts.n,
@@ -132,7 +142,8 @@ class Fitted:
             in_support=not outside,
             note="; ".join(filter(None, notes)),
             **_realized(facts),
-            **self._ends(accuracy, residuals, accuracies[1:], n=facts.n, simultaneous=simultaneous),
+            **ends,
+            **bound,
         )
 
     def _ends(
@@ -149,13 +160,16 @@ class Fitted:
         return {**ends, "spread": spread, "degrees": degrees}
 
     def _refusal(
-        self, facts: SliceFacts, residuals: Residuals | None, *, outside: Outside | None
+        self, facts: SliceFacts, residuals: Residuals | None, *, outside: Outside | None, needs_logprobs: bool
     ) -> tuple[str, str] | None:
         """Reason for which a slice cannot be estimated, and what is needed; None where it can."""
         own = self.left_out.get(facts.name)
-        missing = 1 - facts.n_known / facts.n
-        if missing > MOST_WITHOUT_LOGPROBS:
-            return f"{missing:.0%} of the responses have no log-probabilities.", "Ask the provider for `logprobs`."
+        without = f"{facts.missing:.0%} of the responses have no log-probabilities"
+        if facts.missing > MOST_WITHOUT_LOGPROBS:
+            return f"{without}.", "Ask the provider for `logprobs`."
+        if facts.related and facts.missing > MOST_RELATED and needs_logprobs:
+            needed = "Find out why they are lost, or slice by it."
+            return f"{without}, and these differ from the others in {facts.related}.", needed
         if residuals is None:
             families = self.labelled.families.names
             k = len(families) - (own is not None and own.family in families)
@@ -166,6 +180,22 @@ class Fitted:
             reason = f"{outside.note}, and {outside.beyond:.0%} of the responses are beyond every labelled one."
             return reason, outside.needed
         return None
+
+
+def _bound(facts: SliceFacts, low: float, high: float) -> dict[str, Any]:
+    """Return what holds of all responses whatever those without log-probabilities are; nothing where there are none."""
+    if not facts.missing:
+        return {}
+    known = 1 - facts.missing
+    return {"missing_share": facts.missing, "bound_low": known * low, "bound_high": known * high + facts.missing}
+
+
+def _said(facts: SliceFacts, bound: dict[str, Any]) -> str:
+    if not bound:
+        return ""
+    ends = f"{bound['bound_low']:.2f} to {bound['bound_high']:.2f} whatever they are"
+    related = f" and differ in {facts.related}" if facts.related else ""
+    return f"{facts.missing:.0%} of the responses have no log-probabilities{related}: {ends}"
 
 
 def _realized(facts: SliceFacts) -> dict[str, Any]:
@@ -192,7 +222,7 @@ def _unsure(own: Residuals, other: Residuals | None, gain: Gain) -> Residuals:
 
 def needed_features(plan: FitPlan) -> set[str]:
     """Return the names of every feature that the sentinel reads."""
-    return {*plan.features, plan.feature, *STRATA, *GUARDED, "nll_sum"}
+    return {*plan.features, plan.feature, *STRATA, *GUARDED, "nll_sum", "log_length"}
 
 
 def fit_rules(

@@ -22,7 +22,7 @@ __all__ = [
 
 LEAST_LABELS = 10
 MOST_WITHOUT_LOGPROBS = 0.5
-"""A slice with a larger share of responses without a score is refused; the rest get the labelled ones' accuracy."""
+"""A slice with a larger share of responses without log-probabilities is refused."""
 
 Floats = NDArray[np.float64]
 

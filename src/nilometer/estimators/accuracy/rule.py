@@ -88,26 +88,23 @@ class Rule:
         return p
 
     def estimate(self, profiles: Profiles) -> float:
-        """Accuracy of the responses as one slice."""
+        """Accuracy of the responses as one slice, from those with log-probabilities."""
         if self.learned is None:
             return self.accuracy
         known = self.plan.known(profiles)
         target = target_scores(self, profiles.rows(known)) if known.any() else None
         if target is None or self.source is None:
             sums = sums_of(self.learned, target) if target is not None else None
-            return self.estimate_sums(sums, len(profiles))
-        return self._with_unknown(self.plan.arm.estimate(self.source, target), float(known.mean()))
+            return self.estimate_sums(sums)
+        return float(self.plan.arm.estimate(self.source, target))
 
-    def estimate_sums(self, sums: ScoreSums | None, n: int) -> float:
-        """Accuracy of n responses as one slice, from sums over those with log-probabilities; None if there are none."""
+    def estimate_sums(self, sums: ScoreSums | None) -> float:
+        """Accuracy of a slice from sums over its responses with log-probabilities; None if there are none."""
         if self.learned is None or self.plan.arm.of_sums is None:
             return self.accuracy
         if sums is None or not sums.n:
             return self.accuracy_without_logprobs
-        return self._with_unknown(self.plan.arm.of_sums(self.learned, sums), sums.n / n)
-
-    def _with_unknown(self, inside: float, share: float) -> float:
-        return float(share * inside + (1 - share) * self.accuracy_without_logprobs)
+        return float(self.plan.arm.of_sums(self.learned, sums))
 
 
 def fit_rule(labelled: Responses, plan: FitPlan) -> Rule:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from ..missing import count_seen, related_to, seen_columns
 from ..profiles import Profiles
 from ..responses import Responses
 from ..state import SliceSums
@@ -24,7 +25,7 @@ def sum_columns(fitted: Fitted) -> tuple[str, ...]:
     """What has to be summed to estimate slices: counts, where they lie, and scores by every rule."""
     support = [_support_column(feature, name) for feature in GUARDED for name in SupportCounts._fields]
     rules = [_rule_column(i, name) for i in range(1 + len(fitted.again)) for name in fitted.rule.plan.arm.reads]
-    return (*_COUNTS, *support, *rules)
+    return (*_COUNTS, *seen_columns(), *support, *rules)
 
 
 def _support_column(feature: str, name: str) -> str:
@@ -45,6 +46,7 @@ def sum_responses(fitted: Fitted, responses: Responses, *, key: str = "") -> Sli
         "n_labels": labelled.astype(np.float64),
         "n_correct": np.where(labelled, responses.correct, 0.0),
         "n_known": known.astype(np.float64),
+        **count_seen(responses, known),
     }
     for feature in GUARDED:
         has = feature in profiles.names
@@ -99,14 +101,16 @@ def facts_of_sums(
             for r in range(1 + len(fitted.again))
         ]
         rules = (fitted.rule_for(name), *fitted.again)
-        accuracies = [rule.estimate_sums(one, round(n)) for rule, one in zip(rules, scores, strict=True)]
+        accuracies = [rule.estimate_sums(one) for rule, one in zip(rules, scores, strict=True)]
         outside = [_outside(fitted, columns, i, feature=feature) for feature in GUARDED]
         if median is not None:
             outside = [
                 one and _outside(fitted, columns, i, feature=feature, centre=median(feature, name))
                 for feature, one in zip(GUARDED, outside, strict=True)
             ]
-        yield SliceFacts(name, round(n), round(n_labels), n_correct, n_known, _worst(outside), np.array(accuracies))
+        related = related_to({column: float(columns[column][i]) for column in seen_columns()})
+        counts = (round(n), round(n_labels), n_correct, n_known)
+        yield SliceFacts(name, *counts, _worst(outside), np.array(accuracies), related)
 
 
 def _outside(
