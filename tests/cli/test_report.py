@@ -113,7 +113,7 @@ def test_unknown_key_exits_2_with_a_hint(capsys):
 def test_quickstart_runs(capsys, tmp_path):
     code, out, _ = run(capsys, "quickstart", "--out", tmp_path)
     assert code == 0
-    assert "hold the realised accuracy" in out
+    assert "contain the realised accuracy" in out
     assert (tmp_path / "report.html").stat().st_size > 10_000
 
 

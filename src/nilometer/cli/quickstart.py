@@ -62,7 +62,7 @@ def quickstart(
     show_estimates(result.estimates, by=keys, title="Tasks whose labels were not used")
     typer.echo(
         f"Labels from {', '.join(LABELLED_DOMAINS)} only. Mean absolute error {error:.3f};\n"
-        f"{covered} of {len(known)} intervals (nominal 95 %) hold the realised accuracy."
+        f"{covered} of {len(known)} intervals (nominal 95 %) contain the realised accuracy."
     )
     talk(f"Wrote {out / 'report.html'}.")
 

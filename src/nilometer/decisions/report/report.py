@@ -216,7 +216,7 @@ def _check_logprobs(profiles: Profiles) -> None:
     ):
         raise MissingLogprobsError(
             f"none of the {len(profiles):,} responses has log-probabilities. "
-            "Ask the provider for them (`logprobs=true, top_logprobs=20`); `nilometer doctor` says more."
+            "Ask the provider for them (`logprobs=true, top_logprobs=20`); `nilometer doctor` reports more."
         )
 
 
@@ -232,8 +232,8 @@ def _assumptions(sentinel: Sentinel) -> tuple[str, ...]:
     return (
         f"fitted on {sentinel.n_labels_:,} labels in {len(sentinel.slices_)} slices; a labelled slice is estimated "
         "without its own labels",
-        "an interval holds if the slice is exchangeable with the labelled ones; answers that are wrong with "
-        "confidence are not seen by log-probabilities",
+        "intervals are valid if a slice resembles the labelled ones (is exchangeable with them); log-probabilities do not "
+        "show answers that are confidently wrong",
     )
 
 

@@ -39,8 +39,8 @@ _MISSPELT = (
 _COPIES = "Cached or twice logged answers count as new evidence; keep one of each."
 _PLACE = "Name the place with `--columns answer=PATH,logprobs=PATH`."
 _CURES = {
-    "tool call": "Answers that are tool calls carry none by nature; leave them out of the slices you measure.",
-    "content filter": "Refused by the provider; count them apart.",
+    "tool call": "Tool calls never carry any; leave them out of the slices you measure.",
+    "content filter": "Refused by the provider; count them separately.",
     "empty answer": "There is nothing to score; count them as wrong, or look at why they are empty.",
     "reasoning model": "Reasoning models refuse log-probabilities; GPT-5.x gives them only with effort `none`.",
     "provider without logprobs": "This provider gives none; use a model served by an engine that does.",
@@ -82,7 +82,7 @@ def response_findings(census: Census, unread: Mapping[str, int]) -> Iterator[Fin
             census.n_duplicates,
             0.0,
             "repeat a `trace_id`",
-            "Make `trace_id` unique; labels cannot tell them apart.",
+            "Make `trace_id` unique; labels cannot distinguish them.",
         ),
     ):
         if count > limit * census.n_traces:
@@ -137,7 +137,7 @@ def model_findings(name: str, model: ModelCensus) -> Iterator[Finding]:
     widths = {key: n for key, n in model.k.items() if key not in {UNKNOWN, "0"}}
     for what, counts, cure in (
         ("k", widths, "Ask for the same `top_logprobs` everywhere, or slice by `k`."),
-        ("temperatures", _known(model.temperatures), "Slice by `temperature`, or measure each apart."),
+        ("temperatures", _known(model.temperatures), "Slice by `temperature`, or measure each separately."),
         ("logprobs modes", _known(model.modes), _RAW),
         (
             "fingerprints",
