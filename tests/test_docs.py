@@ -75,6 +75,11 @@ def test_every_public_name_is_on_exactly_one_page_of_the_api():
     assert public - {name for _, name in shown} == set()
 
 
+def test_the_first_page_of_the_api_leads_to_every_package():
+    first = (ROOT / "docs" / "api" / "index.md").read_text(encoding="utf-8")
+    assert [name for name in sorted(MADE) if f"({name.removeprefix('api/')})" not in first] == []
+
+
 def test_every_name_of_the_root_has_a_link_to_its_description():
     names = [name for name in importlib.import_module("nilometer").__all__ if not name.startswith("_")]
     stages = {facade.package.split(".")[1] for facade in API.facades()}
