@@ -37,7 +37,7 @@ def test_recorded_models_end_to_end(capsys, tmp_path):
     assert code == 0, err
     assert "specialist has expected accuracy" in out
     assert "6,000 of 7,200 prompts were answered by one model only" in err
-    assert page.read_text(encoding="utf-8").count("<svg") == 3
+    assert page.read_text(encoding="utf-8").count('class="for-screen"') == 3
     code, out, err = run(capsys, "explain", "--router", router, "What is 3 + 4?", "Sort in ascending order: 3 2")
     assert code == 0, err
     assert [line.split("\t")[0] for line in out.splitlines()] == ["specialist", "specialist"]

@@ -1,19 +1,29 @@
 """The charts of the report as Altair specifications, the same for notebook, page and console."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 import altair as alt
 
-from nilometer.decisions import Curve, Report, Watch, WindowSlice, short_name
+from nilometer.decisions import Curve, Report, Watch, WindowSlice, rank_slices, short_name
 from nilometer.display import finite, visible_text
-from nilometer.estimators import Estimate, SliceEstimates
+from nilometer.estimators import Estimate, NotEnoughData, SliceEstimates
 
 from .colours import COLOURS
 
-__all__ = ["calibration_chart", "chart_names", "chart_rows", "curve_chart", "slice_chart", "to_svg", "window_chart"]
+__all__ = [
+    "Sizes",
+    "calibration_chart",
+    "chart_names",
+    "chart_rows",
+    "curve_chart",
+    "sizes",
+    "slice_chart",
+    "to_svg",
+    "window_chart",
+]
 
 _BLUE, _ORANGE = COLOURS["estimated"].light, COLOURS["realized"].light
 _INK, _SOFT, _LINE = (COLOURS[name].light for name in ("ink", "soft", "line"))
@@ -40,7 +50,7 @@ _THEME = {
 
 
 def slice_chart(report: Report | SliceEstimates, *, width: int = 420, most: int = 40) -> Any:
-    """Draw the estimated accuracy of each slice with its interval, and the realised accuracy as a tick.
+    """Draw the accuracy of each slice with its interval, and the accuracy of its labels alone as a tick.
 
     Parameters
     ----------
@@ -49,13 +59,13 @@ def slice_chart(report: Report | SliceEstimates, *, width: int = 420, most: int 
     width
         Of the plot without its labels, in pixels.
     most
-        Slices to draw; of more than that, those with the lowest estimates.
+        Slices to draw; of more than that, those with the lowest estimates. A report's come most wrong answers first.
 
     Returns
     -------
     The Altair chart, or None where no slice has an estimate.
     """
-    rows, by = (report.estimates, report.by) if isinstance(report, Report) else (report, ())
+    rows, by = (_ranked(report), report.by) if isinstance(report, Report) else (report, ())
     known = _lowest([row for row in rows if isinstance(row, Estimate)], most)
     names = chart_names([short_name(row.slice, by) for row in known])
     data = [
@@ -72,6 +82,11 @@ def slice_chart(report: Report | SliceEstimates, *, width: int = 420, most: int 
     points = base.mark_point(color=_BLUE, filled=True, size=55).encode(x=alt.X("estimated:Q", scale=_UNIT))
     ticks = base.mark_tick(color=_ORANGE, thickness=3, size=14).encode(x=alt.X("realized:Q", scale=_UNIT))
     return (bars + points + ticks).properties(width=width, height=max(60, 18 * len(data)))
+
+
+def _ranked(report: Report) -> list[Estimate | NotEnoughData]:
+    rows = {row.slice: row for row in report.best_estimates}
+    return [rows[rank.slice] for rank in rank_slices(report)]
 
 
 def _lowest(rows: list[Estimate], most: int) -> list[Estimate]:
@@ -151,7 +166,8 @@ def window_chart(watch: Watch, *, width: int = 210, columns: int = 3, most: int 
         y=alt.Y("realized:Q", scale=_UNIT)
     )
     one = alt.layer(band, line, dots).properties(width=width, height=110)
-    return one.facet(facet=alt.Facet("slice:N", title=None), columns=columns, data=data)
+    facets = alt.Facet("slice:N", title=None, sort=None)
+    return one.facet(facet=facets, columns=columns, data=data, spacing=28)
 
 
 def _window(row: WindowSlice, estimate: Estimate) -> dict[str, Any]:
@@ -162,6 +178,19 @@ def _window(row: WindowSlice, estimate: Estimate) -> dict[str, Any]:
         "high": estimate.high,
         "realized": None if row.realized is None else row.realized.accuracy,
     }
+
+
+class Sizes(NamedTuple):
+    """A chart as wide as a screen allows, and as narrow as a phone."""
+
+    wide: Any
+    narrow: Any
+
+
+def sizes(draw: Callable[[int], Any], *, wide: int, narrow: int) -> Sizes | None:
+    """Draw a chart at two widths; None where there is nothing to draw."""
+    drawn = draw(wide)
+    return None if drawn is None else Sizes(drawn, draw(narrow))
 
 
 def chart_names(names: Sequence[str]) -> list[str]:

@@ -1,18 +1,19 @@
 """The report as one HTML file that opens offline."""
 
+from dataclasses import asdict
 from typing import Any
 
-from nilometer.decisions import Example, Outlook, Report, short_name
-from nilometer.estimators import Estimate
+from nilometer.decisions import Example, Outlook, Report, SliceRank, rank_slices, short_name, summarize
+from nilometer.estimators import Estimate, NotEnoughData
 
-from .charts import calibration_chart, curve_chart, slice_chart, window_chart
+from .charts import Sizes, calibration_chart, curve_chart, sizes, slice_chart
 from .page import render, shade
-from .tables import Column, Table, accuracy_cells, slice_table, verdict
-from .watch import alert_rows, change_table
+from .tables import STATES, Column, Table, accuracy_cells, columns_of, interval, verdict
+from .watch import alert_rows, change_table, window_sizes
 
 __all__ = ["render_html"]
 
-_MOST_ACQUIRED, _MOST_PROMPT = 10, 500
+_MOST_CHART, _MOST_PLANNED, _MOST_ACQUIRED, _MOST_PROMPT = 20, 50, 10, 500
 _MOST_ENTROPY = 1.5
 """Nats, from which on a token is as dark as can be."""
 
@@ -20,20 +21,29 @@ _MOST_ENTROPY = 1.5
 def render_html(report: Report, *, title: str = "Accuracy per slice") -> str:
     """Write the report as one HTML page.
 
-    All text from traces is escaped. The numbers behind the charts are in the page as JSON.
+    The first screen has the verdict, the accuracy of all traffic, the slices with most wrong answers, what changed and
+    what to do next. The table of slices sorts, searches, filters and folds where scripts may run, and is whole where
+    they may not. All text from traces is escaped. The numbers are in the page as JSON, by column and rounded to four
+    digits; ``Report.to_dict`` has all of them.
     """
+    ranks = rank_slices(report)
+    watch = report.watch
     return render(
         "report.html",
-        numbers=report.to_dict(),
+        numbers=_numbers(report, ranks),
+        script="table.js",
         title=title,
         report=report,
-        headline=_headline(report),
-        table=slice_table(report.estimates, report.by) if len(report.estimates) else _ranking(report),
-        chart=slice_chart(report),
+        summary=summarize(report),
+        overall=report.overall if isinstance(report.overall, Estimate) else None,
+        table=_slices(report, ranks) if ranks else _ranking(report),
+        states=STATES,
+        names={rank.slice: short_name(rank.slice, report.by) for rank in ranks},
+        chart=sizes(lambda width: slice_chart(report, width=width, most=_MOST_CHART), wide=560, narrow=200),
         curves=_curves(report),
-        windows=None if report.watch is None else window_chart(report.watch),
-        alerts=[] if report.watch is None else alert_rows(report.watch),
-        changes=None if report.watch is None else change_table(report.watch),
+        windows=None if watch is None else window_sizes(watch),
+        alerts=[] if watch is None else alert_rows(watch),
+        changes=None if watch is None else change_table(watch),
         plan=_plan(report, report.outlook),
         acquisition=_acquisition(report, report.outlook),
         findings=report.diagnosis.get("findings") or [],
@@ -41,52 +51,96 @@ def render_html(report: Report, *, title: str = "Accuracy per slice") -> str:
     )
 
 
-def _headline(report: Report) -> dict[str, Any] | None:
-    """What a hurried reader must know: the worst slice, and how many cannot be known."""
-    known = [row for row in report.estimates if isinstance(row, Estimate)]
-    if not known:
-        return None
-    worst = min(known, key=lambda row: row.accuracy)
-    windows = sorted({alert.window for alert in report.watch.alerts}) if report.watch is not None else []
+def _slices(report: Report, ranks: tuple[SliceRank, ...]) -> Table:
+    """One row per slice, most wrong answers first, with what is behind the number in a fold."""
+    parts = {row.slice: row for row in report.estimates}
+    columns = (
+        Column(", ".join(report.by), is_text=True),
+        *map(Column, ("responses", "accuracy", "interval", "share of errors")),
+        Column("state", is_text=True),
+        Column("details", is_text=True, is_fold=True),
+    )
+    rows = [
+        [
+            short_name(rank.slice, report.by),
+            f"{rank.n:,}",
+            "unknown" if rank.accuracy is None else f"{rank.accuracy:.2f}",
+            interval(rank.low, rank.high, digits=".2f"),
+            "" if rank.error_share is None else f"{rank.error_share:.1%}",
+            STATES[rank.state],
+            _details(parts[rank.slice], rank),
+        ]
+        for rank in ranks
+    ]
+    return Table(columns, rows, tuple(rank.state for rank in ranks))
+
+
+def _details(row: Estimate | NotEnoughData, rank: SliceRank) -> str:
+    """What the number of a slice is made of."""
+    said = [f"From {rank.basis}."] if rank.basis else []
+    if isinstance(row, Estimate):
+        said.append(f"Without its labels {row.accuracy:.3f} ({interval(row.low, row.high)}).")
+    else:
+        said.append(f"{row.reason} {row.needed}")
+    if row.realized_accuracy is not None:
+        said.append(f"Of its {row.n_labels:,} labels, {row.realized_accuracy:.0%} say correct.")
+    if isinstance(row, Estimate) and row.note:
+        said.append(f"{row.note[0].upper()}{row.note[1:]}.".replace("..", "."))
+    return " ".join(said)
+
+
+def _numbers(report: Report, ranks: tuple[SliceRank, ...]) -> dict[str, Any]:
+    """The numbers of the page, a list for each column, so that thousands of slices stay small."""
+    watch = report.watch
     return {
-        "known": len(known),
-        "unknown": len(report.estimates) - len(known),
-        "worst": worst,
-        "name": short_name(worst.slice, report.by),
-        "outside": sum(not row.in_support for row in known),
-        "windows": f"{len(windows)} windows" if len(windows) > 3 else ", ".join(windows),
+        "by": report.by,
+        "n": report.n,
+        "n_labels": report.n_labels,
+        "method": report.method,
+        "confidence_level": report.confidence_level,
+        "overall": asdict(report.overall),
+        "slices": columns_of([asdict(rank) for rank in ranks]),
+        "ranking": report.ranking,
+        "windows": [] if watch is None else watch.windows,
+        "changes": [] if watch is None else columns_of([change[1]._asdict() for change in watch.changes], "slices"),
+        "calibration": report.calibration and asdict(report.calibration),
+        "curves": [asdict(curve) for curve in (*report.entropy_curves, *report.scores)],
+        "notes": report.notes,
     }
 
 
-def _curves(report: Report) -> list[tuple[str, Any]]:
-    x = "position in the answer"
+def _curves(report: Report) -> list[tuple[str, Sizes | None]]:
+    def draw(curves: Any, x: str, y: str) -> Sizes | None:
+        return sizes(lambda width: curve_chart(curves, x=x, y=y, width=width), wide=400, narrow=280)
+
+    calibration = sizes(lambda width: calibration_chart(report.calibration, width=width), wide=400, narrow=280)
     return [
-        ("Token entropy along the answer", curve_chart(report.entropy_curves, x=x, y="entropy, nats")),
         (
-            "Calibration of the probability per answer, each slice left out once",
-            calibration_chart(report.calibration),
+            "How unsure the model is along an answer (token entropy)",
+            draw(report.entropy_curves, "position in the answer", "entropy, nats"),
         ),
+        ("How often it is right where it should be (calibration, each slice left out once)", calibration),
         (
-            "Largest token entropy per answer",
-            curve_chart(report.scores, x="largest entropy, nats", y="share of answers"),
+            "How unsure it is at its least sure token (largest entropy)",
+            draw(report.scores, "largest entropy, nats", "share of answers"),
         ),
     ]
 
 
 def _plan(report: Report, outlook: Outlook | None) -> Table | None:
-    """The estimates combined with labels, and where the next labels should go."""
+    """The slices that the next labels should go to, most first."""
     if outlook is None or not outlook.plan:
         return None
-    plans = {row.slice: row for row in outlook.plan}
+    known = {row.slice: row for row in outlook.estimates}
     columns = (
         Column(", ".join(report.by), is_text=True),
         *map(Column, ("labels", "accuracy", "interval", f"of the next {outlook.budget}", "expected interval")),
     )
     rows = []
-    for row in outlook.estimates:
-        plan = plans[row.slice]
+    for plan in sorted(outlook.plan, key=lambda row: -row.n_new)[:_MOST_PLANNED]:
         cells = [f"{plan.n_new:,}", f"± {plan.expected_half_width:.3f}"]
-        rows.append([short_name(row.slice, report.by), f"{row.n_labels:,}", *accuracy_cells(row), *cells])
+        row = known[plan.slice]
+        rows.append([short_name(plan.slice, report.by), f"{row.n_labels:,}", *accuracy_cells(row), *cells])
     return Table(columns, rows)
 
 

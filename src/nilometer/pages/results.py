@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from nilometer.decisions import Decisions, Report, RouteReport, Watch, WindowSlice
+from nilometer.decisions import Decisions, Report, RouteReport, Watch
 from nilometer.display import finite
-from nilometer.estimators import Estimate, ModelQualities, SliceEstimates
+from nilometer.estimators import ModelQualities, SliceEstimates
 from nilometer.traces import Diagnosis
 
 from .charts import slice_chart, window_chart
@@ -16,7 +16,7 @@ from .result_charts import coverage_chart, decision_chart
 from .route_charts import quality_chart
 from .routes import model_table
 from .tables import Column, Table, interval, slice_table
-from .watch import watch_table
+from .watch import watch_table, window_rows
 
 __all__ = ["frame_result", "plot_result", "show_result"]
 
@@ -94,21 +94,6 @@ def _diagnosis(result: Diagnosis) -> Table:
     return Table(columns, [[found.severity, found.message, found.cure] for found in result.findings])
 
 
-def _window(row: WindowSlice) -> dict[str, Any]:
-    estimate = row.estimate if isinstance(row.estimate, Estimate) else None
-    return {
-        "window": row.window,
-        "slice": row.slice,
-        "n": row.n,
-        "share": row.share,
-        "accuracy": estimate and estimate.accuracy,
-        "low": estimate and estimate.low,
-        "high": estimate and estimate.high,
-        "realized_accuracy": row.realized and row.realized.accuracy,
-        "n_labels": row.realized.n_labels if row.realized else 0,
-    }
-
-
 def _estimates_note(result: SliceEstimates) -> str:
     return f"{len(result):,} slices"
 
@@ -125,14 +110,14 @@ _VIEWS: dict[type, _View] = {
     SliceEstimates: _View(slice_chart, slice_table, SliceEstimates.to_dicts, _estimates_note),
     Report: _View(
         slice_chart,
-        lambda result: slice_table(result.estimates, result.by),
-        lambda result: result.estimates.to_dicts(),
+        lambda result: slice_table(result.best_estimates, result.by),
+        lambda result: result.best_estimates.to_dicts(),
         _report_note,
     ),
     Watch: _View(
         window_chart,
         watch_table,
-        lambda result: [_window(row) for row in result.rows],
+        window_rows,
         lambda result: f"{len(result.windows):,} windows after the reference, {len(result.alerts):,} alerts",
     ),
     RouteReport: _View(

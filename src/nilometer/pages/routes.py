@@ -3,6 +3,7 @@
 from nilometer.decisions import ModelRow, RouteReport
 from nilometer.estimators import NotEnoughData
 
+from .charts import sizes
 from .page import render
 from .route_charts import cost_quality_chart, quality_chart, slice_quality_chart
 from .tables import Column, Table, interval
@@ -21,15 +22,18 @@ def render_route_html(report: RouteReport, *, title: str = "Which model to ask")
     return render(
         "routes.html",
         numbers=report.to_dict(),
+        script="table.js",
         title=title,
         report=report,
         models=model_table(report),
-        quality=quality_chart(report),
+        quality=sizes(lambda width: quality_chart(report, width=width), wide=560, narrow=200),
         pairs=_pairs(report),
-        cost_quality=cost_quality_chart(report.policies, unit=report.cost_unit),
+        cost_quality=sizes(
+            lambda width: cost_quality_chart(report.policies, unit=report.cost_unit, width=width), wide=700, narrow=270
+        ),
         policies=_policies(report),
         slices=_slices(report),
-        slice_quality=slice_quality_chart(report),
+        slice_quality=sizes(lambda width: slice_quality_chart(report, width=width), wide=560, narrow=200),
         assumed=[_ASSUMED, *report.notes],
     )
 

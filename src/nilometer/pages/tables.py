@@ -1,12 +1,22 @@
 """Tables as text, the same for a page, a notebook and Markdown."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from nilometer.decisions import short_name
 from nilometer.estimators import Estimate, NotEnoughData
 
-__all__ = ["Column", "Table", "accuracy_cells", "interval", "realized_cell", "slice_table", "verdict"]
+__all__ = [
+    "STATES",
+    "Column",
+    "Table",
+    "accuracy_cells",
+    "columns_of",
+    "interval",
+    "realized_cell",
+    "slice_table",
+    "verdict",
+]
 
 
 class Column(NamedTuple):
@@ -14,6 +24,8 @@ class Column(NamedTuple):
 
     name: str
     is_text: bool = False
+    is_fold: bool = False
+    """Whether its cells are shown only when asked for."""
 
 
 class Table(NamedTuple):
@@ -21,6 +33,12 @@ class Table(NamedTuple):
 
     columns: tuple[Column, ...]
     rows: list[list[str]]
+    states: tuple[str, ...] = ()
+    """One for each row, to filter by; empty without states."""
+
+
+STATES = {"changed": "▲ changed", "unknown": "? unknown", "unsure": "~ unsure", "known": "✓ known"}
+"""States of a slice as they are shown; the sign stands for the colour where there is none."""
 
 
 def slice_table(estimates: Sequence[Estimate | NotEnoughData], by: Sequence[str] = ()) -> Table:
@@ -57,3 +75,15 @@ def realized_cell(row: Estimate | NotEnoughData) -> str:
 def verdict(correct: float | None) -> str:
     """Say what the label of an answer says."""
     return "no label" if correct is None else "correct" if correct >= 0.5 else "wrong"
+
+
+def columns_of(rows: Sequence[Mapping[str, Any]], *leave: str) -> dict[str, list[Any]]:
+    """Turn rows with the same keys into columns, numbers rounded to four digits, without the keys to leave.
+
+    Examples
+    --------
+    >>> columns_of([{"a": 0.123456, "b": "x"}, {"a": None, "b": "y"}])
+    {'a': [0.1235, None], 'b': ['x', 'y']}
+    """
+    keys = [key for key in (rows[0] if rows else ()) if key not in leave]
+    return {key: [round(row[key], 4) if isinstance(row[key], float) else row[key] for row in rows] for key in keys}

@@ -1,26 +1,73 @@
 """The watch as one HTML file that opens offline: alerts, accuracy over windows, and what changed."""
 
+from dataclasses import asdict
+from typing import Any
+
 from nilometer.decisions import Alert, Watch, short_name
+from nilometer.estimators import Estimate
 
-from .charts import window_chart
+from .charts import Sizes, window_chart
 from .page import render
-from .tables import Column, Table, accuracy_cells
+from .tables import Column, Table, accuracy_cells, columns_of
 
-__all__ = ["alert_rows", "change_table", "render_watch_html", "watch_table"]
+__all__ = ["alert_rows", "change_table", "render_watch_html", "watch_table", "window_rows", "window_sizes"]
+
+_MOST_ROWS = 5000
 
 
 def render_watch_html(watch: Watch, *, title: str = "Accuracy over time") -> str:
     """Write a watch as one HTML page. All text from traces is escaped; the numbers are in the page as JSON."""
+    table = watch_table(watch)
     return render(
         "watch.html",
-        numbers=watch.to_dict(),
+        numbers=_numbers(watch),
+        script="table.js",
         title=title,
         watch=watch,
         alerts=alert_rows(watch),
-        windows=window_chart(watch),
+        windows=window_sizes(watch),
         changes=change_table(watch),
-        table=watch_table(watch),
+        table=table._replace(rows=table.rows[:_MOST_ROWS]),
+        more=max(len(table.rows) - _MOST_ROWS, 0),
     )
+
+
+def window_sizes(watch: Watch) -> Sizes | None:
+    """Small charts beside each other, and below each other on a phone; None without estimates."""
+    wide = window_chart(watch, width=240, columns=3)
+    return None if wide is None else Sizes(wide, window_chart(watch, width=270, columns=1))
+
+
+def _numbers(watch: Watch) -> dict[str, Any]:
+    return {
+        "by": watch.by,
+        "windows": watch.windows,
+        "rows": columns_of(window_rows(watch)[:_MOST_ROWS]),
+        "changes": columns_of([{"at": window, **change._asdict()} for window, change in watch.changes], "slices"),
+        "alerts": columns_of([asdict(alert) for alert in watch.alerts[:_MOST_ROWS]]),
+        "notes": watch.notes,
+    }
+
+
+def window_rows(watch: Watch) -> list[dict[str, Any]]:
+    """Plain values of every window and slice; what is not known is None."""
+    rows = []
+    for row in watch.rows:
+        estimate = row.estimate if isinstance(row.estimate, Estimate) else None
+        rows.append(
+            {
+                "window": row.window,
+                "slice": row.slice,
+                "n": row.n,
+                "share": row.share,
+                "accuracy": estimate and estimate.accuracy,
+                "low": estimate and estimate.low,
+                "high": estimate and estimate.high,
+                "realized_accuracy": row.realized and row.realized.accuracy,
+                "n_labels": row.realized.n_labels if row.realized else 0,
+            }
+        )
+    return rows
 
 
 def alert_rows(watch: Watch) -> list[tuple[str, Alert]]:
@@ -32,7 +79,7 @@ def change_table(watch: Watch) -> Table | None:
     """Split the change of all traffic into mix and within, one row per window; None without estimates."""
     if not watch.changes:
         return None
-    columns = map(Column, ("window", "reference", "window", "by the mix of slices", "within slices"))
+    columns = map(Column, ("window", "in the reference", "in the window", "by the mix of slices", "within slices"))
     rows = [
         [window, f"{change.before:.3f}", f"{change.after:.3f}", f"{change.mix:+.3f}", f"{change.within:+.3f}"]
         for window, change in watch.changes
