@@ -186,6 +186,45 @@ def test_terminal_names_what_to_label_and_acquire_and_the_commands(capsys, tmp_p
     assert code == 0, err
     words = " ".join(out.split())
     assert "Label next, of 100:" in words
-    assert "nilometer plan label FILES --by domain --budget 100 --out plan.jsonl" in words
+    assert f"  nilometer plan label {file} --by domain --budget 100 --out plan.jsonl" in out.splitlines()
     assert "among the worst 3" in words
     assert "No response has a time" in err
+
+
+def test_prompts_and_answers_are_shown_only_when_asked_for(capsys, tmp_path):
+    pages, found = {}, {}
+    for asked in ((), ("--examples",)):
+        page = tmp_path / f"{len(asked)}.html"
+        _, out, _ = run(capsys, "report", corpus_path("smollm2"), "--by", "domain", "--json", "--out", page, *asked)
+        pages[asked], found[asked] = page.read_text(encoding="utf-8"), json.loads(out)["examples"]
+    assert found[()] == []
+    assert "<mark" not in pages[()]
+    assert found["--examples",]
+    assert "<mark" in pages["--examples",]
+    assert found["--examples",][0]["trace_id"] not in pages[()]
+
+
+def test_markdown_and_junit_are_printed_or_written_by_their_ending(capsys, tmp_path):
+    files = (corpus_path("smollm2"), "--by", "domain", "--fail-under", "0.1")
+    code, out, _ = run(capsys, "report", *files, "--format", "md", "--out", tmp_path / "gate.xml")
+    assert code == 3
+    assert out.startswith("### Accuracy per slice\n")
+    assert "<testsuite" in (tmp_path / "gate.xml").read_text(encoding="utf-8")
+    code, out, _ = run(capsys, "report", *files, "--format", "junit", "--out", tmp_path / "r.md")
+    assert out.startswith("<?xml")
+    assert (tmp_path / "r.md").read_text(encoding="utf-8").startswith("### Accuracy per slice\n")
+
+
+def test_junit_without_a_least_accuracy_is_refused_before_any_work(capsys, tmp_path):
+    for asked in (("--format", "junit"), ("--out", tmp_path / "gate.xml")):
+        code, _, err = run(capsys, "report", tmp_path / "missing.jsonl", *asked)
+        assert code == 2
+        assert "JUnit output needs `--fail-under`" in err
+
+
+def test_suggested_commands_name_the_files_and_options(capsys, tmp_path):
+    page = tmp_path / "report.html"
+    run(capsys, "report", corpus_path("smollm2"), "--by", "domain", "--out", page)
+    assert f"nilometer plan acquire {corpus_path('smollm2')} --by domain --budget 1000" in page.read_text(
+        encoding="utf-8"
+    )

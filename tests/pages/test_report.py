@@ -4,10 +4,11 @@ import json
 import re
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from nilometer.decisions import Alert, Outlook, Report, SlicePlan, Watch, WindowSlice, overall_accuracy
-from nilometer.estimators import Estimate, NotEnoughData, SliceEstimates
+from nilometer.estimators import Estimate, NotEnoughData, SliceEstimates, as_responses
 from nilometer.pages import render_html
 
 
@@ -31,7 +32,7 @@ def _report(n, *, windows=2):
     known = [_estimate(i, float(a)) for i, a in enumerate(rng.random(n - 1))]
     rows = SliceEstimates([*known, NotEnoughData(slice="new", n=200, reason="One family.", needed="Label more.")])
     names = np.repeat([row.slice for row in rows], 200)
-    overall = overall_accuracy(rows, names, np.full(len(names), np.nan))
+    overall = overall_accuracy(rows, as_responses(pa.table({"max": np.ones(len(names))}), names))
     halves = {"half_width": 0.2, "expected_half_width": 0.1}
     plan = tuple(SlicePlan(slice=row.slice, n=200, n_labels=3, n_new=i % 3, **halves) for i, row in enumerate(rows))
     labels = tuple(f"2026-01-{i + 2:02}" for i in range(windows))

@@ -1,7 +1,6 @@
 """What the verbs share: options, consoles, and traces read under one policy for bad lines."""
 
 import json
-import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nilometer.display import finite
 from nilometer.errors import ConfigError, TraceFormatError
 from nilometer.traces import Layout, expand_paths
 
@@ -93,17 +93,7 @@ def talk(message: str) -> None:
 
 def write_json(value: Any) -> None:
     """Print one JSON document; numbers that are not finite become null."""
-    typer.echo(json.dumps(_finite(value), ensure_ascii=False, indent=1, default=str))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    typer.echo(json.dumps(finite(value), ensure_ascii=False, indent=1, default=str))
 
 
 def layout_of(wire_format: str | None, at: str | None, columns: list[str] | None) -> Layout:

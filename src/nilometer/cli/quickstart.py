@@ -1,5 +1,6 @@
 """``nilometer quickstart``: the main job on recorded traces of a real model."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,6 +49,7 @@ def quickstart(
         sentinel=sentinel,
         extra={"examples": examples_of(inputs, ("domain",)), "diagnosis": inputs.diagnosis},
     )
+    result = replace(result, outlook=None)  # the labels of these tasks stand beside the estimates, never in them
     known = [row for row in result.estimates if isinstance(row, Estimate) and row.realized_accuracy is not None]
     covered = sum(row.low <= (row.realized_accuracy or 0) <= row.high for row in known)
     error = float(np.mean([abs(row.accuracy - (row.realized_accuracy or 0)) for row in known]))

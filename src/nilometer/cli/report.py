@@ -1,5 +1,6 @@
-"""``nilometer report``: the accuracy of every slice, in the terminal and as one HTML file."""
+"""``nilometer report``: the accuracy of every slice, in the terminal, as a page, and for continuous integration."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -7,8 +8,9 @@ import numpy as np
 import typer
 
 from nilometer.decisions import Example, Report, build_report
+from nilometer.errors import ConfigError
 from nilometer.estimators import Estimate, Sentinel, load_sentinel
-from nilometer.pages import render_html
+from nilometer.pages import render_html, render_junit, render_markdown
 from nilometer.traces import slice_names
 
 from .common import (
@@ -18,7 +20,6 @@ from .common import (
     ColumnsOption,
     ConfidenceOption,
     FilesArgument,
-    FormatOption,
     JsonOption,
     LabelKeyOption,
     LabelsOption,
@@ -34,6 +35,9 @@ from .show import show_estimates, show_outlook, show_ranking
 
 __all__ = ["examples_of", "report"]
 
+_KINDS = {".md": "md", ".xml": "junit"}
+"""What a report is written as, by the ending of the file; any other is a page."""
+
 
 def report(
     files: FilesArgument,
@@ -42,38 +46,69 @@ def report(
     by: ByOption = None,
     sentinel: Annotated[Path | None, typer.Option(help="A saved sentinel, for traffic without labels.")] = None,
     others: OthersOption = None,
-    out: Annotated[Path | None, typer.Option(help="Write the page here.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the page here; for .md Markdown, for .xml JUnit.")] = None,
     fail_under: Annotated[float | None, typer.Option(help="Exit 3 if an estimate is below.", min=0, max=1)] = None,
     confidence_level: ConfidenceOption = 0.95,
-    wire_format: FormatOption = None,
+    wire_format: Annotated[
+        str | None,
+        typer.Option("--format", metavar="NAME", help="md or junit: print that, no table; else the wire format."),
+    ] = None,
     at: AtOption = None,
     columns: ColumnsOption = None,
+    examples: Annotated[bool, typer.Option("--examples", help="Show prompts and answers of the least sure.")] = False,
     strict: StrictOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Estimate the accuracy of every slice of the traffic, with intervals.
 
     --fail-under compares the estimate itself, not the ends of its interval; slices that cannot be known do
-    not count as failures and are named.
+    not count as failures and are named. Prompts and answers are in the page and in --json only with --examples.
     """
+    kind = wire_format if wire_format in _KINDS.values() else None
+    wire_format = None if kind else wire_format
+    _check_kinds(kind, out, fail_under)
     inputs = read_inputs(files, by=split_keys(by), wire_format=layout_of(wire_format, at, columns), strict=strict)
     correct = read_correct(inputs.profiles, labels, key=label_key)
     keys = split_keys(by)
-    extra = {"diagnosis": inputs.diagnosis}
+    options = {"--labels": labels, "--label-key": [label_key] if label_key != "trace_id" else None}
+    options |= {"--sentinel": [str(sentinel)] if sentinel else None, "--format": [wire_format] if wire_format else None}
+    options |= {"--at": [at] if at else None, "--columns": columns}
+    extra = {"diagnosis": inputs.diagnosis, "inputs": _words(files, options)}
     result = build_report(
         inputs.profiles,
         by=keys,
         correct=correct,
         sentinel=load_sentinel(sentinel) if sentinel else Sentinel(confidence_level=confidence_level),
         others=[load_sentinel(other) for other in others or ()],
-        extra={**extra, "examples": examples_of(inputs, keys)},
+        extra={**extra, "examples": examples_of(inputs, keys) if examples else ()},
     )
-    _print(result, as_json=as_json)
+    if kind:
+        typer.echo(_rendered(result, kind, fail_under), nl=False)
+    else:
+        _print(result, as_json=as_json)
     if out:
-        out.write_text(render_html(result), encoding="utf-8")
+        out.write_text(_rendered(result, _KINDS.get(out.suffix, "html"), fail_under), encoding="utf-8")
         talk(f"Wrote {out}.")
     if fail_under is not None:
         _gate(result, fail_under)
+
+
+def _check_kinds(kind: str | None, out: Path | None, least: float | None) -> None:
+    kinds = {kind, _KINDS.get(out.suffix) if out else None}
+    if "junit" in kinds and least is None:
+        raise ConfigError("JUnit output needs `--fail-under`, the least accuracy that passes.")
+
+
+def _words(files: list[str], options: dict[str, list[str] | None]) -> str:
+    """Write files and options as words of a shell, for the commands that the report suggests."""
+    flags = [word for name, values in options.items() for value in values or () for word in (name, value)]
+    return shlex.join([*files, *flags])
+
+
+def _rendered(result: Report, kind: str, least: float | None) -> str:
+    if kind == "junit" and least is not None:
+        return render_junit(result, least=least)
+    return render_markdown(result) if kind == "md" else render_html(result)
 
 
 def examples_of(inputs: Inputs, keys: tuple[str, ...]) -> tuple[Example, ...]:

@@ -40,7 +40,7 @@ def show_estimates(estimates: SliceEstimates, *, by: Sequence[str] = (), title: 
 def show_outlook(report: Report) -> None:
     """Print alerts, and in a line each what to label and what to acquire next, with the verb that gives the lists."""
     for line in (*_alerts(report), *_to_label(report), *_to_acquire(report)):
-        console().print(line, markup=False)
+        console().print(line, markup=False, soft_wrap=True)
 
 
 def _alerts(report: Report) -> list[str]:

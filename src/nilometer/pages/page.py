@@ -13,7 +13,7 @@ from nilometer.display import finite, visible_text
 from .charts import to_svg
 from .colours import COLOURS, SERIES
 
-__all__ = ["render", "shade"]
+__all__ = ["render", "render_text", "shade"]
 
 _SHADES = 16
 """Steps of colour behind a token, as classes: the policy allows no style in an attribute."""
@@ -47,6 +47,11 @@ def render(template: str, *, numbers: Any = None, script: str = "", **values: An
     )
 
 
+def render_text(template: str, **values: Any) -> str:
+    """Fill a template of ``pages/templates`` that is not HTML; it escapes its texts itself."""
+    return _environment(is_html=False).get_template(template).render(**values)
+
+
 def shade(doubt: float) -> int:
     """Step of colour behind a token, from none at no doubt (0) to the darkest (16) at doubt 1 or more.
 
@@ -59,10 +64,10 @@ def shade(doubt: float) -> int:
 
 
 @cache
-def _environment() -> Environment:
+def _environment(*, is_html: bool = True) -> Environment:
     environment = Environment(
         loader=PackageLoader("nilometer", "pages/templates"),
-        autoescape=True,
+        autoescape=is_html,
         undefined=StrictUndefined,
         finalize=lambda value: visible_text(value) if type(value) is str else value,
         trim_blocks=True,
@@ -72,6 +77,7 @@ def _environment() -> Environment:
     # Drawn by us, with every text in it escaped by the drawing library.
     environment.filters["svg"] = lambda chart: Markup(to_svg(chart))
     environment.filters["number"] = lambda value, digits=3: f"{value:.{digits}f}"
+    environment.filters["line"] = lambda text: visible_text(text).replace("\n", "\\n")
     environment.filters["count"] = lambda value: f"{value:,}"
     return environment
 
