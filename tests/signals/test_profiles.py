@@ -161,7 +161,10 @@ def test_truncation_is_read_off_the_finish_reason(reason, flag):
     assert profile_batch(_batch(finish_reason=reason))["truncated"][0].as_py() == flag
 
 
-@pytest.mark.parametrize(("answer", "n_tokens", "flag"), [("  ", 2, 1), ("4", 1, 0), (None, 1, 0), ("4", 0, 1)])
+@pytest.mark.parametrize(
+    ("answer", "n_tokens", "flag"),
+    [("  ", 2, 1), ("4", 1, 0), (None, 1, 0), ("4", 0, 1), ("4", None, 0), (None, None, 1)],
+)
 def test_no_answer_flag(answer, n_tokens, flag):
     assert profile_batch(_batch(answer=answer, n_tokens=n_tokens))["no_answer"][0].as_py() == flag
 

@@ -240,11 +240,13 @@ def _from_response(batch: pa.RecordBatch) -> dict[str, Floats]:
     n_tokens = batch.column("n_tokens").fill_null(0).to_numpy(zero_copy_only=False).astype(np.float64)
     reasons = batch.column("finish_reason").to_pylist()
     answers = batch.column("answer").to_pylist()
-    empty = [answer is not None and not answer.strip() for answer in answers]
+    unknown = batch.column("n_tokens").is_null().to_numpy(zero_copy_only=False)
+    blank = np.array([answer is not None and not answer.strip() for answer in answers], dtype=bool)
+    silent = np.array([answer is None for answer in answers], dtype=bool)
     return {
         "log_length": np.log1p(n_tokens),
         "truncated": np.array([reason in CUT_OFF_REASONS for reason in reasons], dtype=np.float64),
-        "no_answer": np.asarray((n_tokens == 0) | np.array(empty, dtype=bool), dtype=np.float64),
+        "no_answer": np.asarray(blank | ((n_tokens == 0) & (silent | ~unknown)), dtype=np.float64),
     }
 
 

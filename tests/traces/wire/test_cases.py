@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from nilometer.errors import TraceFormatError
+from nilometer.signals import profile_batch
 from nilometer.traces import Layout, read_traces
 
 CASES = Path(__file__).parent / "cases"
@@ -75,6 +76,63 @@ def test_every_shape_gives_the_numbers_of_the_plain_one(name):
     for column in ("chosen_logprobs", "top_logprobs"):
         for row, other in zip(table[column].to_pylist(), plain[column].to_pylist(), strict=True):
             np.testing.assert_allclose(row, other, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "lengths"),
+    [
+        ("01_openrouter_stream.sse", BASE),
+        ("02_azure_stream.sse", BASE),
+        ("05_responses_stream_cut.sse", [4]),
+        ("06_llama_cpp_stream.sse", BASE),
+        ("11_completions_stream_finish_empty.sse", BASE),
+        ("11b_chat_stream_finish_empty.sse", BASE),
+        ("24c_stream_empty_id.sse", BASE),
+        ("24d_stream_no_id.sse", BASE),
+        ("26_bom.jsonl", BASE),
+        ("26b_crlf.jsonl", BASE),
+        ("26c_gzip_concat.jsonl.gz", BASE),
+        ("26d_array.json", BASE),
+        ("26f_pretty_concat.json", BASE),
+        ("26i_blank_first_pretty.json", [4]),
+        ("26l_last_line_cut.jsonl", [4, 5]),
+        ("28_n2_interleaved.sse", [4, 5]),
+        ("40b_ollama_stream.jsonl", BASE),
+        ("42_reasoning_delta.sse", [4]),
+    ],
+)
+def test_streams_and_files_of_every_make_are_read_whole(name, lengths):
+    table, report = _read(name)
+    assert report.n_bad == 0
+    assert _lengths(table) == table["n_tokens"].to_pylist() == lengths
+    assert report.n_duplicates == 0
+
+
+def test_a_stream_without_log_probabilities_keeps_its_count():
+    table, _ = _read("40_ollama_stream_no_logprobs.jsonl")
+    assert (table["n_tokens"].to_pylist(), table["chosen_logprobs"].null_count) == ([4], 1)
+    assert profile_batch(table.to_batches()[0])["no_answer"].to_pylist() == [0.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("26e_array_trailing_comma.json", "not a JSON document"),
+        ("26g_utf16.jsonl", "the file is in UTF-16"),
+    ],
+)
+def test_files_that_cannot_be_read_say_why(name, reason):
+    with pytest.raises(TraceFormatError, match=reason):
+        _read(name)
+
+
+def test_a_printed_response_is_named():
+    assert "It is a Python repr" in _read("23_pydantic_repr.txt")[1].bad_lines[0]
+
+
+def test_every_case_is_in_the_tables():
+    tested = Path(__file__).read_text(encoding="utf-8")
+    assert [file.name for file in CASES.iterdir() if file.name != "README.md" and file.name not in tested] == []
 
 
 def test_repeated_ids_are_counted():

@@ -390,6 +390,14 @@ def test_what_is_no_answer_is_skipped(tmp_path, line):
     assert (stream.report.n_bad, stream.report.n_skipped) == (0, 1)
 
 
+def test_sums_of_choices_that_are_no_numbers_are_a_bad_line(tmp_path):
+    file = tmp_path / "t.jsonl"
+    file.write_text(json.dumps({"doc_id": 1, "resps": [[["nan", "False"]], [["-1.0", "True"]]]}) + "\n")
+    stream = read_traces(file)
+    stream.read_all()
+    assert "the sums of the choices must be finite numbers." in stream.report.bad_lines[0]
+
+
 def test_an_echoed_prompt_is_cut_off_by_the_usage(tmp_path):
     listed = {
         "tokens": ["2", "+2?", " 4"],

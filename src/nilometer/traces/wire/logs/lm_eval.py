@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from nilometer.errors import TraceFormatError
+
 from ...batch import Trace
 from ...labels import parse_correct
 from ..lines.context import Context, scalars
@@ -50,6 +52,8 @@ def parse_lm_eval(line: Line, context: Context) -> Iterator[Trace]:
         first = responses[0] if responses else ""
         trace.answer = str(first[0] if isinstance(first, list) and first else first)
     else:
+        if not np.isfinite(sums).all():
+            raise TraceFormatError("the sums of the choices must be finite numbers.")
         values = np.array(sums) - np.logaddexp.reduce(sums)
         clean = clean_logprobs(Listed([float(values.max())], [float(value) for value in values], [len(values)]))
         trace.k, trace.n_tokens = len(values), 1
