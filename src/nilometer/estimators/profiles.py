@@ -1,14 +1,13 @@
 """Profiles as a matrix: whatever table they come in, with what must not be mixed in one fit."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from nilometer.arrays import Floats
 from nilometer.signals import ATTENTION_FEATURE_NAMES, FEATURE_NAMES
 from nilometer.traces import as_table
 
@@ -17,23 +16,37 @@ __all__ = ["Profiles", "as_profiles"]
 _PROVENANCE = ("k", "logprobs_mode", "model")
 
 
-@dataclass(frozen=True, slots=True)
 class Profiles:
-    """Features of n responses, and the sets of k, logprobs mode and model they come from."""
+    """Features of n responses, and the sets of k, logprobs mode and model they come from.
 
-    values: Floats
-    """Shape (n, features), NaN where a feature is not known."""
-    names: tuple[str, ...]
-    provenance: dict[str, tuple[str, ...]]
+    A feature is converted, and rows of it are taken, when it is first asked for: of some seventy features a fit reads
+    half a dozen.
+    """
+
+    def __init__(
+        self, values: NDArray[np.float64], names: tuple[str, ...], provenance: Mapping[str, tuple[str, ...]]
+    ) -> None:
+        """Take a matrix of shape (n, features), NaN where a feature is not known."""
+        self._n, self.names, self.provenance = len(values), names, dict(provenance)
+        self._columns: dict[str, _Column] = dict(zip(names, values.T, strict=True))
+
+    @classmethod
+    def _of(cls, columns: dict[str, "_Column"], n: int, provenance: Mapping[str, tuple[str, ...]]) -> "Profiles":
+        made = cls(np.empty((n, 0)), (), provenance)
+        made.names, made._columns = tuple(columns), columns
+        return made
 
     def __len__(self) -> int:
-        return len(self.values)
+        return self._n
 
-    def column(self, name: str) -> Floats:
-        """One feature of every response."""
-        if name not in self.names:
+    def column(self, name: str) -> NDArray[np.float64]:
+        """One feature of every response, NaN where it is not known."""
+        if name not in self._columns:
             raise ValueError(f"`feature` must be one of {', '.join(self.names)}, got {name!r}.")
-        return self.values[:, self.names.index(name)]
+        found = self._columns[name]
+        if not isinstance(found, np.ndarray):
+            found = self._columns[name] = found()
+        return found
 
     @property
     def score(self) -> NDArray[np.float64]:
@@ -47,14 +60,21 @@ class Profiles:
                 return self.column(name)
         return np.full(len(self), np.nan)
 
-    def rows(self, mask: NDArray[Any]) -> "Profiles":
-        """Some of the responses."""
-        return Profiles(self.values[mask], self.names, self.provenance)
+    def rows(self, rows: NDArray[Any]) -> "Profiles":
+        """Return the selected responses, by a mask or by row numbers."""
+        rows = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        return Profiles._of({name: partial(self._taken, name, rows) for name in self.names}, len(rows), self.provenance)
+
+    def _taken(self, name: str, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        return self.column(name)[rows]
 
     def only(self, names: Collection[str]) -> "Profiles":
-        """Some of the features, so that taking rows does not copy the others; names that are not there are left out."""
-        kept = [i for i, name in enumerate(self.names) if name in names]
-        return Profiles(self.values[:, kept], tuple(self.names[i] for i in kept), self.provenance)
+        """Return some of the features; names that are not there are left out."""
+        kept = {name: column for name, column in self._columns.items() if name in names}
+        return Profiles._of(kept, len(self), self.provenance)
+
+
+_Column = NDArray[np.float64] | Callable[[], NDArray[np.float64]]
 
 
 def as_profiles(X: Any) -> Profiles:
@@ -84,10 +104,12 @@ def as_profiles(X: Any) -> Profiles:
     names = tuple(name for name in (*FEATURE_NAMES, *ATTENTION_FEATURE_NAMES) if name in table.column_names)
     if not names:
         raise ValueError(f"`X` must have columns of FEATURE_NAMES, got {', '.join(table.column_names)}.")
-    columns = [table[name].to_numpy().astype(np.float64) for name in names]
-    values = np.stack(columns, axis=1) if columns else np.empty((len(table), 0))
-    provenance = {name: _distinct(table, name) for name in _PROVENANCE}
-    return Profiles(values, names, provenance)
+    columns: dict[str, _Column] = {name: partial(_converted, table[name]) for name in names}
+    return Profiles._of(columns, len(table), {name: _distinct(table, name) for name in _PROVENANCE})
+
+
+def _converted(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    return np.asarray(column.to_numpy(), dtype=np.float64)
 
 
 def _distinct(table: pa.Table, name: str) -> tuple[str, ...]:

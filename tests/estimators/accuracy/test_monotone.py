@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
+from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
 from nilometer.estimators.accuracy.monotone import fit_monotone, log_scale, predict_monotone
@@ -62,3 +63,36 @@ def test_log_scale_by_hand():
 def test_nan_is_refused():
     with pytest.raises(ValueError, match="`X` must hold at least one row and no NaN"):
         fit_monotone(np.array([[np.nan]]), np.ones(1), signs=np.zeros(1, int), weights=np.ones(1))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 6), st.integers(12, 80))
+def test_the_fit_is_the_minimum_that_a_general_solver_finds(seed, n_features, n):
+    """scipy's L-BFGS-B (Byrd, Lu, Nocedal and Zhu 1995) on the same loss, from zero."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, n_features)) @ rng.normal(size=(n_features, n_features))
+    correct = (rng.random(n) < 1 / (1 + np.exp(-2 * X[:, 0]))).astype(float)
+    correct[:2] = 0, 1
+    weights, signs = rng.gamma(1.0, size=n), rng.integers(-1, 2, n_features)
+    Z = (X - X.mean(axis=0)) / X.std(axis=0)
+
+    def loss(theta):
+        score = Z @ theta[1:] + theta[0]
+        slope = weights * (1 / (1 + np.exp(-score)) - correct)
+        value = weights @ (np.logaddexp(0, score) - correct * score) + 2.5 * theta[1:] @ theta[1:]
+        return value, np.concatenate([[slope.sum()], Z.T @ slope + 5 * theta[1:]])
+
+    bounds = [(None, None), *((0 if s > 0 else None, 0 if s < 0 else None) for s in signs)]
+    options = {"ftol": 1e-15, "gtol": 1e-9, "maxiter": 10_000, "maxfun": 100_000}
+    wanted = minimize(loss, np.zeros(n_features + 1), jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    found = fit_monotone(X, correct, signs=signs, weights=weights)
+    theta = np.concatenate([[found.intercept], found.slopes])
+    assert (signs * theta[1:] >= 0).all()
+    assert loss(theta)[0] <= wanted.fun + 1e-10 * weights.sum()
+    np.testing.assert_allclose(theta, wanted.x, atol=1e-4)
+
+
+def test_answers_that_are_all_right_get_a_probability_near_one():
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    found = fit_monotone(X, np.ones(50), signs=np.array([1, 0]), weights=np.ones(50))
+    assert predict_monotone(found, X).min() > 0.999

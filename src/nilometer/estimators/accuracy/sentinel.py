@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from nilometer.errors import NotEnoughDataError
 from nilometer.signals import ATTENTION_FEATURE_NAMES, FEATURES
 
+from ..blas import one_blas_thread
 from ..estimate import SliceEstimates
 from ..intervals import Residuals
 from ..profiles import Profiles, as_profiles
@@ -164,14 +165,15 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         self.slices_ = list(labelled.slices.names)
         self.notes_ = mixed_provenance(labelled.profiles)
         self.plan_ = self._plan(labelled.profiles)
-        self.fitted_ = fit_rules(
-            labelled,
-            self.plan_,
-            confidence_level=self.confidence_level,
-            pool=self.pool,
-            bootstraps=self.bootstraps,
-            seed=self.random_state,
-        )
+        with one_blas_thread():
+            self.fitted_ = fit_rules(
+                labelled,
+                self.plan_,
+                confidence_level=self.confidence_level,
+                pool=self.pool,
+                bootstraps=self.bootstraps,
+                seed=self.random_state,
+            )
         self.left_out_ = self.fitted_.left_out
         self.skill_, self.falls_back_, self.residuals_ = self.fitted_.verdict
         self.notes_ += describe_skill(self.skill_, falls_back=self.falls_back_)
