@@ -1,6 +1,7 @@
 """Prediction intervals for the accuracy of a new slice, from families of slices that were left out one at a time."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ __all__ = [
     "logit",
     "pool_residuals",
     "prediction_interval",
+    "spread_interval",
 ]
 
 LEAST_SLICES = 4
@@ -284,6 +286,23 @@ def interval_spread(
     return half / float(stdtrit(degrees, 0.5 + confidence_level / 2)), degrees
 
 
+def spread_interval(
+    estimate: float, spread: float, degrees: float, *, confidence_level: float = 0.95
+) -> tuple[float, float]:
+    """Interval of a Student t around an estimate, cut to [0, 1]; undoes :func:`interval_spread`.
+
+    Examples
+    --------
+    >>> low, high = spread_interval(0.5, 0.129, 6.0)
+    >>> round(low, 2), round(high, 2)
+    (0.18, 0.82)
+    """
+    from scipy.special import stdtrit
+
+    half = spread * float(stdtrit(degrees, 0.5 + confidence_level / 2))
+    return max(estimate - half, 0.0), min(estimate + half, 1.0)
+
+
 def _half_width(
     estimate: float, residuals: Residuals, *, n: int, confidence_level: float, simultaneous: int, label_noise: float
 ) -> float:
@@ -332,8 +351,13 @@ def conformal_interval(
     """
     if not residuals.scores or residuals.n_families < confidence_level / (1 - confidence_level) - 1e-9:
         return None
-    sizes, weights = np.array(residuals.scores).T
-    reached = np.cumsum(weights) / (residuals.n_families + 1)
-    place = min(int(np.searchsorted(reached, confidence_level - 1e-9)), len(sizes) - 1)
-    half = float(sizes[place]) * float(error_unit(estimate))
+    half = _conformal_size(residuals.scores, residuals.n_families, confidence_level) * float(error_unit(estimate))
     return max(estimate - half, 0.0), min(estimate + half, 1.0)
+
+
+@lru_cache(maxsize=64)
+def _conformal_size(scores: tuple[tuple[float, float], ...], n_families: int, confidence_level: float) -> float:
+    """Weighted quantile of the absolute residuals: the same for all slices with the same residuals."""
+    sizes, weights = np.array(scores).T
+    reached = np.cumsum(weights) / (n_families + 1)
+    return float(sizes[min(int(np.searchsorted(reached, confidence_level - 1e-9)), len(sizes) - 1)])

@@ -16,6 +16,7 @@ from ..intervals import (
     interval_spread,
     pool_residuals,
     prediction_interval,
+    spread_interval,
 )
 from ..missing import MOST_RELATED
 from ..responses import Responses
@@ -151,10 +152,12 @@ class Fitted:
     ) -> dict[str, Any]:
         """Ends of the intervals, and what they were made of, by the names that they have in an estimate."""
         level, noise = self.confidence_level, float(np.std(again, ddof=1)) if again.size > 1 else 0.0
-        low, high = prediction_interval(
-            accuracy, residuals, n=n, confidence_level=level, simultaneous=simultaneous, label_noise=noise
-        )
         spread, degrees = interval_spread(accuracy, residuals, n=n, confidence_level=level, label_noise=noise)
+        low, high = spread_interval(accuracy, spread, degrees, confidence_level=level)
+        if simultaneous > 1:
+            low, high = prediction_interval(
+                accuracy, residuals, n=n, confidence_level=level, simultaneous=simultaneous, label_noise=noise
+            )
         beside = conformal_interval(accuracy, residuals, confidence_level=level) or (None, None)
         ends = {"low": low, "high": high, "conformal_low": beside[0], "conformal_high": beside[1]}
         return {**ends, "spread": spread, "degrees": degrees}

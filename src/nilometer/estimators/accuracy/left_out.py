@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..intervals import LEAST_SLICES, Residuals, fit_residuals
 from ..responses import Responses
 from .rule import FitPlan, Rule, fit_rule
-from .threshold import fit_threshold, thresholded_accuracy
+from .threshold import Threshold, fit_threshold, thresholded_accuracy
 
 __all__ = [
     "Gain",
@@ -112,7 +112,7 @@ def fit_left_out(labelled: Responses, plan: FitPlan) -> dict[str, LeftOut]:
     rows = dict(labelled.slices.rows())
     for family, slices in family_of_slices(labelled).items():
         rest = labelled.rows(~labelled.families.is_in(family))
-        rule = fit_rule(rest, plan)
+        rule, threshold = fit_rule(rest, plan), _threshold(rest, plan.feature)
         for name in slices:
             own = labelled.rows(rows[name])
             left_out[name] = LeftOut(
@@ -122,20 +122,25 @@ def fit_left_out(labelled: Responses, plan: FitPlan) -> dict[str, LeftOut]:
                 float(own.correct.mean()),
                 len(own.correct),
                 rule.accuracy,
-                _thresholded(rest, own, plan.feature),
+                _thresholded(own, threshold, plan.feature, otherwise=float(rest.correct.mean())),
             )
     return dict(sorted(left_out.items()))
 
 
-def _thresholded(rest: Responses, own: Responses, feature: str) -> float:
-    """Estimate by thresholding one feature; the accuracy of the rest where it is not known."""
+def _threshold(rest: Responses, feature: str) -> Threshold | None:
+    """Threshold of one feature on the responses that have it; None if none has."""
     if feature not in rest.profiles.names:
-        return float(rest.correct.mean())
-    score, target = rest.profiles.column(feature), own.profiles.column(feature)
-    known, given = ~np.isnan(score), ~np.isnan(target)
-    if not known.any() or not given.any():
-        return float(rest.correct.mean())
-    return thresholded_accuracy(target[given], fit_threshold(score[known], rest.correct[known]))
+        return None
+    score = rest.profiles.column(feature)
+    known = ~np.isnan(score)
+    return fit_threshold(score[known], rest.correct[known]) if known.any() else None
+
+
+def _thresholded(own: Responses, threshold: Threshold | None, feature: str, *, otherwise: float) -> float:
+    """Estimate by thresholding one feature; ``otherwise`` where it is not known."""
+    score = own.profiles.column(feature) if feature in own.profiles.names else np.empty(0)
+    given = score[~np.isnan(score)]
+    return otherwise if threshold is None or not given.size else thresholded_accuracy(given, threshold)
 
 
 def as_columns(left_out: Iterable[LeftOut]) -> LeftOutColumns:
