@@ -10,13 +10,13 @@ keys x bytes, is checked there and summed to the end. Results: benchmarks/result
 """
 
 import argparse
-import json
 import statistics
 import time
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from ratios import add_check, finish
 from transformers import AutoModelForCausalLM
 
 from nilometer.models import AttentionCapture
@@ -70,6 +70,7 @@ def main() -> None:
     parser.add_argument("--context", type=int, default=2000)
     parser.add_argument("--steps", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=9)
+    add_check(parser)
     options = parser.parse_args()
     torch.set_num_threads(1)
     model = AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.float32).eval()
@@ -100,6 +101,7 @@ def main() -> None:
         "transformers": version("transformers"),
         "cpu_seconds_sdpa": [round(x, 3) for x in plain],
         "cpu_seconds_captured": [round(x, 3) for x in captured],
+        "ratio": round(1 / statistics.median(ratios), 4),
         "decode_overhead": round(statistics.median(ratios) - 1, 4),
         "decode_overhead_per_repeat": [round(x - 1, 4) for x in ratios],
         "eager_bytes_200_tokens": measured,
@@ -107,9 +109,7 @@ def main() -> None:
         "kept_bytes": kept,
         "memory_ratio": round(eager / kept, 1),
     }
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+    finish(result, RESULT, options)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ same samples in the same run: numpy's mean and median of each row one after the 
 scipy's mode; where a rule has such a peer the answers are compared.
 """
 
-import json
+import argparse
 import os
 import platform
 import statistics
@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from ratios import add_check, finish
 from scipy import stats
 
 from nilometer.decisions import RULES, decide_arrays
@@ -73,6 +74,9 @@ def rate(name: str, values: np.ndarray) -> dict[str, int]:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_check(parser)
+    options = parser.parse_args()
     values = samples(np.random.default_rng(0))
     rules = [rule for rule in RULES.values() if rule.solve_rows or (rule.kind == "number" and not rule.is_batch)]
     rates = {rule.name: rate(rule.name, values / 100 if rule.name == "log_loss" else values) for rule in rules}
@@ -94,7 +98,7 @@ def main() -> None:
         "cpu_count": os.cpu_count(),
         "machine": platform.machine(),
     }
-    RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    finish(result, RESULT, options)
 
 
 if __name__ == "__main__":

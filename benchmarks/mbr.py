@@ -25,6 +25,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
+from ratios import add_check, finish
 
 from nilometer.decisions import mbr, mbr_many, race_mbr
 
@@ -197,8 +198,10 @@ def races(rng: np.random.Generator) -> dict[str, dict[str, float]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--large", action="store_true")
+    add_check(parser)
     known = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-    if parser.parse_args().large:
+    options = parser.parse_args()
+    if options.large:
         known["large"] = large() | {"numpy": version("numpy")}
         RESULT.write_text(json.dumps(known, indent=1) + "\n")
         print(json.dumps(known["large"], indent=1))
@@ -258,9 +261,7 @@ def main() -> None:
     }
     if "large" in known:
         result["large"] = known["large"]
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+    finish(result, RESULT, options)
 
 
 def _version(name: str) -> str | None:

@@ -10,6 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from ratios import add_check, finish
+
 RESULT = Path(__file__).parent / "results" / "memory.json"
 TOKENS = 100
 
@@ -55,6 +57,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megabytes", type=float, default=2000)
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
+    add_check(parser)
     options = parser.parse_args()
     if options.measure:
         print(json.dumps(measure(options.measure)))
@@ -68,9 +71,9 @@ def main() -> None:
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             runs.append({"file_mb": round(size / 1e6, 1), **json.loads(done.stdout)})
     result = {"asked_mb": options.megabytes, "target_mb": 2000, "n_cpus": os.cpu_count(), "runs": runs}
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+    file_growth, memory_growth = (runs[1][name] / runs[0][name] for name in ("file_mb", "rss_peak_mb"))
+    result["memory_ratio"] = round(file_growth / memory_growth, 3)
+    finish(result, RESULT, options)
 
 
 if __name__ == "__main__":

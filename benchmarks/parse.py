@@ -19,6 +19,7 @@ import duckdb
 import numpy as np
 import orjson
 import pyarrow as pa
+from ratios import add_check, finish
 
 from nilometer.traces import read_traces, write_traces
 
@@ -108,6 +109,7 @@ def main() -> None:
     parser.add_argument("--responses", type=int, default=500)
     parser.add_argument("--tokens", type=int, default=100)
     parser.add_argument("--repeats", type=int, default=5)
+    add_check(parser)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path, store = Path(folder) / "chat.jsonl", Path(folder) / "traces.parquet"
@@ -127,9 +129,7 @@ def main() -> None:
         "python": platform.python_version(),
         "n_cpus": os.cpu_count(),
     }
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+    finish(result, RESULT, options)
 
 
 if __name__ == "__main__":

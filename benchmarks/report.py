@@ -7,7 +7,6 @@ and level.
 """
 
 import argparse
-import json
 import os
 import platform
 import resource
@@ -21,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from ratios import add_check, finish
 
 from nilometer.signals import profile_traces
 from nilometer.traces import corpus_path, read_traces
@@ -42,7 +42,9 @@ def write(path: Path, n: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--n", type=int, default=1_000_000)
-    n = parser.parse_args().n
+    add_check(parser)
+    options = parser.parse_args()
+    n = options.n
     with tempfile.TemporaryDirectory() as folder:
         path, page = Path(folder) / "profiles.parquet", Path(folder) / "report.html"
         write(path, n)
@@ -59,14 +61,13 @@ def main() -> None:
             "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
             "peak_mb": round(used.ru_maxrss / 1024),
             "file_mb": round(path.stat().st_size / 1e6),
+            "memory_ratio": round(path.stat().st_size / 1.024e3 / used.ru_maxrss, 4),
             "page_kb": round(page.stat().st_size / 1e3),
             "versions": {name: version(name) for name in ("nilometer", "numpy", "pyarrow")},
             "python": platform.python_version(),
             "n_cpus": os.cpu_count(),
         }
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+    finish(result, RESULT, options)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+from ratios import add_check, finish
 
 from nilometer.decisions import AnswerTable, fit_router
 from nilometer.estimators import Smoothie
@@ -202,6 +203,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only-memory", action="store_true", help="measure that part anew in the result file")
+    add_check(parser)
     options = parser.parse_args()
     quick, rng = options.quick, np.random.default_rng(0)
     if options.only_memory:
@@ -229,9 +231,10 @@ def main() -> None:
     if not quick:
         result["sizes"].append(largest(rng))
     result["peak_rss_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    if not quick:
-        RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(result, indent=1))
+    if quick and options.check is None:
+        print(json.dumps(result, indent=1))
+        return
+    finish(result, RESULT, options)
 
 
 if __name__ == "__main__":

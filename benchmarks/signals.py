@@ -10,7 +10,7 @@ LM-Polygraph's entropy with four of its scores. Where they name the same quantit
 is not installed is named and left out.
 """
 
-import json
+import argparse
 import os
 import platform
 import statistics
@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from ratios import add_check, finish
 
 from nilometer.signals import PAPER_FEATURES, profile_batch, ragged_from_batch, token_entropy, token_signals
 from nilometer.traces import Trace, trace_batch
@@ -186,6 +187,9 @@ def agreement(
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_check(parser)
+    options = parser.parse_args()
     made = answers(np.random.default_rng(0))
     tables = batches(made)
     objects = as_objects(made[:N_PEER])
@@ -226,11 +230,9 @@ def main() -> None:
         "python": platform.python_version(),
         "n_cpus": os.cpu_count(),
     }
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
     for name in [name for name, found in {**peers, "torch": tensors}.items() if not found]:
         print(f"{name} is not installed here; the docstring says how it is.")
+    finish(result, RESULT, options)
 
 
 def _version(name: str) -> str | None:
