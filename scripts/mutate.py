@@ -57,7 +57,9 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--n", type=int, default=220, help="mutants in the sample")
+    parser.add_argument(
+        "--n", type=int, default=220, help="mutants in the sample; what is known already is not run again"
+    )
     parser.add_argument("--only", nargs="*", default=[], help="parts of paths")
     parser.add_argument("--survivors", action="store_true", help="run the survivors again")
     parser.add_argument("--check", type=float, default=0.0, metavar="SECONDS", help="run killed mutants again")

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nilometer.arrays import ArrayLike, Bools, Floats
+from nilometer.arrays import ArrayLike, Bool, Bools, Float, Floats
 
 __all__ = ["DistanceSums", "PairDistances", "answer_embeddings", "distance_sums", "pair_distances"]
 
@@ -167,7 +167,9 @@ def pair_distances(embeddings: ArrayLike, *, zero_is_missing: bool = False) -> P
     return PairDistances(means, residual, error, n_complete)
 
 
-def answer_embeddings(answers: Sequence[Sequence[Any]], *, same: Callable[[Any], Any] | None = None) -> Floats:
+def answer_embeddings(
+    answers: Sequence[Sequence[Any]], *, same: Callable[[Any], Any] | None = None
+) -> Float[Floats, "prompts models dim"]:
     """Vectors whose squared distance is 0 for equal answers of a prompt and 1 for different ones.
 
     They let every function of this module work on discrete answers: labels, numbers, multiple choice.
@@ -212,7 +214,9 @@ def _is_nan(answer: Any) -> bool:
     return isinstance(answer, float) and np.isnan(answer).item()
 
 
-def _pair_residuals(distances: Floats) -> Floats:
+def _pair_residuals(
+    distances: Float[Floats, "prompts models models"],
+) -> Float[Floats, "prompts models models"]:
     """``d_ij - v_i - v_j`` per prompt with the prompt's own least-squares ``v``; diagonal 0."""
     m = distances.shape[1]
     sums = distances.sum(axis=2)
@@ -222,7 +226,7 @@ def _pair_residuals(distances: Floats) -> Floats:
     return np.asarray(residuals)
 
 
-def _plain_sums(chunk: Floats) -> Floats | None:
+def _plain_sums(chunk: Float[Floats, "prompts models dim"]) -> Float[Floats, "prompts models"] | None:
     """Distance sums with nothing missing, weighted or left out; None if a value is not finite."""
     m = chunk.shape[1]
     with np.errstate(invalid="ignore", over="ignore"):
@@ -240,7 +244,9 @@ def _row_blocks(array: NDArray[Any]) -> Iterator[slice]:
         yield slice(start, min(start + step, len(array)))
 
 
-def _chunk(array: NDArray[Any], rows: slice, *, zero_is_missing: bool) -> tuple[Floats, Bools]:
+def _chunk(
+    array: NDArray[Any], rows: slice, *, zero_is_missing: bool
+) -> tuple[Float[Floats, "prompts models dim"], Bool[Bools, "prompts models"]]:
     """Float64 copy of some prompts, missing vectors set to 0, and which outputs are present."""
     chunk = array[rows].astype(np.float64)
     here = np.ones(chunk.shape[:2], dtype=bool)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from nilometer.arrays import ArrayLike, Floats, Ints
+from nilometer.arrays import ArrayLike, Float, Floats, Ints
 
 from .encoded import (
     EncodedTexts,
@@ -94,7 +94,7 @@ def chrf_scores(
     return 100 * (1 + beta**2) * _ratio(precision * recall, below)
 
 
-def bleu_scores(hypotheses: Texts, references: Texts | None = None) -> Floats:
+def bleu_scores(hypotheses: Texts, references: Texts | None = None) -> Float[Floats, "hypotheses references"]:
     r"""Sentence BLEU of every hypothesis against every reference, 0 to 100; larger is better.
 
     .. math:: \mathrm{BLEU} = 100 \min(1, e^{1 - r/h}) \exp\Big(\frac{1}{N} \sum_{n=1}^N \log p_n\Big)
@@ -139,7 +139,9 @@ def bleu_scores(hypotheses: Texts, references: Texts | None = None) -> Floats:
     return np.where(any_match, 100 * np.exp(brevity + log_precision / n_orders), 0.0)
 
 
-def rouge_n_scores(hypotheses: Texts, references: Texts | None = None, *, order: int = 1) -> Floats:
+def rouge_n_scores(
+    hypotheses: Texts, references: Texts | None = None, *, order: int = 1
+) -> Float[Floats, "hypotheses references"]:
     r"""ROUGE-n F1 of every two texts, 0 to 1; larger is better, symmetric.
 
     .. math:: F = \frac{2 M_n}{T_n(h) + T_n(r)}
@@ -174,7 +176,7 @@ def rouge_n_scores(hypotheses: Texts, references: Texts | None = None, *, order:
     return _bag_f1(encode_tokens(map(rouge_tokens, texts)), order, n_rows)
 
 
-def rouge_l_scores(hypotheses: Texts, references: Texts | None = None) -> Floats:
+def rouge_l_scores(hypotheses: Texts, references: Texts | None = None) -> Float[Floats, "hypotheses references"]:
     r"""ROUGE-L F1 of every two texts, 0 to 1; larger is better, symmetric.
 
     .. math:: F = \frac{2\,\mathrm{LCS}(h, r)}{|h| + |r|}
@@ -206,7 +208,7 @@ def rouge_l_scores(hypotheses: Texts, references: Texts | None = None) -> Floats
     return _ratio(2.0 * common_subsequences(tokens, n_rows=n_rows), rows[:, None] + columns)
 
 
-def token_f1_scores(hypotheses: Texts, references: Texts | None = None) -> Floats:
+def token_f1_scores(hypotheses: Texts, references: Texts | None = None) -> Float[Floats, "hypotheses references"]:
     r"""SQuAD token F1 of every two texts, 0 to 1; larger is better, symmetric.
 
     .. math:: F_1 = \frac{2 \sum_w \min(c_{hw}, c_{rw})}{|h| + |r|}
@@ -234,7 +236,7 @@ def token_f1_scores(hypotheses: Texts, references: Texts | None = None) -> Float
     return np.where(both_empty, 1.0, _bag_f1(tokens, 1, n_rows))
 
 
-def word_error_rates(hypotheses: Texts, references: Texts | None = None) -> Floats:
+def word_error_rates(hypotheses: Texts, references: Texts | None = None) -> Float[Floats, "hypotheses references"]:
     r"""Word error rate of every hypothesis against every reference, 0 upwards; smaller is better.
 
     .. math:: \mathrm{WER} = D(h, r) / \max(|r|, 1)
@@ -261,7 +263,7 @@ def word_error_rates(hypotheses: Texts, references: Texts | None = None) -> Floa
     return _error_rates(encode_tokens(map(str.split, texts)), n_rows)
 
 
-def character_error_rates(hypotheses: Texts, references: Texts | None = None) -> Floats:
+def character_error_rates(hypotheses: Texts, references: Texts | None = None) -> Float[Floats, "hypotheses references"]:
     r"""Character error rate of every hypothesis against every reference, 0 upwards; smaller is better.
 
     As `word_error_rates` over code points, white space included.
@@ -309,7 +311,7 @@ def exact_match_scores(
     return np.asarray(rows[:, None] == columns, dtype=np.float64)
 
 
-def cosine_scores(hypotheses: ArrayLike, references: ArrayLike | None = None) -> Floats:
+def cosine_scores(hypotheses: ArrayLike, references: ArrayLike | None = None) -> Float[Floats, "hypotheses references"]:
     """Cosine of every two embeddings, -1 to 1; larger is better, symmetric. A zero vector has 0 with everything.
 
     Parameters
@@ -335,7 +337,7 @@ def cosine_scores(hypotheses: ArrayLike, references: ArrayLike | None = None) ->
     return np.clip(rows @ columns.T, -1.0, 1.0)
 
 
-def unit_vectors(embeddings: ArrayLike) -> Floats:
+def unit_vectors(embeddings: ArrayLike) -> Float[Floats, "texts dim"]:
     """Rows scaled to length 1; a zero row stays zero.
 
     Raises

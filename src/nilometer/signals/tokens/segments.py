@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nilometer.arrays import AnyFloats, Floats, Floats32, Ints
+from nilometer.arrays import AnyFloats, Float, Floats, Floats32, Ints
 
 __all__ = ["Segments"]
 
@@ -31,23 +31,23 @@ class Segments:
         self.owner = np.repeat(np.arange(len(self.lengths)), self.lengths)
         self.position = np.arange(len(self.owner)) - offsets[:-1][self.owner]
 
-    def sum(self, values: AnyFloats) -> Floats:
+    def sum(self, values: Float[AnyFloats, " tokens"]) -> Float[Floats, " segments"]:
         """Sum of each segment."""
         return self._reduce(np.add, values)
 
-    def mean(self, values: AnyFloats) -> Floats:
+    def mean(self, values: Float[AnyFloats, " tokens"]) -> Float[Floats, " segments"]:
         """Mean of each segment."""
         return self.sum(values) / np.where(self.filled, self.lengths, 1)
 
-    def max(self, values: AnyFloats) -> Floats:
+    def max(self, values: Float[AnyFloats, " tokens"]) -> Float[Floats, " segments"]:
         """Largest value of each segment."""
         return self._reduce(np.maximum, values)
 
-    def min(self, values: AnyFloats) -> Floats:
+    def min(self, values: Float[AnyFloats, " tokens"]) -> Float[Floats, " segments"]:
         """Smallest value of each segment."""
         return self._reduce(np.minimum, values)
 
-    def sort(self, values: AnyFloats) -> Floats32:
+    def sort(self, values: Float[AnyFloats, " tokens"]) -> Float[Floats32, " tokens"]:
         """Sort each segment in ascending order, as float32.
 
         One radix-like sort of 64-bit keys (segment, value) is several times quicker than a lexsort.
@@ -59,7 +59,7 @@ class Segments:
         low = (keys & np.uint64(0xFFFFFFFF)).astype(np.uint32)
         return np.where(low >> 31, low & np.uint32(0x7FFFFFFF), ~low).astype(np.uint32).view(np.float32)
 
-    def quantile(self, ordered: Floats32, q: float) -> Floats:
+    def quantile(self, ordered: Float[Floats32, " tokens"], q: float) -> Float[Floats, " segments"]:
         """Linearly interpolated quantile of each segment, from values that :meth:`sort` ordered."""
         out = np.full(len(self.lengths), np.nan)
         place = q * (self.lengths[self.filled] - 1)
@@ -69,13 +69,15 @@ class Segments:
         out[self.filled] = low + (high.astype(np.float64) - low) * (place - below)
         return out
 
-    def first(self, values: AnyFloats) -> Floats:
+    def first(self, values: Float[AnyFloats, " tokens"]) -> Float[Floats, " segments"]:
         """First value of each segment."""
         out = np.full(len(self.lengths), np.nan)
         out[self.filled] = values[self._starts]
         return out
 
-    def windows(self, values: AnyFloats, widths: Sequence[int]) -> list[tuple[Floats, Floats]]:
+    def windows(
+        self, values: Float[AnyFloats, " tokens"], widths: Sequence[int]
+    ) -> list[tuple[Float[Floats, " segments"], Float[Floats, " segments"]]]:
         """Per width: lowest mean over that many consecutive values, and the mean of the last ones.
 
         A shorter segment counts as one window.

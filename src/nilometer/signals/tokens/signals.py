@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nilometer.arrays import Floats32
+from nilometer.arrays import Float, Floats32
 
 __all__ = ["TokenSignals", "entropy_bounds", "token_entropy", "token_signals"]
 
@@ -35,7 +35,7 @@ class TokenSignals(NamedTuple):
     """``-mean(log p)`` over the listed alternatives, nats: high when one token dominates. >= 0."""
 
 
-def token_entropy(chosen: Floats32, top: Floats32) -> Floats32:
+def token_entropy(chosen: Float[Floats32, " tokens"], top: Float[Floats32, "tokens k"]) -> Float[Floats32, " tokens"]:
     r"""Entropy of the listed part of each token's distribution, in nats, as Entropy Sentinel computes it.
 
     .. math:: H_t = -\sum_{i \in S_t} p_{ti} \log p_{ti}
@@ -72,7 +72,7 @@ def token_entropy(chosen: Floats32, top: Floats32) -> Floats32:
     return entropy
 
 
-def token_signals(chosen: Floats32, top: Floats32) -> TokenSignals:
+def token_signals(chosen: Float[Floats32, " tokens"], top: Float[Floats32, "tokens k"]) -> TokenSignals:
     """Every signal of :class:`TokenSignals` in one pass over the alternatives.
 
     Parameters
@@ -100,7 +100,9 @@ def token_signals(chosen: Floats32, top: Floats32) -> TokenSignals:
     return out
 
 
-def entropy_bounds(chosen: Floats32, top: Floats32, *, vocabulary_size: int | None = None) -> tuple[Floats32, Floats32]:
+def entropy_bounds(
+    chosen: Float[Floats32, " tokens"], top: Float[Floats32, "tokens k"], *, vocabulary_size: int | None = None
+) -> tuple[Float[Floats32, " tokens"], Float[Floats32, " tokens"]]:
     r"""Exact bounds on the full-vocabulary entropy of each token, in nats.
 
     .. math:: h - r \log \min(p_k, r) \;\le\; H \;\le\; h - r \log \frac{r}{V - k}
@@ -164,7 +166,7 @@ def _chunks(chosen: Floats32, top: Floats32) -> Iterator[slice]:
         yield part
 
 
-def _listed(chosen: Floats32, top: Floats32) -> _Listed:
+def _listed(chosen: Float[Floats32, " tokens"], top: Float[Floats32, "tokens k"]) -> _Listed:
     """Probabilities of the listed set: the alternatives, and the sampled token where it is below them all.
 
     One row per alternative, so that every sum runs down long columns at the speed of the memory.
@@ -192,7 +194,9 @@ def _listed(chosen: Floats32, top: Floats32) -> _Listed:
     return _Listed(columns, p, log_p, extra, extra_log, mass, entropy, n_listed + outside, n_finite)
 
 
-def _signals(chosen: Floats32, top: Floats32) -> tuple[Floats32, ...]:
+def _signals(
+    chosen: Float[Floats32, " tokens"], top: Float[Floats32, "tokens k"]
+) -> tuple[Float[Floats32, " tokens"], ...]:
     listed = _listed(chosen, top)
     mass = np.maximum(listed.mass, np.float32(1e-30))
     mean = -listed.entropy / mass
@@ -214,7 +218,7 @@ def _signals(chosen: Floats32, top: Floats32) -> tuple[Floats32, ...]:
     )
 
 
-def _two_best(p: Floats32) -> tuple[Floats32, Floats32]:
+def _two_best(p: Float[Floats32, "k tokens"]) -> tuple[Float[Floats32, " tokens"], Float[Floats32, " tokens"]]:
     """Return the two largest probabilities of each token, shape (tokens,); 0 where there is none."""
     if len(p) < 2:
         return p.sum(axis=0), np.zeros(p.shape[1], dtype=np.float32)
