@@ -11,7 +11,6 @@ log(ratio of CPU) / log(ratio of sizes), with the CPU of the smallest size as th
 """
 
 import argparse
-import json
 import os
 import platform
 import resource
@@ -25,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from ratios import add_check, finish
 
 from nilometer.signals import profile_traces, write_profiles
 from nilometer.traces import corpus_path, read_traces
@@ -131,11 +131,26 @@ def add_exponents(rows: dict, sizes: Sequence[int]) -> None:
             rows[str(b)]["exponent"] = round(float(np.log(after / before) / np.log(b / a)), 2)
 
 
+def peer_ratios(found: dict) -> dict:
+    """CPU seconds of the peer over those of each verb, by size; a run that was stopped has no ratio."""
+    peer = next(rows for name, rows in found.items() if name.startswith("peer"))
+    return {
+        name: {
+            size: round(peer[size]["cpu_seconds"] / row["cpu_seconds"], 3)
+            for size, row in rows.items()
+            if "stopped" not in row and "stopped" not in peer[size]
+        }
+        for name, rows in found.items()
+        if rows is not peer
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--most-responses", type=int, default=RESPONSES[-1])
     parser.add_argument("--most-slices", type=int, default=SLICES[-1])
     parser.add_argument("--limit", type=int, default=300)
+    add_check(parser)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -152,7 +167,8 @@ def main() -> None:
             "python": platform.python_version(),
             "n_cpus": os.cpu_count(),
         }
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    result["ratios"] = {kind: peer_ratios(result[kind]) for kind in ("responses", "slices")}
+    finish(result, RESULT, given)
 
 
 if __name__ == "__main__":
