@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import pyarrow as pa
 import pytest
@@ -228,3 +230,15 @@ def test_suggested_commands_name_the_files_and_options(capsys, tmp_path):
     assert f"nilometer plan acquire {corpus_path('smollm2')} --by domain --budget 1000" in page.read_text(
         encoding="utf-8"
     )
+
+
+def test_a_closed_pipe_does_not_cost_the_page(tmp_path):
+    page = tmp_path / "report.html"
+    code = "import sys; from nilometer.cli import main; sys.argv[0] = 'nilometer'; main()"
+    words = ["report", str(corpus_path("smollm2")), "--by", "domain", "--out", str(page)]
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        process.stdout.close()
+        process.wait(timeout=120)
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")

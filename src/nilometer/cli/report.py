@@ -82,12 +82,13 @@ def report(
         others=[load_sentinel(other) for other in others or ()],
         extra={**extra, "examples": examples_of(inputs, keys) if examples else ()},
     )
+    if out:  # before anything is printed, so that a closed pipe does not cost the page
+        out.write_text(_rendered(result, _KINDS.get(out.suffix, "html"), fail_under), encoding="utf-8")
     if kind:
         typer.echo(_rendered(result, kind, fail_under), nl=False)
     else:
         _print(result, as_json=as_json)
     if out:
-        out.write_text(_rendered(result, _KINDS.get(out.suffix, "html"), fail_under), encoding="utf-8")
         talk(f"Wrote {out}.")
     if fail_under is not None:
         _gate(result, fail_under)
