@@ -1,11 +1,13 @@
 """``nilometer estimate``: slice accuracies of unlabelled traces by a saved sentinel."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nilometer.estimators import cut_responses, load_sentinel
+from nilometer import estimators
 
 from .common import (
     AtOption,
@@ -36,8 +38,8 @@ def estimate(
 ) -> None:
     """Estimate the accuracy of every slice with a saved sentinel."""
     inputs = read_inputs(files, by=split_keys(by), wire_format=layout_of(wire_format, at, columns))
-    responses = cut_responses(inputs.profiles, split_keys(by), correct=inputs.profiles["correct"].to_numpy())
-    estimates = load_sentinel(sentinel).estimate(responses)
+    responses = estimators.cut_responses(inputs.profiles, split_keys(by), correct=inputs.profiles["correct"].to_numpy())
+    estimates = estimators.load_sentinel(sentinel).estimate(responses)
     if as_json:
         write_json(estimates.to_dicts())
     else:

@@ -1,11 +1,13 @@
 """``nilometer fit``: learn a sentinel from labelled traces and save it."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nilometer.estimators import Sentinel, cut_responses, fit_sentinel, save_sentinel
+from nilometer import estimators
 
 from .common import (
     AtOption,
@@ -44,10 +46,10 @@ def fit(
     """Fit a sentinel on labelled responses, slice by slice, and save it."""
     inputs = read_inputs(files, by=split_keys(by), wire_format=layout_of(wire_format, at, columns))
     correct = read_correct(inputs.profiles, labels, key=label_key)
-    responses = cut_responses(inputs.profiles, split_keys(by), correct=correct)
-    wanted = Sentinel(method=method, feature=feature, confidence_level=confidence_level)
-    sentinel, said = fit_sentinel(responses, wanted)
-    save_sentinel(out, sentinel)
+    responses = estimators.cut_responses(inputs.profiles, split_keys(by), correct=correct)
+    wanted = estimators.Sentinel(method=method, feature=feature, confidence_level=confidence_level)
+    sentinel, said = estimators.fit_sentinel(responses, wanted)
+    estimators.save_sentinel(out, sentinel)
     if as_json:
         write_json(
             {"out": str(out), "n_labels": sentinel.n_labels_, "slices": sentinel.slices_, "notes": sentinel.notes_}

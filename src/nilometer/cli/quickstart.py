@@ -1,5 +1,7 @@
 """``nilometer quickstart``: the main job on recorded traces of a real model."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,9 +10,7 @@ import numpy as np
 import pyarrow as pa
 import typer
 
-from nilometer.decisions import build_report
-from nilometer.estimators import Estimate, Sentinel
-from nilometer.pages import render_html
+from nilometer import decisions, estimators, pages
 from nilometer.traces import corpus_path, slice_names
 
 from .common import JsonOption, talk, write_json
@@ -38,11 +38,11 @@ def quickstart(
     names = np.asarray(slice_names(profiles, keys).to_pylist())
     correct = profiles["correct"].to_numpy()
     labelled = np.isin(domains, LABELLED_DOMAINS)
-    sentinel = Sentinel().fit(
+    sentinel = estimators.Sentinel().fit(
         profiles.filter(pa.array(labelled)), correct[labelled], groups=names[labelled], families=domains[labelled]
     )
     held_out = profiles.filter(pa.array(~labelled))
-    result = build_report(
+    result = decisions.build_report(
         held_out,
         by=keys,
         correct=correct[~labelled],
@@ -50,12 +50,14 @@ def quickstart(
         extra={"examples": examples_of(inputs, ("domain",)), "diagnosis": inputs.diagnosis},
     )
     result = replace(result, outlook=None)  # the labels of these tasks stand beside the estimates, never in them
-    known = [row for row in result.estimates if isinstance(row, Estimate) and row.realized_accuracy is not None]
+    known = [
+        row for row in result.estimates if isinstance(row, estimators.Estimate) and row.realized_accuracy is not None
+    ]
     covered = sum(row.low <= (row.realized_accuracy or 0) <= row.high for row in known)
     error = float(np.mean([abs(row.accuracy - (row.realized_accuracy or 0)) for row in known]))
     out.mkdir(parents=True, exist_ok=True)
     (out / "report.html").write_text(
-        render_html(result, title="nilometer quickstart: held-out tasks"), encoding="utf-8"
+        pages.render_html(result, title="nilometer quickstart: held-out tasks"), encoding="utf-8"
     )
     if as_json:
         write_json({**result.to_dict(), "mean_absolute_error": error, "n_covered": covered})

@@ -1,5 +1,7 @@
 """``nilometer report``: the accuracy of every slice, in the terminal, as a page, and for continuous integration."""
 
+from __future__ import annotations
+
 import shlex
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,10 +9,8 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from nilometer.decisions import Example, Report, build_report
+from nilometer import decisions, estimators, pages
 from nilometer.errors import ConfigError
-from nilometer.estimators import Estimate, Sentinel, load_sentinel
-from nilometer.pages import render_html, render_junit, render_markdown
 from nilometer.traces import slice_names
 
 from .common import (
@@ -74,12 +74,14 @@ def report(
     options |= {"--sentinel": [str(sentinel)] if sentinel else None, "--format": [wire_format] if wire_format else None}
     options |= {"--at": [at] if at else None, "--columns": columns}
     extra = {"diagnosis": inputs.diagnosis, "inputs": _words(files, options)}
-    result = build_report(
+    result = decisions.build_report(
         inputs.profiles,
         by=keys,
         correct=correct,
-        sentinel=load_sentinel(sentinel) if sentinel else Sentinel(confidence_level=confidence_level),
-        others=[load_sentinel(other) for other in others or ()],
+        sentinel=estimators.load_sentinel(sentinel)
+        if sentinel
+        else estimators.Sentinel(confidence_level=confidence_level),
+        others=[estimators.load_sentinel(other) for other in others or ()],
         extra={**extra, "examples": examples_of(inputs, keys) if examples else ()},
     )
     if out:  # before anything is printed, so that a closed pipe does not cost the page
@@ -106,13 +108,13 @@ def _words(files: list[str], options: dict[str, list[str] | None]) -> str:
     return shlex.join([*files, *flags])
 
 
-def _rendered(result: Report, kind: str, least: float | None) -> str:
+def _rendered(result: decisions.Report, kind: str, least: float | None) -> str:
     if kind == "junit" and least is not None:
-        return render_junit(result, least=least)
-    return render_markdown(result) if kind == "md" else render_html(result)
+        return pages.render_junit(result, least=least)
+    return pages.render_markdown(result) if kind == "md" else pages.render_html(result)
 
 
-def examples_of(inputs: Inputs, keys: tuple[str, ...]) -> tuple[Example, ...]:
+def examples_of(inputs: Inputs, keys: tuple[str, ...]) -> tuple[decisions.Example, ...]:
     """Turn the kept answers into examples of the report."""
     import pyarrow as pa
 
@@ -129,12 +131,14 @@ def examples_of(inputs: Inputs, keys: tuple[str, ...]) -> tuple[Example, ...]:
     simple = [key for key in keys if key.isidentifier() and key not in inputs.profiles.column_names]
     names = slice_names(table, simple).to_pylist() if simple else [""] * len(rows)
     return tuple(
-        Example(row["trace_id"], name, row["prompt"], tuple(row["tokens"]), tuple(row["entropies"]), row["correct"])
+        decisions.Example(
+            row["trace_id"], name, row["prompt"], tuple(row["tokens"]), tuple(row["entropies"]), row["correct"]
+        )
         for row, name in zip(rows, names, strict=True)
     )
 
 
-def _print(result: Report, *, as_json: bool) -> None:
+def _print(result: decisions.Report, *, as_json: bool) -> None:
     if as_json:
         write_json(result.to_dict())
         return
@@ -147,8 +151,8 @@ def _print(result: Report, *, as_json: bool) -> None:
         talk(f"{note[0].upper()}{note[1:]}.")
 
 
-def _gate(result: Report, least: float) -> None:
-    known: list[Any] = [row for row in result.estimates if isinstance(row, Estimate)]
+def _gate(result: decisions.Report, least: float) -> None:
+    known: list[Any] = [row for row in result.estimates if isinstance(row, estimators.Estimate)]
     unknown = len(result.estimates) - len(known)
     if unknown:
         talk(f"{unknown} slices cannot be known and were not compared with {least:g}.")

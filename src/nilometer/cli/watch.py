@@ -1,5 +1,7 @@
 """``nilometer watch``: accuracy over time, what changed since a reference, and alerts."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -11,10 +13,8 @@ import pyarrow as pa
 import typer
 from numpy.typing import NDArray
 
-from nilometer.decisions import Watch, WatchOptions, build_watch, short_name
+from nilometer import decisions, estimators, pages
 from nilometer.errors import ConfigError
-from nilometer.estimators import Estimate, Responses, Sentinel, cut_responses, fit_sentinel, load_sentinel
-from nilometer.pages import render_watch_html
 
 from .common import (
     EXIT_FOUND,
@@ -74,10 +74,10 @@ def watch(
     profiles, correct, is_reference = _read(files, reference, labels, label_key=label_key, read=read)
     if reference_until is not None:
         is_reference = _before(profiles, reference_until)
-    responses = cut_responses(profiles, split_keys(by), correct=correct)
-    fitted = load_sentinel(sentinel) if sentinel else _fit(responses, is_reference)
-    options = WatchOptions(every, incomplete, below, confidence_level, least_change, seed)
-    found = build_watch(responses, is_reference, sentinel=fitted, options=options)
+    responses = estimators.cut_responses(profiles, split_keys(by), correct=correct)
+    fitted = estimators.load_sentinel(sentinel) if sentinel else _fit(responses, is_reference)
+    options = decisions.WatchOptions(every, incomplete, below, confidence_level, least_change, seed)
+    found = decisions.build_watch(responses, is_reference, sentinel=fitted, options=options)
     if as_json:
         write_json(found.to_dict())
     else:
@@ -114,22 +114,22 @@ def _before(profiles: pa.Table, text: str) -> NDArray[np.bool_]:
     return np.asarray(times < np.datetime64(moment.replace(tzinfo=None)))
 
 
-def _fit(responses: Responses, is_reference: NDArray[np.bool_] | None) -> Sentinel | None:
+def _fit(responses: estimators.Responses, is_reference: NDArray[np.bool_] | None) -> estimators.Sentinel | None:
     """Fit on the labels of the reference; None without labels there or without a stated reference."""
     if is_reference is None or not responses.is_labelled[is_reference].any():
         return None
-    return fit_sentinel(responses.rows(is_reference))[0]
+    return estimators.fit_sentinel(responses.rows(is_reference))[0]
 
 
-def _talk(found: Watch, notes: Sequence[str], out: Path | None) -> None:
+def _talk(found: decisions.Watch, notes: Sequence[str], out: Path | None) -> None:
     if out:
-        out.write_text(render_watch_html(found), encoding="utf-8")
+        out.write_text(pages.render_watch_html(found), encoding="utf-8")
         talk(f"Wrote {out}.")
     for line in (*notes, *found.notes):
         talk(f"{line[0].upper()}{line[1:]}.")
 
 
-def _show(found: Watch) -> None:
+def _show(found: decisions.Watch) -> None:
     from rich.markup import escape
     from rich.table import Table
 
@@ -140,10 +140,10 @@ def _show(found: Watch) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for row in found.rows:
         estimate: Any = row.estimate
-        known = isinstance(estimate, Estimate)
+        known = isinstance(estimate, estimators.Estimate)
         cells = (f"{estimate.accuracy:.2f}", f"{estimate.low:.2f} to {estimate.high:.2f}") if known else ("unknown", "")
         realized = "" if row.realized is None else f"{row.realized.accuracy:.2f} ({row.realized.n_labels})"
-        name = escape(short_name(row.slice, found.by))
+        name = escape(decisions.short_name(row.slice, found.by))
         table.add_row(row.window, name, f"{row.n:,}", f"{row.share:.0%}", *cells, realized)
     console().print(table)
     for window, change in found.changes:

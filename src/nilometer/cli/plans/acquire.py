@@ -1,5 +1,7 @@
 """``nilometer plan acquire``: for which slices to collect data."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -7,18 +9,8 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from nilometer.decisions import (
-    AcquireOptions,
-    SliceAcquisition,
-    SliceCost,
-    exponent_sensitivity,
-    plan_acquisition,
-    read_costs,
-    short_name,
-    slice_examples,
-)
+from nilometer import decisions, estimators
 from nilometer.errors import NotEnoughDataError
-from nilometer.estimators import with_labels
 
 from ..common import (
     AtOption,
@@ -65,13 +57,13 @@ def plan_acquire(
     )
     if not known.estimates:
         raise NotEnoughDataError("no accuracy is known without labels or a sentinel.", "Give --labels or --sentinel.")
-    costs = read_costs(cost) if cost else None
+    costs = decisions.read_costs(cost) if cost else None
     for name in sorted(set(costs or ()) - {row.slice for row in known.estimates}):
         talk(f"No response is in the slice {name} of {cost}.")
-    estimates = with_labels(known.estimates, known.responses, finite=False)
-    options = AcquireOptions(target, worst)
-    found = plan_acquisition(estimates, budget, costs=costs, options=options, rng=np.random.default_rng(seed))
-    chosen = {row.slice: slice_examples(known.responses, row.slice, examples) for row in found if row.n_new}
+    estimates = estimators.with_labels(known.estimates, known.responses, finite=False)
+    options = decisions.AcquireOptions(target, worst)
+    found = decisions.plan_acquisition(estimates, budget, costs=costs, options=options, rng=np.random.default_rng(seed))
+    chosen = {row.slice: decisions.slice_examples(known.responses, row.slice, examples) for row in found if row.n_new}
     if as_json:
         fields = found[0].__dataclass_fields__
         write_json([{**{k: getattr(row, k) for k in fields}, "examples": chosen.get(row.slice, [])} for row in found])
@@ -80,13 +72,13 @@ def plan_acquire(
     for name, ids in list(chosen.items())[:_SHOWN]:
         talk(f"{name}: for example {', '.join(ids)}")
     rng = np.random.default_rng(seed)
-    talk(_assumed(exponent_sensitivity(estimates, budget, costs=costs, options=options, rng=rng)))
+    talk(_assumed(decisions.exponent_sensitivity(estimates, budget, costs=costs, options=options, rng=rng)))
 
 
-def _show_acquisition(found: Sequence[SliceAcquisition], keys: tuple[str, ...], worst: int) -> None:
+def _show_acquisition(found: Sequence[decisions.SliceAcquisition], keys: tuple[str, ...], worst: int) -> None:
     rows = [
         (
-            short_name(row.slice, keys),
+            decisions.short_name(row.slice, keys),
             f"{row.share:.0%}",
             "unknown" if row.accuracy is None else f"{row.accuracy:.2f}",
             f"{row.p_worst:.0%}",
@@ -103,7 +95,8 @@ def _show_acquisition(found: Sequence[SliceAcquisition], keys: tuple[str, ...], 
 def _assumed(moved: Mapping[float, float]) -> str:
     """Say what learning curve was assumed, and how much of the budget hangs on it."""
     said = "; ".join(f"with {exponent:g}, {share:.0%}" for exponent, share in moved.items())
+    usual = decisions.SliceCost().exponent
     return (
-        f"What an example closes is an assumption: a learning curve of exponent {SliceCost().exponent:g} where the "
-        f"cost file says nothing else. With another one part of the budget would go to other slices: {said}."
+        f"What an example closes is an assumption: a learning curve of exponent {usual:g} where the cost file says "
+        f"nothing else. With another one part of the budget would go to other slices: {said}."
     )

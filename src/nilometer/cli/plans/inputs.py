@@ -1,21 +1,15 @@
 """What the verbs under ``nilometer plan`` share: traffic, what is believed of it, and tables."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
 
+from nilometer import estimators
 from nilometer.errors import NotEnoughDataError
-from nilometer.estimators import (
-    Estimate,
-    NotEnoughData,
-    Responses,
-    Sentinel,
-    cut_responses,
-    fit_sentinel,
-    load_sentinel,
-)
 from nilometer.traces import Layout
 
 from ..common import console, split_keys, talk
@@ -32,8 +26,8 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of what is drawn
 class Known(NamedTuple):
     """Responses, and what is believed of their slices."""
 
-    responses: Responses
-    estimates: tuple[Estimate | NotEnoughData, ...]
+    responses: estimators.Responses
+    estimates: tuple[estimators.Estimate | estimators.NotEnoughData, ...]
 
 
 def read_known(
@@ -48,20 +42,20 @@ def read_known(
     """Read responses and what a saved sentinel, or one fitted on their labels, says of them."""
     profiles = read_inputs(files, by=split_keys(by), wire_format=wire_format).profiles
     correct = read_correct(profiles, labels, key=label_key)
-    responses = cut_responses(profiles, split_keys(by), correct=correct)
+    responses = estimators.cut_responses(profiles, split_keys(by), correct=correct)
     for note in responses.notes:
         talk(f"{note[0].upper()}{note[1:]}.")
-    fitted = load_sentinel(sentinel) if sentinel else _fit(responses)
+    fitted = estimators.load_sentinel(sentinel) if sentinel else _fit(responses)
     if fitted is None:
         return Known(responses, ())
     known = responses.with_p_correct(fitted.predict_proba(responses)[:, 1])
     return Known(known, tuple(fitted.estimate(known)))
 
 
-def _fit(responses: Responses) -> Sentinel | None:
+def _fit(responses: estimators.Responses) -> estimators.Sentinel | None:
     """Fit on the labels; None, said aloud, where they do not allow it."""
     try:
-        return fit_sentinel(responses)[0]
+        return estimators.fit_sentinel(responses)[0]
     except NotEnoughDataError as exc:
         talk(f"No sentinel: {exc} All slices count as unknown.")
         return None

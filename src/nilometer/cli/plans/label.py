@@ -1,5 +1,7 @@
 """``nilometer plan label``: which responses to label next."""
 
+from __future__ import annotations
+
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +9,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from nilometer.decisions import LabelPlan, Text, plan_labels, short_name, write_label_plan
+from nilometer import decisions
 from nilometer.traces import Layout, read_traces
 
 from ..common import (
@@ -55,12 +57,14 @@ def plan_label(
     known = read_known(
         files, labels, label_key=label_key, by=by, sentinel=sentinel, wire_format=layout_of(wire_format, at, columns)
     )
-    found = plan_labels(known.responses, known.estimates, budget, rng=np.random.default_rng(seed), weigh=weigh)
+    found = decisions.plan_labels(
+        known.responses, known.estimates, budget, rng=np.random.default_rng(seed), weigh=weigh
+    )
     texts = _texts(files, {row.trace_id for row in found.labels}, layout_of(wire_format, at, columns))
-    write_label_plan(out, found.labels, texts, form="csv" if out.suffix == ".csv" else "jsonl")
+    decisions.write_label_plan(out, found.labels, texts, form="csv" if out.suffix == ".csv" else "jsonl")
     for path, form in ((label_studio, "label-studio"), (argilla, "argilla")):
         if path:
-            write_label_plan(path, found.labels, texts, form=form)
+            decisions.write_label_plan(path, found.labels, texts, form=form)
     if as_json:
         write_json(found.to_dict())
     else:
@@ -68,10 +72,10 @@ def plan_label(
     talk(f"{len(found.labels):,} responses to label in {out}.")
 
 
-def _show(found: LabelPlan, keys: tuple[str, ...]) -> None:
+def _show(found: decisions.LabelPlan, keys: tuple[str, ...]) -> None:
     rows = [
         (
-            short_name(row.slice, keys),
+            decisions.short_name(row.slice, keys),
             f"{row.n:,}",
             f"{row.n_labels:,}",
             f"{row.n_new:,}",
@@ -83,14 +87,14 @@ def _show(found: LabelPlan, keys: tuple[str, ...]) -> None:
     print_table((", ".join(keys), "n", "labels", "to label", "half-width now", "expected"), rows)
 
 
-def _texts(files: list[str], wanted: set[str], wire_format: Layout | None) -> dict[str, Text]:
+def _texts(files: list[str], wanted: set[str], wire_format: Layout | None) -> dict[str, decisions.Text]:
     """Prompts and answers of the chosen responses, by reading the traces once more."""
-    found: dict[str, Text] = {}
+    found: dict[str, decisions.Text] = {}
     with suppress(ValueError):  # files of profiles hold no text
         for batch in read_traces(expand_files(files), format=wire_format):
             ids, prompts, answers = (batch.column(name).to_pylist() for name in ("trace_id", "prompt", "answer"))
             rows = zip(ids, prompts, answers, strict=True)
-            found |= {name: Text(prompt, answer) for name, prompt, answer in rows if name in wanted}
+            found |= {name: decisions.Text(prompt, answer) for name, prompt, answer in rows if name in wanted}
     missing = sum(name not in found or found[name].answer is None for name in wanted)
     if missing:
         talk(f"{missing:,} of {len(wanted):,} responses come without their text; find it by trace_id.")

@@ -1,11 +1,13 @@
 """``nilometer plan measure``: the accuracy of every planned slice from its labels."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from nilometer.decisions import measure_plan, read_label_plan
+from nilometer import decisions
 from nilometer.errors import ConfigError, NotEnoughDataError
 from nilometer.traces import read_labels
 
@@ -23,14 +25,14 @@ def plan_measure(
     as_json: JsonOption = False,
 ) -> None:
     """Accuracy of every planned slice from its labels: a valid interval, however good the predictions were."""
-    rounds = [read_label_plan(path) for path in plans]
+    rounds = [decisions.read_label_plan(path) for path in plans]
     planned = [row for one in rounds for row in one]
     table = read_labels(expand_files(labels), key=label_key)
     correct = dict(zip(table["trace_id"].to_pylist(), table["correct"].to_pylist(), strict=True))
     given = sum(row.trace_id in correct for row in planned)
     if not given:
         raise ConfigError(f"none of the {len(correct):,} labels belongs to a response of {', '.join(map(str, plans))}.")
-    found = measure_plan(rounds, correct, confidence_level=confidence_level)
+    found = decisions.measure_plan(rounds, correct, confidence_level=confidence_level)
     rows: list[dict[str, Any]] = []
     for name, row in found.items():
         if isinstance(row, NotEnoughDataError):

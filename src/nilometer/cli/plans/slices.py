@@ -1,11 +1,12 @@
 """``nilometer plan slices``: which slices to label first."""
 
+from __future__ import annotations
+
 from typing import Annotated
 
 import typer
 
-from nilometer.decisions import choose_slices, mean_scores, short_name
-from nilometer.estimators import cut_responses
+from nilometer import decisions, estimators
 
 from ..common import (
     AtOption,
@@ -36,14 +37,15 @@ def plan_slices(
 ) -> None:
     """Choose which slices to label first from unlabelled traffic: the middles of equal parts of its difficulty."""
     profiles = read_inputs(files, by=split_keys(by), wire_format=layout_of(wire_format, at, columns)).profiles
-    responses = cut_responses(profiles, split_keys(by))
-    keys, scores = responses.keys, mean_scores(responses)
-    chosen = choose_slices(scores, k)
+    responses = estimators.cut_responses(profiles, split_keys(by))
+    keys, scores = responses.keys, decisions.mean_scores(responses)
+    chosen = decisions.choose_slices(scores, k)
     if as_json:
         write_json([{"slice": name, "mean_largest_entropy": scores[name]} for name in chosen])
     else:
         print_table(
-            (", ".join(keys), "mean largest entropy, nats"), [(short_name(n, keys), f"{scores[n]:.3f}") for n in chosen]
+            (", ".join(keys), "mean largest entropy, nats"),
+            [(decisions.short_name(n, keys), f"{scores[n]:.3f}") for n in chosen],
         )
     for note in responses.notes:
         talk(f"{note[0].upper()}{note[1:]}.")

@@ -1,5 +1,7 @@
 """``nilometer plan weak``: weak slices that nobody named."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -7,8 +9,8 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from nilometer import estimators
 from nilometer.errors import ConfigError, NotEnoughDataError
-from nilometer.estimators import WeakSlice, cluster_embeddings, confirm_weak_slices, find_weak_slices
 from nilometer.traces import SliceIndex, attribute_keys, index_slices, slice_index
 
 from ..common import (
@@ -63,15 +65,15 @@ def plan_weak(
     attributes = {key: slice_index(responses.context, [key]) for key in attribute_keys(responses.context)}
     if embeddings is not None:
         attributes["cluster"] = _clusters(embeddings, len(responses), clusters)
-    found = find_weak_slices(1 - responses.p_correct, attributes, depth=depth, least=least)
-    tested = confirm_weak_slices(found, responses.correct, attributes)
+    found = estimators.find_weak_slices(1 - responses.p_correct, attributes, depth=depth, least=least)
+    tested = estimators.confirm_weak_slices(found, responses.correct, attributes)
     if as_json:
         write_json([{"slice": row.name, **row._asdict(), "confirmed": _verdict(row.p_value, rate)} for row in tested])
         return
     _show(tested, rate)
 
 
-def _show(tested: Sequence[WeakSlice], rate: float) -> None:
+def _show(tested: Sequence[estimators.WeakSlice], rate: float) -> None:
     rows = [
         (
             row.name,
@@ -97,4 +99,4 @@ def _clusters(path: Path, n: int, n_clusters: int) -> SliceIndex:
     embeddings = np.load(path, allow_pickle=False)
     if embeddings.ndim != 2 or len(embeddings) != n:
         raise ConfigError(f"`embeddings` must have shape ({n}, dim), one row per response, got {embeddings.shape}.")
-    return index_slices(cluster_embeddings(embeddings.astype(np.float64), n_clusters))
+    return index_slices(estimators.cluster_embeddings(embeddings.astype(np.float64), n_clusters))
