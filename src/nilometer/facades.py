@@ -1,7 +1,7 @@
 """Facades of packages: names stand in the stub beside each ``__init__`` and are imported when they are used."""
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,20 @@ def attach(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], 
             rooms.add(name)
         elif name == "*":
             rooms.add(module)
-            names[module] = [found for _, found in _imported(Path(file).parent / module / "__init__.pyi")]
+            names[module] = list(_names(Path(file).parent / module / "__init__.pyi"))
         else:
             names.setdefault(module, []).append(name)
     result: tuple[Callable[[str], Any], Callable[[], list[str]], list[str]] = lazy_loader.attach(package, rooms, names)
     return result
+
+
+def _names(stub: Path) -> Iterator[str]:
+    """Every name that a stub lists, those of its sub-packages among them."""
+    for module, name in _imported(stub):
+        if name == "*" and module is not None:
+            yield from _names(stub.parent / module / "__init__.pyi")
+        else:
+            yield name
 
 
 def _imported(stub: Path) -> list[tuple[str | None, str]]:

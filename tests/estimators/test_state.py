@@ -15,10 +15,10 @@ ADDING = [name for name, arm in LABEL_FREE.items() if arm.of_sums is not None]
 
 
 def _responses(n, seed):
-    """Profiles of eight slices: five as labelled, one new, one far outside, one without log-probabilities."""
+    """Profiles of eight slices: five as labelled, one new, one surer than all, one without log-probabilities."""
     rng = np.random.default_rng(seed)
     place = rng.integers(len(SLICES), size=n)
-    entropy = rng.gamma(2.0, np.array([0.2, 0.4, 0.6, 0.8, 1.0, 0.5, 9.0, 0.5])[place])
+    entropy = rng.gamma(2.0, np.array([0.2, 0.4, 0.6, 0.8, 1.0, 0.5, 0.01, 0.5])[place]) + 0.3 * (place != 6)
     entropy[rng.random(n) < 0.05] = np.nan
     entropy[place == 7] = np.nan
     correct = (rng.random(n) < np.exp(-np.nan_to_num(entropy))).astype(float)
@@ -26,7 +26,7 @@ def _responses(n, seed):
     table = pa.table(
         {
             "max": entropy.round(2),
-            "nll_sum": (entropy + rng.random(n)).round(1),
+            "nll_sum": (entropy + rng.random(n) * (place != 6)).round(1),
             "truncated": (rng.random(n) < 0.1) * 1.0,
             "model": np.where(place == 5, "other", "own"),
         }

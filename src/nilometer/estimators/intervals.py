@@ -19,6 +19,7 @@ __all__ = [
     "logit",
     "pool_residuals",
     "prediction_interval",
+    "sampling_noise",
     "spread_interval",
 ]
 
@@ -86,7 +87,7 @@ def logit(share: Floats | float) -> Floats:
     return np.log(_DRAWN * share + 0.5) - np.log(_DRAWN * (1 - share) + 0.5)
 
 
-def _noise(share: Floats | float, n: Floats | float) -> Floats:
+def sampling_noise(share: Floats | float, n: Floats | float) -> Floats:
     """Sampling variance of a share among n responses, half a success and half a failure added."""
     n = np.maximum(np.asarray(n, dtype=np.float64), 1.0)
     share = (np.asarray(share) * n + 0.5) / (n + 1)
@@ -312,7 +313,7 @@ def _half_width(
     if residuals.n_families < LEAST_SLICES:
         raise ValueError(f"`residuals` must come from >= {LEAST_SLICES} families, got {residuals.n_families}.")
     weights = _spread_weights(residuals)
-    variance = _VARIANCES * float(error_unit(estimate)) ** 2 + float(_noise(estimate, n)) + label_noise**2
+    variance = _VARIANCES * float(error_unit(estimate)) ** 2 + float(sampling_noise(estimate, n)) + label_noise**2
     scale = np.sqrt(variance)
 
     def missing(half: float) -> float:

@@ -120,6 +120,22 @@ class Responses:
         given = pc.if_else(pc.equal(given, ""), pa.scalar(None, pa.string()), given)
         return index_slices(pc.coalesce(given, pa.array(self.trace_ids))).codes
 
+    @property
+    def family_of(self) -> dict[str, str]:
+        """Family of every slice.
+
+        Raises
+        ------
+        ValueError
+            If a slice lies in two families.
+        """
+        pairs = np.unique(self.slices.codes * max(len(self.families.names), 1) + self.families.codes)
+        own, family = np.divmod(pairs, max(len(self.families.names), 1))
+        if len(own) > len(self.slices.names):
+            twice = self.slices.names[int(np.flatnonzero(np.bincount(own) > 1)[0])]
+            raise ValueError(f"`families` must give every slice one family, got several for {twice!r}.")
+        return {self.slices.names[i]: self.families.names[j] for i, j in zip(own, family, strict=True)}
+
     def only(self, features: set[str]) -> "Responses":
         """Keep some of the features and of the context the time, so that taking rows does not copy the others."""
         timed = self.context is not None and "time" in self.context.column_names

@@ -51,6 +51,21 @@ class SliceIndex:
         parts = np.split(ordered, np.cumsum(self.counts)[:-1]) if self.names else []
         yield from zip(self.names, parts, strict=True)
 
+    def thin(self, most: int) -> NDArray[np.int64]:
+        """Return the rows of at most so many responses of every slice, evenly spaced, in their order.
+
+        Examples
+        --------
+        >>> index_slices(["a", "a", "a", "b", "a"]).thin(2).tolist()
+        [1, 3, 4]
+        """
+        order = np.argsort(self.codes, kind="stable")
+        counts = self.counts
+        rank = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+        size = np.repeat(counts, counts)
+        kept = np.minimum(size, most)
+        return np.sort(order[(rank + 1) * kept // np.maximum(size, 1) > rank * kept // np.maximum(size, 1)])
+
     def is_in(self, name: str) -> NDArray[np.bool_]:
         """Return which responses belong to one slice, shape (n,)."""
         return np.asarray(self.codes == (self.names.index(name) if name in self.names else -1))

@@ -186,8 +186,8 @@ def test_unknown_form_is_refused(tmp_path):
 def test_a_slice_that_is_labelled_whole_has_no_width_left():
     """The accuracy of these responses is asked, not that of others like them: the correction is 1 - m / N."""
     traffic, truth = _traffic(n=40, n_slices=2)
-    correct = np.where(traffic.names == "s0", truth, np.nan)
-    whole, half = _plan(traffic._replace(correct=correct), 20).slices
+    correct = np.where(traffic.slices.is_in("s0"), truth, np.nan)
+    whole, half = _plan(replace(traffic, correct=correct), 20).slices
     assert whole.half_width == pytest.approx(0, abs=1e-6)
     assert half.n_new == 20
     assert half.expected_half_width < 0.9 * 1.96 * 0.5 / np.sqrt(20)

@@ -4,9 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from nilometer.decisions import WatchOptions, build_watch
+from nilometer.decisions import WatchOptions, build_watch, disagreement
 from nilometer.errors import NotEnoughDataError
-from nilometer.estimators import Sentinel
+from nilometer.estimators import Estimate, Sentinel, labelled_mean
 from nilometer.signals import profile_traces
 from nilometer.traces import corpus_path, read_traces, slice_names
 
@@ -119,3 +119,13 @@ def test_several_answers_to_a_prompt_count_once(corpus):
 def test_a_change_below_the_least_one_is_no_alert(corpus):
     kinds = {alert.kind for alert in _watch(corpus, ("4", "5", "6"), least_change=1.0).alerts}
     assert kinds == {"scores drifted"}
+
+
+def test_labels_that_contradict_an_estimate_are_reported_and_others_not():
+    estimate = Estimate(slice="a", n=100, accuracy=0.8, low=0.7, high=0.9, confidence_level=0.95, method="pcc")
+    apart, near = (labelled_mean(np.tile(values, 40), confidence_level=0.95) for values in ([0.0, 0.0], [1.0, 0.0]))
+    assert disagreement(estimate, apart).startswith("a: labels say 0.00 to")
+    assert "the estimate 0.70 to 0.90" in disagreement(estimate, apart)
+    wide = Estimate(slice="a", n=9, accuracy=0.6, low=0.4, high=0.8, confidence_level=0.95, method="pcc")
+    assert disagreement(wide, near) == ""
+    assert disagreement(wide, None) == ""

@@ -14,9 +14,10 @@ from nilometer.estimators import (
     load_sentinel,
     save_sentinel,
 )
-from nilometer.estimators.accuracy.classifier import FEATURE_SETS, Recipe, fit_classifier
 from nilometer.estimators.accuracy.left_out import LeftOutColumns, fit_skill, left_out_residuals
-from nilometer.estimators.accuracy.rule import target_scores
+from nilometer.estimators.accuracy.rules.classifier import FEATURE_SETS, Recipe, fit_classifier
+from nilometer.estimators.accuracy.rules.label_free import sequence_evidence, sequence_weight
+from nilometer.estimators.accuracy.rules.rule import target_scores
 from nilometer.signals import FEATURE_NAMES
 
 
@@ -55,7 +56,7 @@ def test_skill_of_real_signal_is_positive_and_said_in_words():
 
 
 def test_without_skill_every_slice_gets_the_labelled_accuracy_and_its_wide_interval():
-    X, y, groups = _traffic(signal=False)
+    X, y, groups = _traffic(signal=False, seed=35)
     sentinel = Sentinel().fit(X, y, groups=groups)
     assert sentinel.falls_back_
     assert "no skill, so every slice gets the labelled accuracy" in sentinel.notes_[0]
@@ -65,9 +66,17 @@ def test_without_skill_every_slice_gets_the_labelled_accuracy_and_its_wide_inter
     assert row.high - row.low > 0.6
 
 
+def test_a_loss_within_two_standard_errors_is_noise_and_keeps_the_estimates():
+    X, y, groups = _traffic(signal=False, seed=3)
+    sentinel = Sentinel().fit(X, y, groups=groups)
+    gain = sentinel.skill_.over_constant
+    assert gain.gain < 0 < gain.gain + 2 * gain.standard_error
+    assert not sentinel.falls_back_
+
+
 @pytest.mark.parametrize("signal", [False, True])
 def test_interval_counts_the_estimate_that_was_not_chosen_by_the_chance_that_both_are_alike(signal):
-    X, y, groups = _traffic(signal=signal)
+    X, y, groups = _traffic(signal=signal, seed=0 if signal else 35)
     sentinel = Sentinel().fit(X, y, groups=groups)
     columns = sentinel.fitted_.columns
     own, other = (left_out_residuals(columns, constant=constant) for constant in (not signal, signal))
@@ -218,3 +227,20 @@ def test_sequence_of_truncated_answers_is_the_accuracy_of_their_stratum():
     scores = target_scores(sentinel.fitted_.rule, sentinel.labelled_.profiles)
     np.testing.assert_allclose(scores.sequence[truncated], 0.5, atol=0.01)
     np.testing.assert_allclose(scores.sequence[~truncated], np.exp(-nll[~truncated]))
+
+
+def test_weight_of_the_sequence_rests_on_classifiers_that_never_saw_the_family():
+    X, y, groups = _traffic(n_slices=5)
+    sentinel = Sentinel(bootstraps=0).fit(X, y, groups=groups)
+    evidence = []
+    for name in sorted(set(groups.tolist())):
+        own = groups == name
+        p = Sentinel(bootstraps=0).fit(X.filter(~own), y[~own], groups=groups[~own]).predict_proba(X.filter(own))[:, 1]
+        evidence.append(sequence_evidence(np.exp(-X["nll_sum"].to_numpy()[own]), p, y[own]))
+    assert sentinel.fitted_.rule.learned.sequence_weight == pytest.approx(sequence_weight(evidence), abs=1e-6)
+
+
+def test_without_the_probability_of_the_answer_it_has_no_weight():
+    X, y, groups = _traffic()
+    sentinel = Sentinel(bootstraps=0).fit(X.drop_columns(["nll_sum"]), y, groups=groups)
+    assert sentinel.fitted_.rule.learned.sequence_weight == 0

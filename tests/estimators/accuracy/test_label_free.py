@@ -6,10 +6,9 @@ from hypothesis import given, strategies as st
 from scipy.stats import norm
 
 from nilometer.estimators import LABEL_FREE, SourceScores, TargetScores
-from nilometer.estimators.accuracy.label_free import sequence_weight
-from nilometer.estimators.accuracy.shifted import importance_weighted, label_shift, matched_moments
-from nilometer.estimators.accuracy.slope import anchored_slope, difference_slope, scaled_logit
-from nilometer.traces import index_slices
+from nilometer.estimators.accuracy.rules.label_free import sequence_evidence, sequence_weight
+from nilometer.estimators.accuracy.rules.shifted import importance_weighted, label_shift, matched_moments
+from nilometer.estimators.accuracy.rules.slope import anchored_slope, difference_slope, scaled_logit
 
 
 def _source(n=2000, share=0.5, distance=1.5, seed=0):
@@ -58,15 +57,15 @@ def test_sequence_weight_is_the_odds_of_three_labels_of_each_family():
         return -sum(math.log(v) if y else math.log(1 - v) for y, v in rows) / len(rows)
 
     odds = math.prod(math.exp(3 * (mean_loss(p, f) - mean_loss(q, f))) for f in "ab")
-    assert sequence_weight(q, p, correct, families=index_slices(families)) == pytest.approx(odds / (1 + odds))
+    evidence = [sequence_evidence(q[families == f], p[families == f], correct[families == f]) for f in "ab"]
+    assert sequence_weight(evidence) == pytest.approx(odds / (1 + odds))
 
 
 def test_sequence_gets_no_weight_where_it_is_no_probability_of_being_right_or_not_known():
-    correct, families = np.tile([1.0, 1.0, 0.0], 100), index_slices(np.repeat(["a", "b"], 150))
-    p = np.full(300, 2 / 3)
-    assert sequence_weight(np.full(300, 1e-9), p, correct, families=families) < 1e-6
-    assert sequence_weight(np.full(300, np.nan), p, correct, families=families) == 0
-    assert sequence_weight(p, p, correct, families=families) == pytest.approx(0.5)
+    correct, p = np.tile([1.0, 1.0, 0.0], 100), np.full(300, 2 / 3)
+    assert sequence_weight([sequence_evidence(np.full(300, 1e-9), p, correct)]) < 0.01
+    assert sequence_weight([sequence_evidence(np.full(300, np.nan), p, correct)]) == 0
+    assert sequence_weight([sequence_evidence(p, p, correct)]) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.8])

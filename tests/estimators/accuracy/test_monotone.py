@@ -4,7 +4,7 @@ from hypothesis import given, settings, strategies as st
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
-from nilometer.estimators.accuracy.monotone import fit_monotone, log_scale, predict_monotone
+from nilometer.estimators.accuracy.rules.monotone import fit_monotone, log_scale, predict_monotone
 
 
 def _data(n=800, seed=0):

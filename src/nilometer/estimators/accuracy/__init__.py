@@ -1,5 +1,5 @@
 """Accuracy of a slice without labels of its own: the sentinel, its rules and its intervals."""
 
-import lazy_loader
+from nilometer.facades import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

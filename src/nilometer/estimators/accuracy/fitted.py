@@ -1,6 +1,6 @@
 """A fitted sentinel as a value: rules, left-out slices and hulls, and the estimate of one slice from them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -20,9 +20,11 @@ from ..intervals import (
 )
 from ..missing import MOST_RELATED
 from ..responses import Responses
+from .known import KnownSlices, fit_known_slices, known_interval
 from .left_out import Gain, LeftOut, LeftOutColumns, Skill, as_columns, fit_left_out, fit_skill, left_out_residuals
-from .reference import MOST_WITHOUT_LOGPROBS
-from .rule import STRATA, FitPlan, Rule, fit_rule
+from .rules.levels import fit_level_slope, spread_levels
+from .rules.reference import MOST_WITHOUT_LOGPROBS
+from .rules.rule import STRATA, FitPlan, Rule, fit_rule
 from .support import Outside, Support, fit_support
 
 __all__ = ["GUARDED", "Fitted", "SliceFacts", "Verdict", "fit_rules", "needed_features"]
@@ -33,6 +35,8 @@ GUARDED = ("max", "nll_sum")
 """Features by which a slice may lie outside what was labelled."""
 _OUTSIDE_WIDENING = 1.5
 """Factor on the spread of a slice outside what was labelled; docs/estimation.md has the coverage with it."""
+_SURELY_NONE = 2.0
+"""Standard errors below zero from which the gain over the constant is taken for a loss; less is mostly noise."""
 _MANY_LABELS = 1000
 """Labels from which no refits are made: the spread over families then hides what drawing labels again adds."""
 
@@ -51,6 +55,8 @@ class SliceFacts(NamedTuple):
     """Shape (1 + refits,): accuracy by the slice's own rule, then by the rules fitted on labels drawn again."""
     related: str = ""
     """In what its responses without log-probabilities differ from the others."""
+    own: tuple[float, float] | None = None
+    """Accuracy by the slice's own labels and its standard deviation, where it has enough of them."""
 
     @property
     def missing(self) -> float:
@@ -64,7 +70,7 @@ class Verdict(NamedTuple):
     skill: Skill | None
     """Worth of the estimates; None with fewer than two families."""
     falls_back: bool
-    """Whether the default is worth no more than the constant."""
+    """Whether the default is worse than the constant, by two standard errors."""
     residuals: Residuals | None
     """Residuals of what is estimated; None with too few families for an interval."""
 
@@ -81,10 +87,12 @@ class Fitted:
     support: dict[str, Support]
     confidence_level: float
     pool: tuple[Residuals, ...] = ()
+    own: KnownSlices | None = None
+    """Lines of the slices with labels of their own; None for methods other than ``combined``."""
 
     @cached_property
     def columns(self) -> LeftOutColumns:
-        """Numbers of the left-out slices."""
+        """Numbers of the left-out slices, before those of a family are spread."""
         return as_columns(self.left_out.values())
 
     @cached_property
@@ -98,26 +106,61 @@ class Fitted:
         return {str(family): self._judge(self.columns.without(family)) for family in np.unique(self.columns.family)}
 
     def _judge(self, columns: LeftOutColumns) -> Verdict:
+        columns = columns.spread() if self.spreads else columns
         skill = fit_skill(columns, confidence_level=self.confidence_level)
         chooses = self.rule.plan.method == "combined" and skill is not None and skill.n_families >= LEAST_SLICES
         gain = skill.over_constant if skill is not None and chooses else None
-        constant = gain is not None and gain.gain <= 0
+        constant = gain is not None and gain.gain + _SURELY_NONE * gain.standard_error <= 0
         own = left_out_residuals(columns, constant=constant)
         if gain is not None and own is not None:
             own = _unsure(own, left_out_residuals(columns, constant=not constant), gain)
         return Verdict(skill, constant, None if own is None else pool_residuals(own, self.pool))
+
+    @property
+    def spreads(self) -> bool:
+        """Whether the slices of a family are spread around their mean, as the default method does."""
+        return self.rule.plan.method == "combined"
+
+    @cached_property
+    def _slopes(self) -> tuple[float, dict[str, float]]:
+        """Slope for the slices of a new family, and for those of each labelled one."""
+        names, place = np.unique(self.columns.family, return_inverse=True)
+        slope = fit_level_slope(self.columns.estimated, self.columns.realized, place)
+        return slope.new, dict(zip(names.tolist(), slope.left_out.tolist(), strict=True))
+
+    def spread(self, facts: Iterable[SliceFacts], families: Mapping[str, str]) -> list[SliceFacts]:
+        """Spread the estimates of the slices of each family; ``families`` names those of slices that are not labelled.
+
+        A slice that is in neither is a family of its own.
+        """
+        rows = list(facts)
+        if not self.spreads or not rows:
+            return rows
+        new, left_out = self._slopes
+        labelled = {name: one.family for name, one in self.left_out.items()}
+        units = [labelled.get(row.name) or families.get(row.name) or f"\0{row.name}" for row in rows]
+        place = np.unique(units, return_inverse=True)[1]
+        slope = np.array([left_out.get(unit, new) for unit in units])
+        accuracies = np.array([row.accuracies for row in rows])
+        spread = np.stack([spread_levels(column, place, slope) for column in accuracies.T], axis=1)
+        return [row._replace(accuracies=moved) for row, moved in zip(rows, spread, strict=True)]
 
     def rule_for(self, name: str) -> Rule:
         """Return the rule that estimates a slice: for a labelled one that which never saw its family."""
         own = self.left_out.get(name)
         return self.rule if own is None else own.rule
 
-    def finish(self, facts: SliceFacts, *, foreign: str = "", simultaneous: int = 1) -> Estimate | NotEnoughData:
+    def finish(
+        self, facts: SliceFacts, *, foreign: str = "", simultaneous: int = 1, left_out: bool = False
+    ) -> Estimate | NotEnoughData:
         """Estimate one slice from what is known of it.
 
         ``foreign`` is what is to be noted of the models it came from, ``simultaneous`` the number of intervals that
-        hold together.
+        hold together. Labels of another model say nothing of this one, so they are then not used as the slice's own.
         """
+        seen = self._without_logprobs(facts, needs_logprobs=True) is None
+        if facts.own is not None and seen and not left_out and not foreign:
+            return self._by_own_labels(facts, *facts.own, simultaneous=simultaneous)
         own = self.left_out.get(facts.name)
         verdict = self.verdict if own is None else self.verdicts[own.family]
         outside = None if verdict.falls_back else facts.outside
@@ -147,6 +190,37 @@ class Fitted:
             **bound,
         )
 
+    def _by_own_labels(self, facts: SliceFacts, accuracy: float, deviation: float, *, simultaneous: int) -> Estimate:
+        level = self.confidence_level
+        low, high, spread = known_interval(
+            accuracy, deviation, n=facts.n, confidence_level=level, simultaneous=simultaneous
+        )
+        bound = _bound(facts, low, high)
+        return Estimate(
+            slice=facts.name,
+            n=facts.n,
+            accuracy=accuracy,
+            low=low,
+            high=high,
+            confidence_level=level,
+            method="own labels",
+            note=_said(facts, bound),
+            spread=spread,
+            degrees=float("inf"),
+            **_realized(facts),
+            **bound,
+        )
+
+    def _without_logprobs(self, facts: SliceFacts, *, needs_logprobs: bool) -> tuple[str, str] | None:
+        """Reason not to estimate a slice of which many responses have no log-probabilities; None where it can be."""
+        without = f"{facts.missing:.0%} of the responses have no log-probabilities"
+        if facts.missing > MOST_WITHOUT_LOGPROBS:
+            return f"{without}.", "Ask the provider for `logprobs`."
+        if facts.related and facts.missing > MOST_RELATED and needs_logprobs:
+            needed = "Find out why they are lost, or slice by it."
+            return f"{without}, and these differ from the others in {facts.related}.", needed
+        return None
+
     def _ends(
         self, accuracy: float, residuals: Residuals, again: Floats, *, n: int, simultaneous: int
     ) -> dict[str, Any]:
@@ -167,12 +241,9 @@ class Fitted:
     ) -> tuple[str, str] | None:
         """Reason for which a slice cannot be estimated, and what is needed; None where it can."""
         own = self.left_out.get(facts.name)
-        without = f"{facts.missing:.0%} of the responses have no log-probabilities"
-        if facts.missing > MOST_WITHOUT_LOGPROBS:
-            return f"{without}.", "Ask the provider for `logprobs`."
-        if facts.related and facts.missing > MOST_RELATED and needs_logprobs:
-            needed = "Find out why they are lost, or slice by it."
-            return f"{without}, and these differ from the others in {facts.related}.", needed
+        without = self._without_logprobs(facts, needs_logprobs=needs_logprobs)
+        if without is not None:
+            return without
         if residuals is None:
             families = self.labelled.families.names
             k = len(families) - (own is not None and own.family in families)
@@ -180,7 +251,7 @@ class Fitted:
             reason = f"an interval needs {LEAST_SLICES} other labelled {kind}, there are {k}."
             return reason, f"Label responses of {max(LEAST_SLICES - k, 1)} more {kind}."
         if outside and outside.is_refused and own is None:
-            reason = f"{outside.note}, and {outside.beyond:.0%} of the responses are beyond every labelled one."
+            reason = f"{outside.note}, and {outside.beyond:.0%} of the responses are surer than every labelled one."
             return reason, outside.needed
         return None
 
@@ -246,25 +317,32 @@ def fit_rules(
         labelled,
         rule,
         fit_left_out(labelled, fixed),
-        _fit_again(labelled, fixed, bootstraps=bootstraps, seed=seed),
+        _fit_again(labelled, rule, fixed, bootstraps=bootstraps, seed=seed),
         {name: _hull(labelled, name, parts) for name in GUARDED},
         confidence_level,
         tuple(pool),
+        _own_lines(labelled, rule) if plan.method == "combined" else None,
     )
 
 
-def _fit_again(labelled: Responses, plan: FitPlan, *, bootstraps: int, seed: int) -> tuple[Rule, ...]:
-    """Fit on labels drawn again inside each slice; nothing where labels are many or fits are slow."""
+def _own_lines(labelled: Responses, rule: Rule) -> KnownSlices:
+    labelled = labelled.rows(rule.plan.known(labelled.profiles))
+    return fit_known_slices(rule.p_mixed(labelled.profiles), labelled.correct, labelled.slices)
+
+
+def _fit_again(labelled: Responses, rule: Rule, plan: FitPlan, *, bootstraps: int, seed: int) -> tuple[Rule, ...]:
+    """Fit on labels drawn again inside each slice, with the weight of the rule; nothing where labels are many."""
     n = len(labelled)
     if bootstraps < 2 or n >= _MANY_LABELS or plan.arm.needs_left_out or plan.recipe.classifier != "monotone":
         return ()
     rng = np.random.default_rng(seed)
     parts = [rows for _, rows in labelled.slices.rows()]
+    weight = 0.0 if rule.learned is None else rule.learned.sequence_weight
     rules = []
     for _ in range(bootstraps):
         rows = np.concatenate([rng.choice(part, size=part.size) for part in parts])
         if np.unique(labelled.correct[rows] >= 0.5).size == 2:
-            rules.append(fit_rule(labelled.rows(rows), plan))
+            rules.append(fit_rule(labelled.rows(rows), plan, sequence_weight=weight))
     return tuple(rules) if len(rules) > 1 else ()
 
 

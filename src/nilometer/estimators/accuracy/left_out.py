@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from ..intervals import LEAST_SLICES, Residuals, fit_residuals
 from ..responses import Responses
-from .rule import FitPlan, Rule, fit_rule
-from .threshold import Threshold, fit_threshold, thresholded_accuracy
+from .rules.levels import fit_level_slope, spread_levels
+from .rules.rule import FitPlan, Rule, fit_rule
+from .rules.threshold import Threshold, fit_threshold, thresholded_accuracy
 
 __all__ = [
     "Gain",
@@ -56,6 +57,12 @@ class LeftOutColumns(NamedTuple):
         """Leave one family out."""
         return LeftOutColumns(*(column[self.family != family] for column in self))
 
+    def spread(self) -> "LeftOutColumns":
+        """Spread the slices of each family by the slope that the others have."""
+        place = np.unique(self.family, return_inverse=True)[1]
+        slope = fit_level_slope(self.estimated, self.realized, place).left_out
+        return self._replace(estimated=spread_levels(self.estimated, place, slope[place]))
+
 
 class Gain(NamedTuple):
     """How much smaller the error of left-out slices is than that of a simpler estimate."""
@@ -91,16 +98,13 @@ def family_of_slices(labelled: Responses) -> dict[str, list[str]]:
     ValueError
         If a slice lies in two families.
     """
-    n_slices = len(labelled.slices.names)
-    pairs = np.unique(labelled.families.codes * n_slices + labelled.slices.codes)
-    family, name = np.divmod(pairs, max(n_slices, 1))
-    if len(pairs) > n_slices:
-        twice = labelled.slices.names[int(np.flatnonzero(np.bincount(name) > 1)[0])]
-        raise ValueError(f"`families` must give every slice one family, got several for {twice!r}.")
+    slices: dict[str, list[str]] = {}
+    for name, family in labelled.family_of.items():
+        slices.setdefault(family, []).append(name)
     right = np.bincount(labelled.families.codes, labelled.correct >= 0.5)
     wrong = labelled.families.counts - right
     return {
-        unit: [labelled.slices.names[i] for i in name[family == code]]
+        unit: slices[unit]
         for code, unit in enumerate(labelled.families.names)
         if right.sum() > right[code] and wrong.sum() > wrong[code]
     }
@@ -133,7 +137,7 @@ def _threshold(rest: Responses, feature: str) -> Threshold | None:
         return None
     score = rest.profiles.column(feature)
     known = ~np.isnan(score)
-    return fit_threshold(score[known], rest.correct[known]) if known.any() else None
+    return fit_threshold(score[known], rest.correct[known], weights=rest.weights[known]) if known.any() else None
 
 
 def _thresholded(own: Responses, threshold: Threshold | None, feature: str, *, otherwise: float) -> float:

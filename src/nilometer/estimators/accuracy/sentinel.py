@@ -1,14 +1,13 @@
 """The sentinel: slice accuracy from profiles, learned on labelled slices."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, clone
-from sklearn.exceptions import NotFittedError
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from nilometer.errors import NotEnoughDataError
@@ -18,17 +17,17 @@ from ..blas import one_blas_thread
 from ..estimate import SliceEstimates
 from ..intervals import Residuals
 from ..profiles import Profiles, as_profiles
-from ..responses import Responses, as_responses, usable_families
+from ..responses import Responses, as_responses
 from ..state import SliceSums
-from .classifier import CLASSIFIERS, FEATURE_SETS, Recipe
 from .fitted import fit_rules, needed_features
-from .label_free import LABEL_FREE
 from .left_out import describe_skill
-from .reference import check_compatible, check_labels, foreign_models, mixed_provenance, varies
-from .rule import FitPlan
+from .rules.classifier import CLASSIFIERS, FEATURE_SETS, Recipe
+from .rules.label_free import LABEL_FREE
+from .rules.reference import check_compatible, check_labels, foreign_models, mixed_provenance, varies
+from .rules.rule import FitPlan
 from .sums import facts_of_responses, facts_of_sums, sum_columns, sum_responses
 
-__all__ = ["METHODS", "MONOTONE_FEATURES", "Sentinel", "fit_sentinel", "is_fitted"]
+__all__ = ["METHODS", "MONOTONE_FEATURES", "Sentinel"]
 
 Floats = NDArray[np.float64]
 
@@ -192,16 +191,27 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
     def predict_left_out(self, responses: Responses) -> Floats:
         """Probability of a correct answer for each response, by rules that never saw a label of its family."""
         check_is_fitted(self, "fitted_")
-        own = self._responses(responses, None, None)
+        own = self._responses(responses, None, correct=None)
         found = np.empty(len(own))
         for name, rows in own.slices.rows():
             found[rows] = self.fitted_.rule_for(name).p_correct(own.profiles.rows(rows))
         return found
 
-    def estimate(self, X: Any, by: Any = None, *, correct: Any = None, simultaneous: bool = False) -> SliceEstimates:
-        """Estimate the accuracy of every slice.
+    def estimate(
+        self,
+        X: Any,
+        by: Any = None,
+        *,
+        families: Any = None,
+        correct: Any = None,
+        simultaneous: bool = False,
+        left_out: bool = False,
+    ) -> SliceEstimates:
+        """Estimate the accuracy of every slice of new traffic.
 
-        A slice that took part in ``fit`` is estimated by the rule fitted without its family.
+        A slice with five labels or more in ``fit`` is estimated by them: the accuracy of its labels where nothing
+        changed, moved by the log-probabilities where its answers became surer or less sure. Others are estimated by
+        the rule of all labels, and the slices of one family are spread around their mean.
 
         Parameters
         ----------
@@ -209,22 +219,27 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
             Profiles.
         by
             Shape (n,), slice of each response; None is one slice called ``all``.
+        families
+            Shape (n,), larger unit of each slice, as in ``fit``; None makes each slice without labels its own family.
         correct
             Shape (n,), labels where known (NaN elsewhere), for ``realized_accuracy``; not used otherwise.
         simultaneous
             Whether all intervals hold together with ``confidence_level``; otherwise each does alone.
+        left_out
+            Whether labelled slices are estimated as if they had no labels, by the rule fitted without their family:
+            to judge the method, or for the very responses that it was fitted on.
 
         Raises
         ------
         IncompatibleModelError
             If k, logprobs mode or features differ from those of ``fit``.
         """
-        responses = self._responses(X, by, correct)
+        responses = self._responses(X, by, correct=correct, families=families)
         foreign = foreign_models(responses.profiles.provenance["model"], self.labelled_.profiles)
         together = len(responses.slices.names) if simultaneous else 1
+        facts = self.fitted_.spread(facts_of_responses(self.fitted_, responses), responses.family_of)
         return SliceEstimates(
-            self.fitted_.finish(facts, foreign=foreign, simultaneous=together)
-            for facts in facts_of_responses(self.fitted_, responses)
+            self.fitted_.finish(row, foreign=foreign, simultaneous=together, left_out=left_out) for row in facts
         )
 
     def zero(self) -> SliceSums:
@@ -263,14 +278,23 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         >>> abs(sentinel.finish(total)[0].accuracy - sentinel.estimate(data)[0].accuracy) < 1e-12
         True
         """
-        responses = self._responses(X, by, correct)
+        responses = self._responses(X, by, correct=correct)
         if self.plan_.arm.of_sums is None:
             adding = ", ".join(sorted(arm.name for arm in LABEL_FREE.values() if arm.of_sums is not None))
             raise ValueError(f"`method` must be one that adds up ({adding}), got {self.plan_.method!r}.")
         return sum_responses(self.fitted_, responses, key=self._key)
 
-    def finish(self, sums: SliceSums, *, simultaneous: bool = False) -> SliceEstimates:
+    def finish(
+        self,
+        sums: SliceSums,
+        *,
+        families: Mapping[str, str] | None = None,
+        simultaneous: bool = False,
+        left_out: bool = False,
+    ) -> SliceEstimates:
         """Estimate the accuracy of every slice from sums of :meth:`sum_up`.
+
+        ``families`` gives the family of slices without labels by name; the rest as in :meth:`estimate`.
 
         Raises
         ------
@@ -280,9 +304,9 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         total = self.zero() + sums
         foreign = foreign_models(sums.provenance.get("model", ()), self.labelled_.profiles)
         together = len(total.slices) if simultaneous else 1
+        facts = self.fitted_.spread(facts_of_sums(self.fitted_, total), families or {})
         return SliceEstimates(
-            self.fitted_.finish(facts, foreign=foreign, simultaneous=together)
-            for facts in facts_of_sums(self.fitted_, total)
+            self.fitted_.finish(row, foreign=foreign, simultaneous=together, left_out=left_out) for row in facts
         )
 
     @property
@@ -292,9 +316,9 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         numbers = np.concatenate([[self.fitted_.rule.accuracy], self.fitted_.columns.estimated]).round(6)
         return blake2b(repr((learned, numbers.tolist())).encode(), digest_size=8).hexdigest()
 
-    def _responses(self, X: Any, by: Any, correct: Any) -> Responses:
+    def _responses(self, X: Any, by: Any, *, correct: Any, families: Any = None) -> Responses:
         check_is_fitted(self, "fitted_")
-        responses = as_responses(X, by, correct=correct)
+        responses = as_responses(X, by, correct=correct, families=families)
         self._compatible(responses.profiles)
         return responses.only(needed_features(self.plan_))
 
@@ -357,42 +381,6 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         needed = {*self.plan_.features, *([self.feature_] if self.method == "atc" else [])}
         check_compatible(profiles, self.labelled_.profiles, needed)
         return profiles
-
-
-def fit_sentinel(responses: Responses, sentinel: Sentinel | None = None) -> tuple[Sentinel, str]:
-    """Fit a sentinel on the labelled responses, their families left out whole where enough have labels.
-
-    Parameters
-    ----------
-    responses
-        Of ``cut_responses``.
-    sentinel
-        With the wanted parameters; it is cloned, never changed. None is the default one.
-
-    Returns
-    -------
-    The fitted sentinel, and a sentence on the families (empty if the slices have none).
-
-    Examples
-    --------
-    >>> import pyarrow as pa
-    >>> data = pa.table({"max": np.tile([0.1, 1.0], 50), "domain": np.repeat(list("abcde"), 20)})
-    >>> from nilometer.estimators import cut_responses
-    >>> responses = cut_responses(data, ["domain"], correct=np.tile([1.0, 0.0], 50))
-    >>> fit_sentinel(responses)[0].n_labels_
-    100
-    """
-    chosen, said = usable_families(responses)
-    return clone(sentinel or Sentinel()).fit(chosen), said
-
-
-def is_fitted(sentinel: Sentinel) -> bool:
-    """Return whether a sentinel has been fitted."""
-    try:
-        check_is_fitted(sentinel, "fitted_")
-    except NotFittedError:
-        return False
-    return True
 
 
 def _given(profiles: Profiles, feature: str) -> bool:

@@ -10,8 +10,9 @@ from ..profiles import Profiles
 from ..responses import Responses
 from ..state import SliceSums
 from .fitted import GUARDED, Fitted, SliceFacts
-from .rule import Rule, target_scores
-from .scores import ScoreSums, score_columns
+from .known import KnownSlices, KnownSums, known_accuracy, known_columns
+from .rules.rule import Rule, target_scores
+from .rules.scores import ScoreSums, score_columns
 from .support import Outside, SupportCounts, count_columns, outside_counts
 
 __all__ = ["facts_of_responses", "facts_of_sums", "sum_columns", "sum_responses"]
@@ -19,13 +20,17 @@ __all__ = ["facts_of_responses", "facts_of_sums", "sum_columns", "sum_responses"
 Floats = NDArray[np.float64]
 
 _COUNTS = ("n", "n_labels", "n_correct", "n_known")
+_OWN = ("own.p", "own.slope", "own.moment")
+_LEAST_OWN = 5
+"""Labels from which a slice has an estimate of its own; with fewer it follows the rule that never saw it."""
 
 
 def sum_columns(fitted: Fitted) -> tuple[str, ...]:
     """What has to be summed to estimate slices: counts, where they lie, and scores by every rule."""
     support = [_support_column(feature, name) for feature in GUARDED for name in SupportCounts._fields]
     rules = [_rule_column(i, name) for i in range(1 + len(fitted.again)) for name in fitted.rule.plan.arm.reads]
-    return (*_COUNTS, *seen_columns(), *support, *rules)
+    own = _OWN if fitted.own is not None else ()
+    return (*_COUNTS, *seen_columns(), *support, *rules, *own)
 
 
 def _support_column(feature: str, name: str) -> str:
@@ -57,8 +62,41 @@ def sum_responses(fitted: Fitted, responses: Responses, *, key: str = "") -> Sli
     columns |= {_rule_column(0, name): column for name, column in own.items()}
     for i, rule in enumerate(fitted.again, 1):
         columns |= {_rule_column(i, name): column for name, column in _by_rule(rule, profiles, known).items()}
+    if fitted.own is not None:
+        columns |= dict(zip(_OWN, _own_columns(fitted.own, fitted.rule, responses, known=known), strict=True))
     provenance = {name: frozenset(found) for name, found in profiles.provenance.items()}
     return SliceSums.of(responses.slices, columns, key=key, provenance=provenance)
+
+
+def _own_columns(own: KnownSlices, rule: Rule, responses: Responses, *, known: NDArray[np.bool_]) -> tuple[Floats, ...]:
+    """What each response of a known slice adds to the sums of its own line; nothing without log-probabilities."""
+    place = _own_place(own, responses.slices.names)[responses.slices.codes]
+    rows = np.flatnonzero((place >= 0) & known)
+    found = tuple(np.zeros(len(responses)) for _ in _OWN)
+    if rows.size:
+        for column, values in zip(
+            found, known_columns(own, place[rows], rule.p_mixed(responses.profiles.rows(rows))), strict=True
+        ):
+            column[rows] = values
+    return found
+
+
+def _own_place(own: KnownSlices, names: tuple[str, ...]) -> NDArray[np.int64]:
+    """Number of each slice among the known ones with enough labels; -1 for the others."""
+    known = {name: i for i, (name, n) in enumerate(zip(own.names, own.n_labels, strict=True)) if n >= _LEAST_OWN}
+    return np.array([known.get(name, -1) for name in names], dtype=np.int64)
+
+
+def _own_accuracies(fitted: Fitted, sums: SliceSums) -> list[tuple[float, float] | None]:
+    """Accuracy of every slice by its own labels, and its standard deviation; None without them."""
+    if fitted.own is None:
+        return [None] * len(sums.slices)
+    place = _own_place(fitted.own, sums.slices)
+    rows = np.flatnonzero(place >= 0)
+    totals = KnownSums(*(sums.column(name)[rows] for name in ("n_known", *_OWN)))
+    found = known_accuracy(fitted.own.take(place[rows]), totals)
+    pairs = dict(zip(rows.tolist(), zip(*(values.tolist() for values in found), strict=True), strict=True))
+    return [pairs.get(i) for i in range(len(sums.slices))]
 
 
 def _by_rule(rule: Rule, profiles: Profiles, known: NDArray[np.bool_]) -> Mapping[str, Floats]:
@@ -94,6 +132,7 @@ def facts_of_sums(
     """Read the facts of every slice off its sums; ``median(feature, slice)``, where known, is named in notes."""
     columns = dict(zip(sums.columns, sums.values.T, strict=True))
     reads = fitted.rule.plan.arm.reads
+    own = _own_accuracies(fitted, sums)
     for i, name in enumerate(sums.slices):
         n, n_labels, n_correct, n_known = (float(columns[count][i]) for count in _COUNTS)
         scores = [
@@ -110,7 +149,7 @@ def facts_of_sums(
             ]
         related = related_to({column: float(columns[column][i]) for column in seen_columns()})
         counts = (round(n), round(n_labels), n_correct, n_known)
-        yield SliceFacts(name, *counts, _worst(outside), np.array(accuracies), related)
+        yield SliceFacts(name, *counts, _worst(outside), np.array(accuracies), related, own[i])
 
 
 def _outside(

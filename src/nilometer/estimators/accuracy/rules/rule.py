@@ -1,6 +1,7 @@
 """A rule: what one fit on labelled responses learned, and what it says of other responses."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,12 @@ from sklearn.linear_model import LogisticRegression
 
 from nilometer.signals import FEATURES
 
-from ..profiles import Profiles
-from ..responses import Responses
+from ...profiles import Profiles
+from ...responses import Responses
 from .classifier import Recipe, fit_classifier
-from .label_free import LABEL_FREE, Arm, sequence_weight, sums_of
+from .label_free import LABEL_FREE, Arm, sequence_evidence, sequence_weight, sums_of
 from .monotone import fit_monotone, log_scale, predict_monotone
-from .reference import LEAST_LABELS
+from .reference import LEAST_LABELS, has_both_kinds
 from .scores import Learned, ScoreSums, SourceScores, TargetScores, learn
 
 __all__ = ["STRATA", "FitPlan", "Rule", "fit_rule", "source_scores", "target_scores"]
@@ -26,6 +27,8 @@ STRATA = ("no_answer", "truncated")
 _LEAST_IN_STRATUM = 30
 """Labels from which a stratum gets its own accuracy: the standard error is then 0.09 at most."""
 _SEQUENCE = "nll_sum"
+_EVIDENCE_LABELS, _EVIDENCE_FOLDS = 200, 5
+"""Labels of a family that weigh the sequence against the classifier, and groups of families left out in turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,15 @@ class Rule:
             p[_flag(profiles, name)] = accuracy
         return p
 
+    def p_mixed(self, profiles: Profiles) -> Floats:
+        """Probability of a correct answer with the model's own counted in by its weight, shape (n,)."""
+        p, known = self.p_correct(profiles), self.plan.known(profiles)
+        weight = 0.0 if self.learned is None else self.learned.sequence_weight
+        if weight and known.any():
+            sequence = target_scores(self, profiles.rows(known)).sequence
+            p[known] = weight * np.where(np.isnan(sequence), self.accuracy, sequence) + (1 - weight) * p[known]
+        return p
+
     def estimate(self, profiles: Profiles) -> float:
         """Accuracy of the responses as one slice, from those with log-probabilities."""
         if self.learned is None:
@@ -107,24 +119,54 @@ class Rule:
         return float(self.plan.arm.of_sums(self.learned, sums))
 
 
-def fit_rule(labelled: Responses, plan: FitPlan) -> Rule:
-    """Learn a rule from labelled responses."""
+def fit_rule(labelled: Responses, plan: FitPlan, *, sequence_weight: float | None = None) -> Rule:
+    """Learn a rule from labelled responses; ``sequence_weight`` is learned, too, unless it is given."""
     weights, known = labelled.weights, plan.known(labelled.profiles)
     accuracy = float(weights @ labelled.correct / weights.sum())
     without = labelled.correct[~known]
     missing = float(without.mean()) if without.size >= LEAST_LABELS else accuracy
+    bare = Rule(plan, accuracy, missing)
     if plan.method == "constant" or not known.any():
-        return Rule(plan, accuracy, missing)
+        return bare
     own = labelled.rows(known)
-    strata = _strata(own, plan)
-    plain = ~np.logical_or.reduce([np.zeros(len(own.correct), dtype=bool), *(_flag(own.profiles, s) for s in strata)])
-    rule = Rule(plan, accuracy, missing, _fit_classifier(own.rows(plain), plan), strata)
-    source = source_scores(rule, own)
-    kept = source if plan.arm.of_rows is not None else None
-    return Rule(plan, accuracy, missing, rule.classifier, strata, learn(source), kept)
+    rule = _with_classifier(bare, own)
+    weight = _fair_weight(rule, own) if sequence_weight is None else sequence_weight
+    source = source_scores(rule, own, sequence_weight=weight)
+    return replace(rule, learned=learn(source), source=source if plan.arm.of_rows is not None else None)
 
 
-def source_scores(rule: Rule, labelled: Responses) -> SourceScores:
+def _with_classifier(rule: Rule, labelled: Responses) -> Rule:
+    strata = _strata(labelled, rule.plan)
+    flags = (_flag(labelled.profiles, stratum) for stratum in strata)
+    plain = ~np.logical_or.reduce([np.zeros(len(labelled), dtype=bool), *flags])
+    return replace(rule, classifier=_fit_classifier(labelled.rows(plain), rule.plan), strata=strata)
+
+
+def _fair_weight(rule: Rule, labelled: Responses) -> float:
+    """Weight of the sequence by classifiers that did not see the family they are judged on.
+
+    A few labels of each family are enough: more of one family say no more about others.
+    """
+    if "sequence" not in rule.plan.arm.reads or _SEQUENCE not in labelled.profiles.names:
+        return 0.0
+    few = labelled.rows(labelled.families.thin(_EVIDENCE_LABELS))
+    fold = few.families.codes % _EVIDENCE_FOLDS
+    return sequence_weight(
+        evidence for i in np.unique(fold) for evidence in _evidence(rule, few.rows(fold == i), few.rows(fold != i))
+    )
+
+
+def _evidence(rule: Rule, judged: Responses, rest: Responses) -> Iterator[float | None]:
+    """Evidence of every judged family, by a classifier of the rest, or of all where the rest is of one kind."""
+    if len(rest) and has_both_kinds(rest.correct):
+        rule = _with_classifier(rule, rest)
+    for _, rows in judged.families.rows():
+        own = judged.rows(rows)
+        scores = target_scores(rule, own.profiles)
+        yield sequence_evidence(scores.sequence, scores.p, own.correct)
+
+
+def source_scores(rule: Rule, labelled: Responses, *, sequence_weight: float = 0.0) -> SourceScores:
     """Return what the arms of the table see of labelled responses that have every number the rule needs."""
     scores = target_scores(rule, labelled.profiles)
     return SourceScores(
@@ -136,7 +178,7 @@ def source_scores(rule: Rule, labelled: Responses) -> SourceScores:
         labelled.slices.codes,
         scores.X,
         _left_out_pairs(labelled, rule.plan) if rule.plan.arm.needs_left_out else np.empty((0, 2)),
-        sequence_weight(scores.sequence, scores.p, labelled.correct, families=labelled.families),
+        sequence_weight,
     )
 
 

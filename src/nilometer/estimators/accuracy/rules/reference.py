@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from nilometer.errors import IncompatibleModelError, NotEnoughDataError
 
-from ..profiles import Profiles
+from ...profiles import Profiles
 
 __all__ = [
     "LEAST_LABELS",

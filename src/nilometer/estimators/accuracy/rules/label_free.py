@@ -1,18 +1,16 @@
 """One table of label-free estimators of the accuracy of a slice, with one interface."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nilometer.traces import SliceIndex
-
 from .scores import Learned, ScoreSums, SourceScores, TargetScores, learn, score_columns
 from .shifted import importance_weighted, label_shift, matched_moments, quantile_regression
 from .slope import LOGIT_SLOPE, anchored_slope, difference_slope, scaled_logit
 
-__all__ = ["LABEL_FREE", "Arm", "sequence_weight", "sums_of"]
+__all__ = ["LABEL_FREE", "Arm", "sequence_evidence", "sequence_weight", "sums_of"]
 
 Floats = NDArray[np.float64]
 
@@ -81,15 +79,13 @@ def _combined(learned: Learned, sums: ScoreSums) -> float:
     return share * _sequence(learned, sums) + (1 - share) * fitted if share else fitted
 
 
-def sequence_weight(sequence: Floats, p: Floats, correct: Floats, *, families: SliceIndex) -> float:
-    r"""Weight of the model's own probability of its answers beside a classifier that labels fitted.
+def sequence_evidence(sequence: Floats, p: Floats, correct: Floats) -> float | None:
+    r"""How much worse the model's own probability of its answers fits the labels of one family than a classifier does.
 
-    .. math:: w = \frac{1}{1 + \exp(3 \sum_f \Delta_f)}, \quad
-        \Delta_f = \frac{1}{n_f} \sum_{i \in f} \ell(y_i, q_i) - \ell(y_i, p_i)
+    .. math:: \Delta_f = \frac{1}{n_f} \sum_{i \in f} \ell(y_i, q_i) - \ell(y_i, p_i)
 
-    with :math:`\ell` the log loss of probabilities cut to [.01, .99]: the odds that three labels of each family would
-    give. More labels of one family say no more about other families. Where the model's probability is no probability of
-    being right (long reasoning, another prompt), :math:`\Delta` is large and w zero.
+    with :math:`\ell` the log loss of probabilities cut to [0.01, 0.99], in nats; below 0 the model's own probability is
+    the better one. To be fair the classifier must not have seen the labels of the family. None where nothing is known.
 
     Parameters
     ----------
@@ -99,8 +95,32 @@ def sequence_weight(sequence: Floats, p: Floats, correct: Floats, *, families: S
         Shape (n,), probability of a correct answer under the classifier.
     correct
         Shape (n,), labels in [0, 1].
-    families
-        Shape (n,), family of each response.
+
+    Examples
+    --------
+    >>> right = np.array([1.0, 0.0])
+    >>> round(sequence_evidence(right, np.full(2, 0.5), right), 3)
+    -0.683
+    """
+    known = ~np.isnan(sequence)
+    if not known.any():
+        return None
+    return float((_log_loss(sequence[known], correct[known]) - _log_loss(p[known], correct[known])).mean())
+
+
+def sequence_weight(evidence: Iterable[float | None]) -> float:
+    r"""Weight of the model's own probability of its answers beside a classifier that labels fitted.
+
+    .. math:: w = \frac{1}{1 + \exp(3 \sum_f \Delta_f)}
+
+    the odds that three labels of each family would give. More labels of one family say no more about other families.
+    Where the model's probability is no probability of being right (long reasoning, another prompt), the sum is large
+    and w zero; so it is where nothing is known of any family.
+
+    Parameters
+    ----------
+    evidence
+        :func:`sequence_evidence` of every labelled family.
 
     References
     ----------
@@ -108,18 +128,11 @@ def sequence_weight(sequence: Floats, p: Floats, correct: Floats, *, families: S
 
     Examples
     --------
-    >>> from nilometer.traces import index_slices
-    >>> right, families = np.array([1.0, 1.0, 0.0, 0.0]), index_slices(["a", "a", "b", "b"])
-    >>> round(sequence_weight(right, np.full(4, 0.5), right, families=families), 2)
-    0.98
+    >>> sequence_weight([0.0]), round(sequence_weight([-0.683, -0.683]), 2), sequence_weight([None])
+    (0.5, 0.98, 0.0)
     """
-    known = ~np.isnan(sequence)
-    if not known.any():
-        return 0.0
-    gap = _log_loss(sequence[known], correct[known]) - _log_loss(p[known], correct[known])
-    own = families.take(known)
-    evidence = _EVIDENCE * float((np.bincount(own.codes, gap) / own.counts).sum())
-    return float(1 / (1 + np.exp(min(evidence, 500.0))))
+    given = [one for one in evidence if one is not None]
+    return float(1 / (1 + np.exp(np.clip(_EVIDENCE * sum(given), -500.0, 500.0)))) if given else 0.0
 
 
 def _log_loss(p: Floats, correct: Floats) -> Floats:

@@ -20,13 +20,15 @@ class Threshold(NamedTuple):
     """Share of the scores equal to ``value`` that counts as correct; makes the source accuracy exact."""
 
 
-def fit_threshold(score: Floats, correct: Floats, *, sign: int | None = None) -> Threshold:
+def fit_threshold(
+    score: Floats, correct: Floats, *, sign: int | None = None, weights: Floats | None = None
+) -> Threshold:
     r"""Fit the threshold of average thresholded confidence (ATC) on labelled responses.
 
     .. math:: t:\; \frac1n \sum_i \mathbf 1[s_i > t] + w\,\frac1n \sum_i \mathbf 1[s_i = t] = \bar a
 
     The share of signed scores above t equals the accuracy :math:`\bar a` of the labelled responses exactly;
-    where scores tie at t, the fraction w of the ties counts.
+    where scores tie at t, the fraction w of the ties counts. With weights both shares are weighted.
 
     Parameters
     ----------
@@ -36,6 +38,8 @@ def fit_threshold(score: Floats, correct: Floats, *, sign: int | None = None) ->
         Shape (n,), labels in [0, 1].
     sign
         Whether high (+1) or low (-1) scores mean correct; None takes the side of the larger class mean.
+    weights
+        Shape (n,), weight of each response; None weighs all alike.
 
     Raises
     ------
@@ -53,15 +57,17 @@ def fit_threshold(score: Floats, correct: Floats, *, sign: int | None = None) ->
     """
     if score.size == 0 or np.isnan(score).any():
         raise ValueError(f"`score` must hold at least one number and no NaN, got {score.size} values.")
+    weights = np.ones(len(score)) if weights is None else weights
+    wanted = float(weights @ correct)
     if sign is None:
-        weight = correct - correct.mean()
+        weight = weights * (correct - wanted / weights.sum())
         sign = 1 if float(weight @ score) >= 0 else -1
-    ordered = np.sort(sign * score)[::-1]
-    wanted = float(correct.mean()) * len(ordered)
-    place = min(int(np.floor(wanted)), len(ordered) - 1)
-    value = float(ordered[place])
-    above = int((ordered > value).sum())
-    ties = int((ordered == value).sum())
+    signed = sign * score
+    order = np.argsort(-signed, kind="stable")
+    reached = np.cumsum(weights[order])
+    place = min(int(np.searchsorted(reached, wanted, side="right")), len(order) - 1)
+    value = float(signed[order[place]])
+    above, ties = (float(weights[side].sum()) for side in (signed > value, signed == value))
     return Threshold(value, sign, float(np.clip((wanted - above) / ties, 0, 1)))
 
 

@@ -67,8 +67,8 @@ def learn(source: SourceScores) -> Learned:
     return Learned(
         source.accuracy,
         float(source.weights @ source.p) / len(source.p),
-        None if np.isnan(source.score).any() else fit_threshold(source.score, source.correct),
-        fit_threshold(source.p, source.correct, sign=1),
+        None if np.isnan(source.score).any() else fit_threshold(source.score, source.correct, weights=source.weights),
+        fit_threshold(source.p, source.correct, sign=1, weights=source.weights),
         source.left_out,
         source.sequence_weight,
     )
