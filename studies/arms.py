@@ -24,8 +24,6 @@ from pathlib import Path
 
 import numpy as np
 from evidence import CONTROLS, CORPUS, PUBLIC, Collection, Labelled, halves, load
-from nilometer.estimators.accuracy.classifier import FEATURE_SETS, Recipe
-from nilometer.estimators.accuracy.rule import FitPlan, fit_rule, source_scores, target_scores
 from scipy.stats import rankdata
 
 from nilometer.estimators import (
@@ -38,6 +36,8 @@ from nilometer.estimators import (
     with_labels,
 )
 from nilometer.estimators.accuracy.left_out import as_columns, fit_left_out, fit_skill
+from nilometer.estimators.accuracy.rules.classifier import FEATURE_SETS, Recipe
+from nilometer.estimators.accuracy.rules.rule import FitPlan, fit_rule, source_scores, target_scores
 from nilometer.estimators.accuracy.sentinel import MONOTONE_FEATURES
 
 RESULT = Path(__file__).parent / "results" / "arms.json"

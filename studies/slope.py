@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 from evidence import CORPUS, PUBLIC, Collection, load
-from nilometer.estimators.accuracy.classifier import FEATURE_SETS, Recipe
-from nilometer.estimators.accuracy.rule import FitPlan, fit_rule
-from nilometer.estimators.accuracy.slope import scaled_logit
 
+from nilometer.estimators.accuracy.rules.classifier import FEATURE_SETS, Recipe
+from nilometer.estimators.accuracy.rules.rule import FitPlan, fit_rule
+from nilometer.estimators.accuracy.rules.slope import scaled_logit
 from nilometer.estimators.accuracy.sentinel import MONOTONE_FEATURES
 from nilometer.estimators.intervals import logit
 
