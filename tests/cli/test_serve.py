@@ -77,3 +77,22 @@ def test_proxy_refuses_an_address_without_a_scheme(capsys, tmp_path):
     code, out = _run(capsys, "proxy", "--upstream", "localhost:80", "--spool", str(tmp_path))
     assert code == 2
     assert "`upstream` must start with http" in out.err
+
+
+def test_status_exits_with_3_while_an_alert_is_open(capsys, tmp_path):
+    Store(tmp_path).close()
+    assert _run(capsys, "status", str(tmp_path))[0] == 0
+    with open_database(tmp_path / "nilometer.db") as connection:
+        connection.execute(
+            "INSERT INTO alerts (kind, slice_key, slice, model, opened, p_value, text) "
+            "VALUES ('k', 'all', 'all', 'm', 1, 0.1, 'it fell')"
+        )
+    code, out = _run(capsys, "status", str(tmp_path), "--json")
+    assert code == 3
+    assert json.loads(out.out)["alerts"][0]["text"] == "it fell"
+
+
+def test_wrong_rate_of_false_alarms_is_refused(capsys, tmp_path):
+    code, out = _run(capsys, "serve", str(tmp_path), "--false-alarms", "0")
+    assert code == 2
+    assert "`per_month` must lie in" in out.err

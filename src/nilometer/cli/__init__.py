@@ -32,6 +32,7 @@ VERBS = (
     "proxy",
     "serve",
     "store",
+    "status",
 )
 """Every verb is a function, or a Typer of several, in the module of its name, imported when it is asked for."""
 

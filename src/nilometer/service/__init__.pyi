@@ -1,3 +1,4 @@
 from .capture import *
+from .monitor import *
 from .store import *
 from .web import *

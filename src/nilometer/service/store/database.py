@@ -33,6 +33,15 @@ CREATE TABLE sums (
     sums BLOB NOT NULL,
     PRIMARY KEY (sentinel, slice_key, hour, slice, model, fingerprint, k, mode)
 ) WITHOUT ROWID;
+CREATE TABLE moments (
+    sentinel TEXT, slice_key TEXT, slice TEXT, model TEXT, hour INTEGER, n REAL NOT NULL, p REAL NOT NULL,
+    p2 REAL NOT NULL, PRIMARY KEY (sentinel, slice_key, slice, model, hour)
+) WITHOUT ROWID;
+CREATE INDEX moments_by_hour ON moments (sentinel, hour);
+CREATE TABLE deliveries (
+    alert INTEGER, event TEXT, channel TEXT, tries INTEGER NOT NULL DEFAULT 0, next_try INTEGER NOT NULL,
+    PRIMARY KEY (alert, event, channel)
+) WITHOUT ROWID;
 CREATE TABLE scored (
     sentinel TEXT, file TEXT, PRIMARY KEY (sentinel, file)
 ) WITHOUT ROWID;
@@ -50,7 +59,7 @@ CREATE INDEX labels_by_trace ON labels (trace_id);
 CREATE TABLE alerts (
     id INTEGER PRIMARY KEY, kind TEXT NOT NULL, slice_key TEXT NOT NULL, slice TEXT NOT NULL, model TEXT NOT NULL,
     opened INTEGER NOT NULL, closed INTEGER, p_value REAL NOT NULL, text TEXT NOT NULL,
-    delivered INTEGER NOT NULL DEFAULT 0
+    calm INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE audit (
     id INTEGER PRIMARY KEY, time INTEGER NOT NULL, who TEXT NOT NULL, act TEXT NOT NULL, detail TEXT NOT NULL

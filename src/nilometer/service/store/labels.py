@@ -14,7 +14,7 @@ import pyarrow.dataset as pads
 
 from .slicing import ALL, NO_SLICE
 
-__all__ = ["LabelIn", "RealizedRow", "add_labels", "join_pending", "join_with_parts", "realized_rows"]
+__all__ = ["LabelIn", "RealizedRow", "add_labels", "join_pending", "join_with_parts", "random_labels", "realized_rows"]
 
 _COLUMNS = ("trace_id", "time", "model", "attributes", "p_correct", "capture_probability")
 _HOUR_US = 3600 * 1_000_000
@@ -97,6 +97,27 @@ def _join(connection: sqlite3.Connection, rows: list[dict[str, Any]]) -> int:
     return connection.total_changes - before
 
 
+def random_labels(
+    connection: sqlite3.Connection, slice_key: str, *, first_hour: int, last_hour: int
+) -> dict[tuple[str, str], list[float]]:
+    """Random labels by (slice, model) in the order in which they came; the first of each trace counts."""
+    rows = connection.execute(
+        "SELECT trace_id, model, attributes, correct FROM labels "
+        "WHERE is_random AND hour BETWEEN ? AND ? ORDER BY id DESC",
+        (first_hour, last_hour),
+    )
+    first = {row[0]: row for row in rows}
+    found: dict[tuple[str, str], list[float]] = {}
+    for _, model, attributes, correct in reversed(first.values()):
+        found.setdefault((_slice_of(slice_key, model, attributes), model), []).append(correct)
+    return found
+
+
+def _slice_of(slice_key: str, model: str, attributes: str) -> str:
+    own: dict[str, str] = {"model": model, **json.loads(attributes)}
+    return ALL if slice_key == ALL else own.get(slice_key, NO_SLICE)
+
+
 class RealizedRow(NamedTuple):
     """Labels of one slice of one model over some hours; the latest of each trace counts."""
 
@@ -122,8 +143,7 @@ def realized_rows(
     latest = {row[0]: row for row in rows}
     found: dict[tuple[str, str], list[tuple[float, bool, float]]] = {}
     for _, model, attributes, correct, is_random, probability in latest.values():
-        own = {"model": model, **json.loads(attributes)}
-        name = ALL if slice_key == ALL else own.get(slice_key, NO_SLICE)
+        name = _slice_of(slice_key, model, attributes)
         found.setdefault((model, name), []).append((correct, bool(is_random), probability or 1.0))
     return [_realized(*place, labels) for place, labels in sorted(found.items())]
 

@@ -1,7 +1,7 @@
 """Hourly sums of profiles under a sentinel, as they stand in the database."""
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -37,6 +37,8 @@ class HourSums(NamedTuple):
     k: int
     mode: str
     sums: SliceSums
+    moments: NDArray[np.float64]
+    """Shape (slices, 3): prompts, and sum and sum of squares of their mean probability of a correct answer."""
 
 
 class Refusal(NamedTuple):
@@ -84,8 +86,26 @@ def score_table(table: pa.Table, names: Mapping[str, list[str]], hours: NDArray[
         for key, hour in product(names, np.unique(hours[rows]).tolist()):
             picked = np.flatnonzero(hours[rows] == hour)
             slices = [names[key][row] for row in rows[picked]]
-            sums.append(HourSums(key, hour, model, fingerprint, k, mode, by.sum_up(own.take(picked), slices)))
+            summed = by.sum_up(own.take(picked), slices)
+            moments = _moments(own.take(picked), p[rows][picked], slices, names=summed.slices)
+            sums.append(HourSums(key, hour, model, fingerprint, k, mode, summed, moments))
     return Scored(p, sums, refusals)
+
+
+def _moments(
+    table: pa.Table, p: NDArray[np.float64], slices: Sequence[str], *, names: Sequence[str]
+) -> NDArray[np.float64]:
+    """Sums over prompts; answers to one prompt err together, so that their mean counts once."""
+    prompts = pc.coalesce(table["prompt_id"], table["trace_id"]).to_pylist()
+    place = {name: i for i, name in enumerate(names)}
+    units: dict[tuple[str, str], list[float]] = {}
+    for unit, value in zip(zip(slices, prompts, strict=True), p.tolist(), strict=True):
+        units.setdefault(unit, []).append(value)
+    found = np.zeros((len(names), 3))
+    for (name, _), values in units.items():
+        mean = sum(values) / len(values)
+        found[place[name]] += (1.0, mean, mean * mean)
+    return found
 
 
 def _groups(table: pa.Table) -> dict[tuple[str, str, int, str], NDArray[np.int64]]:
@@ -106,6 +126,14 @@ def add_sums(connection: sqlite3.Connection, sentinel: str, scored: Iterable[Hou
             before = connection.execute(f"SELECT sums FROM sums WHERE {where}", place).fetchone()
             total = values if before is None else values + np.frombuffer(before[0])
             connection.execute("REPLACE INTO sums VALUES (?,?,?,?,?,?,?,?,?)", (*place, total.tobytes()))
+        connection.executemany(
+            "INSERT INTO moments VALUES (?,?,?,?,?,?,?,?) "
+            "ON CONFLICT DO UPDATE SET n = n + excluded.n, p = p + excluded.p, p2 = p2 + excluded.p2",
+            [
+                (sentinel, one.slice_key, name, one.model, one.hour, *moments)
+                for name, moments in zip(one.sums.slices, one.moments.tolist(), strict=True)
+            ],
+        )
 
 
 def add_refusals(connection: sqlite3.Connection, sentinel: str, refusals: Iterable[Refusal]) -> None:

@@ -5,7 +5,8 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,19 @@ class Store:
                 add_refusals(connection, key, scored.refusals)
                 connection.execute("REPLACE INTO scored VALUES (?,?)", (key, file))
 
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Hold the connection that writes, which no other thread uses meanwhile."""
+        with self._writing:
+            yield self._connection
+
+    def waiting_bytes(self, reader: sqlite3.Connection | None = None) -> int:
+        """Bytes of the spool that are not committed."""
+        connection = self._connection if reader is None else reader
+        offsets = dict(connection.execute("SELECT file, offset FROM spools"))
+        sizes = {path.name: path.stat().st_size for path in self.spool.glob("*.spool") if path.exists()}
+        return sum(max(size - offsets.get(name, HEAD_BYTES), 0) for name, size in sizes.items())
+
     def _lag(self) -> float:
         """Seconds since nothing waited."""
         return max(time.time() - self._drained, 0.0)
@@ -188,16 +202,14 @@ class Store:
     def health(self, reader: sqlite3.Connection | None = None) -> dict[str, Any]:
         """State of the store as plain values: problems, lag, what waits."""
         connection = self._connection if reader is None else reader
-        files = list(self.spool.glob("*.spool"))
-        offsets = dict(connection.execute("SELECT file, offset FROM spools"))
-        sizes = {path.name: path.stat().st_size for path in files if path.exists()}
-        waiting_bytes = sum(max(size - offsets.get(name, HEAD_BYTES), 0) for name, size in sizes.items())
+        waiting_bytes = self.waiting_bytes(connection)
+        sizes = [path.stat().st_size for path in self.spool.glob("*.spool") if path.exists()]
         query = "SELECT coalesce(sum(value), 0) FROM meta WHERE name = 'damaged_frames'"
         (damaged,) = connection.execute(query).fetchone()
         (n_labels, waiting) = connection.execute("SELECT count(*), count(*) - count(hour) FROM labels").fetchone()
         return {
             "problems": dict(self.problems),
-            "spool_bytes": sum(sizes.values()),
+            "spool_bytes": sum(sizes),
             "spool_bytes_waiting": waiting_bytes,
             "lag_seconds": self._lag() if waiting_bytes else 0.0,
             "damaged_frames": int(damaged),

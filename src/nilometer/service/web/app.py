@@ -10,6 +10,7 @@ import msgspec
 from nilometer.errors import TraceFormatError
 from nilometer.estimators import Estimate
 
+from ..monitor import open_alerts
 from ..store import SliceRow, Store, realized_rows
 from .access import Access
 from .labels import read_label_body
@@ -56,6 +57,7 @@ def serve_app(store: Store, access: Access, worker: Worker) -> "Starlette":
         Route("/api/health", _gate(access, "read", api.health)),
         Route("/api/slices", _gate(access, "read", api.slices)),
         Route("/api/hours", _gate(access, "read", api.hours)),
+        Route("/api/alerts", _gate(access, "read", api.alerts)),
         Route("/metrics", _gate(access, "read", api.metrics)),
         Route("/v1/labels", _gate(access, "label", api.labels), methods=["POST"]),
     ]
@@ -144,6 +146,10 @@ class _Api:
             ]
 
         return _json({"key": key, "slice": name, "hours": [_row(row, None) for row in await self._read(each)]})
+
+    async def alerts(self, request: "Request", who: str) -> "Response":
+        """Alerts that are open, oldest first."""
+        return _json({"alerts": [one._asdict() for one in await self._read(open_alerts)]})
 
     async def labels(self, request: "Request", who: str) -> "Response":
         """Append labels; they are on disk when this answers."""

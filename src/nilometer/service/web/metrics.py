@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from nilometer.estimators import Estimate
 
+from ..monitor import open_alerts
 from ..store import SliceRow, Store, realized_rows
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class StoreCollector:
         yield from self._sentinel()
         yield from self._estimates()
         yield from self._labels()
+        yield from self._alerts()
 
     def _requests(self) -> "Iterator[Metric]":
         from prometheus_client.core import CounterMetricFamily
@@ -151,3 +153,13 @@ class StoreCollector:
                 if row.accuracy is not None:
                     realized.add_metric((row.model, key, row.slice, "24h"), row.accuracy)
         yield realized
+
+    def _alerts(self) -> "Iterator[Metric]":
+        from prometheus_client.core import GaugeMetricFamily
+
+        active = GaugeMetricFamily(
+            "nilometer_alert_active", "1 while an alert is open.", labels=("kind", "slice_key", "slice", "model")
+        )
+        for one in open_alerts(self._connection):
+            active.add_metric((one.kind, one.slice_key, one.slice, one.model), 1)
+        yield active

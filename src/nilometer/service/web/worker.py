@@ -3,7 +3,9 @@
 import logging
 import threading
 import time
+from collections.abc import Sequence
 
+from ..monitor import AlertOptions, Channel, Courier, Monitor
 from ..store import Store
 
 __all__ = ["Worker"]
@@ -17,8 +19,11 @@ class Worker:
     A step that fails in a way nobody foresaw is logged with its traceback, named in ``store.problems`` and tried again.
     """
 
-    def __init__(self, store: Store, *, pause: float = 0.5) -> None:
+    def __init__(
+        self, store: Store, *, pause: float = 0.5, options: AlertOptions | None = None, channels: Sequence[Channel] = ()
+    ) -> None:
         self._store, self._pause = store, pause
+        self._monitor, self._courier = Monitor(store, options), Courier(store, channels)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="nilometer-store")
         self.last_step = 0.0
@@ -42,6 +47,8 @@ class Worker:
     def _step(self) -> int:
         try:
             n = self._store.step()
+            self._monitor.step()
+            self._courier.step()
         except Exception as exc:  # noqa: BLE001 - the server must outlive what it did not foresee
             _log.exception("a step of the store failed")
             self._store.problems["step"] = f"{type(exc).__name__}: {exc}"
