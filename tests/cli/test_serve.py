@@ -6,12 +6,15 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import httpx
 import pytest
 
 from nilometer.cli import main
 from nilometer.service import Store, open_database
+
+WIRE = Path(__file__).parents[1] / "traces" / "wire"
 
 
 def _run(capsys, *arguments):
@@ -96,3 +99,19 @@ def test_wrong_rate_of_false_alarms_is_refused(capsys, tmp_path):
     code, out = _run(capsys, "serve", str(tmp_path), "--false-alarms", "0")
     assert code == 2
     assert "`per_month` must lie in" in out.err
+
+
+def test_ship_puts_files_into_the_spool_of_a_store(capsys, tmp_path):
+    code, out = _run(capsys, "ship", str(WIRE / "vllm_chat.jsonl"), "--to", str(tmp_path), "--json")
+    assert (code, json.loads(out.out)["traces"]) == (0, 2)
+    store = Store(tmp_path)
+    assert store.step() == 1
+
+
+def test_tail_looks_once_when_told_so(capsys, tmp_path):
+    Store(tmp_path / "store").close()
+    code, out = _run(
+        capsys, "tail", str(WIRE), "--to", str(tmp_path / "store"), "--pattern", "vllm_chat.jsonl", "--once"
+    )
+    assert code == 0
+    assert "2 traces" in out.err

@@ -33,6 +33,8 @@ VERBS = (
     "serve",
     "store",
     "status",
+    "ship",
+    "tail",
 )
 """Every verb is a function, or a Typer of several, in the module of its name, imported when it is asked for."""
 

@@ -51,7 +51,9 @@ def serve(
     fitted = load_sentinel(sentinel or kept) if sentinel or kept.exists() else None
     with closing(Store(folder, keys=split_keys(by), sentinel=fitted)) as store:
         if sentinel is not None and sentinel.resolve() != kept.resolve():
-            shutil.copyfile(sentinel, kept)
+            shutil.copy2(sentinel, kept)
+        if fitted is not None:
+            store.note_fitted(kept.stat().st_mtime)
         try:
             access = Access(store.reader(), host=host)
         except ConfigError as exc:

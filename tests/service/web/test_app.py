@@ -1,7 +1,11 @@
 """The server as its users reach it."""
 
 import json
+import re
+import shutil
+import subprocess
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -10,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from nilometer.service import Access, Spool, Store, Worker, make_token, open_database, serve_app
 
 NOW = time.time()
+WIRE = Path(__file__).parents[2] / "traces" / "wire"
 
 
 @pytest.fixture
@@ -189,3 +194,65 @@ def test_step_that_fails_unforeseen_does_not_end_the_server(tmp_path, monkeypatc
         time.sleep(0.005)
     worker.stop()
     assert store.problems == {}
+
+
+@pytest.mark.parametrize(("name", "n"), [("openinference.jsonl", 3), ("litellm.jsonl", 2), ("vllm_chat.sse", 1)])
+def test_posted_traces_of_other_tools_are_stored(name, n, client, store):
+    body = (WIRE / name).read_bytes()
+    before = store.health()["requests_committed"]
+    assert client.post("/v1/traces", content=body).json() == {"traces": n, "bad": 0, "skipped": 0, "bad_lines": []}
+    deadline = time.monotonic() + 30
+    while client.get("/api/health").json()["requests_committed"] == before:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    models = store.reader().execute("SELECT DISTINCT model FROM requests").fetchall()
+    assert any("smollm2" in model for (model,) in models)
+
+
+def test_posted_lines_that_cannot_be_read_are_named(client):
+    good = (WIRE / "vllm_chat.jsonl").read_bytes().splitlines()[0]
+    found = client.post("/v1/traces", content=good + b"\n{broken\n").json()
+    assert (found["traces"], found["bad"]) == (1, 1)
+
+
+def test_post_of_nothing_is_refused(client):
+    assert client.post("/v1/traces", content=b"").status_code == 400
+
+
+def test_reader_may_not_post_traces(store, running):
+    token = make_token(open_database(store.root / "nilometer.db"), role="read", name="grafana")
+    app = serve_app(store, Access(store.reader(), host="0.0.0.0"), Worker(store))
+    with running(app) as url:
+        answer = httpx.post(f"{url}/v1/traces", content=b"{}", headers={"authorization": f"Bearer {token}"})
+    assert answer.status_code == 403
+
+
+DEPLOY = Path(__file__).parents[3] / "deploy"
+
+
+def _names_in(text):
+    return set(re.findall(r"nilometer_\w+", text))
+
+
+@pytest.mark.parametrize("file", ["alerts.yml", "grafana.json"])
+def test_rules_and_dashboard_use_metrics_that_there_are(file, client, store):
+    store.note_fitted(1_795_000_000.0)
+    with store.writing() as connection:
+        connection.execute("INSERT INTO captures VALUES ('1', 0, '{\"dropped_disk\": 1}')")
+    exposed = set(re.findall(r"^# TYPE (\w+)", client.get("/metrics").text, re.MULTILINE))
+    assert _names_in((DEPLOY / file).read_text(encoding="utf-8")) <= exposed
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is in Debian's package prometheus")
+def test_promtool_accepts_rules_and_metrics(client):
+    subprocess.run(["promtool", "check", "rules", str(DEPLOY / "alerts.yml")], check=True, capture_output=True)
+    text = client.get("/metrics").content
+    subprocess.run(["promtool", "check", "metrics"], input=text, check=True, capture_output=True)
+
+
+def test_dashboard_has_distinct_panels_on_one_source():
+    panels = json.loads((DEPLOY / "grafana.json").read_text(encoding="utf-8"))["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    assert {panel["datasource"]["uid"] for panel in panels} == {"${datasource}"}
+    for panel in panels:
+        assert [target["refId"] for target in panel["targets"]] == list("ABC"[: len(panel["targets"])])

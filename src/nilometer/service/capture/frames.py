@@ -35,7 +35,8 @@ class Frame(msgspec.Struct, kw_only=True, omit_defaults=True):
     time: int
     """Microseconds since 1970, UTC, when the request came."""
     outcome: str
-    """``served``, ``aborted`` (the stream broke off), ``unsampled`` (only counted), ``counts`` (of the capture)."""
+    """``served``, ``aborted`` (the stream broke off), ``unsampled`` (only counted), ``counts`` (of the capture) or
+    ``table`` (traces that were read elsewhere)."""
     api: str = "chat"
     """``chat`` or ``completions``."""
     model: str = ""

@@ -10,3 +10,5 @@ from .labels import (
 from .scoring import SliceRow as SliceRow
 from .slicing import ALL as ALL, Slicing as Slicing
 from .store import Store as Store
+from .tables import frame_table as frame_table, spool_traces as spool_traces, table_frame as table_frame
+from .tail import Tail as Tail, TailStep as TailStep

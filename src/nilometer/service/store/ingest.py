@@ -24,10 +24,13 @@ from .parts import Part, write_part
 from .scoring import Scored, add_refusals, add_sums, score_table
 from .slicing import Slicing
 from .spools import Chunk
+from .tables import frame_table
 
 __all__ = ["Ingested", "commit_chunk", "profile_frames"]
 
 _HOUR_US = 3600 * 1_000_000
+
+Requests = Counter[tuple[int, str, str, str, str]]
 
 
 class Ingested(NamedTuple):
@@ -35,7 +38,7 @@ class Ingested(NamedTuple):
 
     table: pa.Table | None
     """Profiles with ``capture_probability`` and ``p_correct``; None without any answer."""
-    requests: Counter[tuple[int, str, str, str, str]]
+    requests: Requests
     """Requests by hour, model, slice key, slice and outcome."""
     captures: dict[str, tuple[int, dict[str, int]]]
     """Latest counts of every captured process, with their time."""
@@ -45,18 +48,40 @@ def profile_frames(frames: Sequence[Frame], slicing: Slicing) -> Ingested:
     """Read the answers of frames and profile them; an answer of no known shape is counted as ``unreadable``."""
     traces: list[Trace] = []
     weights: list[float] = []
-    requests: Counter[tuple[int, str, str, str, str]] = Counter()
+    shipped: list[pa.Table] = []
+    requests: Requests = Counter()
     captures: dict[str, tuple[int, dict[str, int]]] = {}
     for frame in frames:
         if frame.outcome == "counts":
             captures[frame.id] = (frame.time, frame.counts)
+            continue
+        if frame.outcome == "table":
+            shipped += _shipped(frame, slicing, requests)
             continue
         own, outcome = _read(frame)
         traces += own
         weights += [frame.capture_probability] * len(own)
         for key, name in slicing.of(frame.attributes, own[0].model or "" if own else frame.model).items():
             requests[frame.time // _HOUR_US, frame.model, key, name, outcome] += 1
-    return Ingested(_profiles(traces, weights), requests, captures)
+    tables = [*([_profiles([trace_batch(traces)], weights)] if traces else []), *shipped]
+    return Ingested(pa.concat_tables(tables) if tables else None, requests, captures)
+
+
+def _shipped(frame: Frame, slicing: Slicing, requests: Requests) -> list[pa.Table]:
+    """Profiles of traces that were read elsewhere; every row counts as a request."""
+    try:
+        table = frame_table(frame)
+    except TraceFormatError:
+        for key, name in slicing.of({}, "").items():
+            requests[frame.time // _HOUR_US, "", key, name, "unreadable"] += 1
+        return []
+    columns = ("time", "model", "attributes", "chosen_logprobs")
+    for time, model, attributes, logprobs in zip(*(table[name] for name in columns), strict=True):
+        outcome = "scored" if logprobs.is_valid else "no_logprobs"
+        name_of_model = model.as_py() or ""
+        for key, name in slicing.of(dict(attributes.as_py() or ()), name_of_model).items():
+            requests[time.value // _HOUR_US, name_of_model, key, name, outcome] += 1
+    return [_profiles(table.to_batches(), [1.0] * table.num_rows)]
 
 
 def _read(frame: Frame) -> tuple[list[Trace], str]:
@@ -74,10 +99,8 @@ def _read(frame: Frame) -> tuple[list[Trace], str]:
     return traces, "scored" if any(trace.chosen_logprobs is not None for trace in traces) else "no_logprobs"
 
 
-def _profiles(traces: list[Trace], weights: list[float]) -> pa.Table | None:
-    if not traces:
-        return None
-    table = pa.Table.from_batches([profile_batch(trace_batch(traces))])
+def _profiles(batches: Sequence[pa.RecordBatch], weights: list[float]) -> pa.Table:
+    table = pa.Table.from_batches([profile_batch(batch) for batch in batches])
     return table.append_column("capture_probability", pa.array(weights, pa.float32()))
 
 

@@ -70,6 +70,7 @@ class Store:
         self._writing = threading.Lock()
         self._searched: int | None = None
         self._drained = time.time()
+        self._reached = 0.0
         self.spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = _take_lock(self.root)
         self._connection = open_database(self.root / "nilometer.db")
@@ -109,6 +110,11 @@ class Store:
             self.log(connection, who=who, act="labels", detail=f"{n} new of {len(labels)}")
             return n
 
+    def note_fitted(self, seconds: float) -> None:
+        """Keep when the sentinel was fitted, in seconds since 1970, for those who watch its age."""
+        with self._writing:
+            self._connection.execute("REPLACE INTO meta VALUES ('sentinel_fitted', ?)", (str(seconds),))
+
     def log(self, connection: sqlite3.Connection, *, who: str, act: str, detail: str) -> None:
         """Write down who did what, inside a transaction."""
         row = (time.time_ns() // 1000, who, act, detail)
@@ -147,6 +153,7 @@ class Store:
         try:
             for chunk in read_chunks(self.spool, offsets):
                 total += commit_chunk(self._connection, self.root, chunk, slicing=self.slicing, sentinel=self.sentinel)
+                self._reached = max(self._reached, *(frame.time / 1e6 for frame in chunk.frames), 0.0)
                 if chunk.is_last:
                     remove_spool(self.spool, chunk.spool)
             self.problems.pop("spool", None)
@@ -196,8 +203,8 @@ class Store:
         return sum(max(size - offsets.get(name, HEAD_BYTES), 0) for name, size in sizes.items())
 
     def _lag(self) -> float:
-        """Seconds since nothing waited."""
-        return max(time.time() - self._drained, 0.0)
+        """Seconds since nothing waited, or since the newest committed request came, whichever is shorter."""
+        return max(time.time() - max(self._drained, self._reached), 0.0)
 
     def health(self, reader: sqlite3.Connection | None = None) -> dict[str, Any]:
         """State of the store as plain values: problems, lag, what waits."""

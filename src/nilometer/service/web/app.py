@@ -1,17 +1,21 @@
 """The application of ``nilometer serve``: JSON, metrics and labels behind one gate."""
 
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from nilometer.errors import TraceFormatError
 from nilometer.estimators import Estimate
+from nilometer.traces import ReadReport, read_traces
 
+from ..capture import Spool
 from ..monitor import open_alerts
-from ..store import SliceRow, Store, realized_rows
+from ..store import SliceRow, Store, realized_rows, spool_traces
 from .access import Access
 from .labels import read_label_body
 from .metrics import StoreCollector
@@ -59,6 +63,7 @@ def serve_app(store: Store, access: Access, worker: Worker) -> "Starlette":
         Route("/api/hours", _gate(access, "read", api.hours)),
         Route("/api/alerts", _gate(access, "read", api.alerts)),
         Route("/metrics", _gate(access, "read", api.metrics)),
+        Route("/v1/traces", _gate(access, "ingest", api.traces), methods=["POST"]),
         Route("/v1/labels", _gate(access, "label", api.labels), methods=["POST"]),
     ]
 
@@ -155,14 +160,32 @@ class _Api:
         """Append labels; they are on disk when this answers."""
         from starlette.concurrency import run_in_threadpool
 
-        body = b""
-        async for part in request.stream():
-            body += part
-            if len(body) > _MOST_BODY:
-                raise _RefusedError(413, f"a body must be at most {_MOST_BODY:,} bytes. Send labels in parts.")
+        body = await _body(request)
         labels = read_label_body(body, request.headers.get("content-type", ""))
         n = await run_in_threadpool(self._store.add_labels, labels, who=who)
         return _json({"received": len(labels), "new": n})
+
+    async def traces(self, request: "Request", who: str) -> "Response":
+        """Read traces of any known format from the body and put them into the spool; on disk when this answers."""
+        from starlette.concurrency import run_in_threadpool
+
+        body = await _body(request)
+        report, n = await run_in_threadpool(self._take_traces, body)
+        return _json({"traces": n, "bad": report.n_bad, "skipped": report.n_skipped, "bad_lines": report.bad_lines})
+
+    def _take_traces(self, body: bytes) -> tuple[ReadReport, int]:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "body"
+            path.write_bytes(body)
+            stream = read_traces(path)
+            spool = Spool(self._store.spool)
+            try:
+                n = spool_traces(spool, stream)
+            except OSError as exc:
+                raise _RefusedError(507, str(exc)) from exc
+            finally:
+                spool.close()
+            return stream.report, n
 
     async def metrics(self, request: "Request", who: str) -> "Response":
         """Metrics in the text format of Prometheus."""
@@ -192,6 +215,15 @@ class _Api:
         if key not in known:
             raise _RefusedError(404, f"`key` must be one of {', '.join(known)}, got {key!r}.")
         return key
+
+
+async def _body(request: "Request") -> bytes:
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > _MOST_BODY:
+            raise _RefusedError(413, f"a body must be at most {_MOST_BODY:,} bytes. Send it in parts.")
+    return body
 
 
 def _hours(request: "Request", default: int) -> int:

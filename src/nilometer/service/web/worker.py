@@ -20,7 +20,7 @@ class Worker:
     """
 
     def __init__(
-        self, store: Store, *, pause: float = 0.5, options: AlertOptions | None = None, channels: Sequence[Channel] = ()
+        self, store: Store, *, pause: float = 2.0, options: AlertOptions | None = None, channels: Sequence[Channel] = ()
     ) -> None:
         self._store, self._pause = store, pause
         self._monitor, self._courier = Monitor(store, options), Courier(store, channels)
