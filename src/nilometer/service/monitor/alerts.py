@@ -133,8 +133,8 @@ class Monitor:
         return max(end - begin, 0)
 
     def _judge(self, connection: sqlite3.Connection, span: _Span) -> None:
-        before = _moments(connection, span, span.start, span.reference_end)
-        now = _moments(connection, span, span.window, span.window + 1)
+        before = _moments(connection, span, start=span.start, end=span.reference_end)
+        now = _moments(connection, span, start=span.window, end=span.window + 1)
         places = sorted(before)
         share = 1.0 if self._options.least_accuracy is None else 0.5
         if places:
@@ -207,7 +207,7 @@ def _named(place: Place) -> str:
     return f"{model}, {'all traffic' if key == ALL else f'{key}={name}'}"
 
 
-def _moments(connection: sqlite3.Connection, span: _Span, start: int, end: int) -> dict[Place, NDArray[np.float64]]:
+def _moments(connection: sqlite3.Connection, span: _Span, *, start: int, end: int) -> dict[Place, NDArray[np.float64]]:
     """Moments of each slice in the windows from start to before end, shape (windows, 3)."""
     hours = span.scale.hours
     rows = connection.execute(
