@@ -20,6 +20,9 @@ def serve(
     by: ByOption = None,
     host: Annotated[str, typer.Option(help="Address to listen on; other than loopback needs a token.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8200,
+    redact: Annotated[
+        str | None, typer.Option(metavar="MODULE:FUNCTION", help="Redacts texts behind the built-in patterns.")
+    ] = None,
     alert: Annotated[
         list[str] | None,
         typer.Option(metavar="CHANNEL", help="slack:URL, json:URL or smtp://HOST?from=A&to=B; also NILOMETER_ALERTS."),
@@ -38,7 +41,7 @@ def serve(
 
     from nilometer.errors import ConfigError
     from nilometer.estimators import load_sentinel
-    from nilometer.service import Access, AlertOptions, Store, Worker, read_channel, serve_app
+    from nilometer.service import Access, AlertOptions, Store, Worker, load_redaction, read_channel, serve_app
 
     from .serving import run_app
 
@@ -49,7 +52,7 @@ def serve(
         raise ConfigError(str(exc)) from exc
     kept = folder / "sentinel.parquet"
     fitted = load_sentinel(sentinel or kept) if sentinel or kept.exists() else None
-    with closing(Store(folder, keys=split_keys(by), sentinel=fitted)) as store:
+    with closing(Store(folder, keys=split_keys(by), sentinel=fitted, redact=load_redaction(redact))) as store:
         if sentinel is not None and sentinel.resolve() != kept.resolve():
             shutil.copy2(sentinel, kept)
         if fitted is not None:

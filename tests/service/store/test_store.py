@@ -10,7 +10,7 @@ import pytest
 from nilometer.errors import ConfigError, TraceFormatError
 from nilometer.estimators import Estimate
 from nilometer.service.capture import Frame, Spool
-from nilometer.service.store import LabelIn, Store
+from nilometer.service.store import LabelIn, Store, check_store, request_text
 
 HOUR = 1_795_003_200_000_000 // 3_600_000_000
 KEYS = ("domain",)
@@ -96,6 +96,45 @@ def test_every_kind_of_request_is_counted(rows, frame_of, tmp_path):
     assert dict(found) == dict.fromkeys(("scored", "unsampled", "aborted", "no_logprobs", "unreadable", "too_large"), 1)
 
 
+def _with_texts(row, i, frame_of, **changes):
+    request = json.dumps({"messages": [{"role": "user", "content": "Ask ann@example.org"}]}).encode()
+    return frame_of(row, i, texts=True, request=request, **changes)
+
+
+def test_texts_are_kept_only_where_asked_for_and_redacted(rows, frame_of, tmp_path):
+    _spool(tmp_path, [_with_texts(rows[0], 0, frame_of), frame_of(rows[1], 1)])
+    store = _store(tmp_path)
+    store.step()
+    found = store.text_of("chatcmpl-0", store.reader())
+    assert (found.prompt, found.answer) == ("user: Ask [email]", rows[0]["answer"])
+    assert store.text_of("chatcmpl-1", store.reader()) is None
+    assert all(b"ann@example" not in path.read_bytes() for path in tmp_path.rglob("*.parquet"))
+    assert check_store(store.reader(), tmp_path)[3:] == ((), ())
+
+
+def test_store_without_texts_has_none(rows, frame_of, tmp_path):
+    store = _store(tmp_path)
+    assert store.text_of("chatcmpl-0", store.reader()) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b'{"prompt": "7 + 5 ="}', "7 + 5 ="),
+        (b'{"prompt": ["a", "b"]}', '["a","b"]'),
+        (
+            b'{"messages": [{"role": "system", "content": "Be brief."}, '
+            b'{"role": "user", "content": [{"type": "text"}]}]}',
+            'system: Be brief.\n\nuser: [{"type":"text"}]',
+        ),
+        (b"{", ""),
+        (b"{}", ""),
+    ],
+)
+def test_text_of_a_request_is_its_conversation(body, text):
+    assert request_text(body) == text
+
+
 class _Killed(BaseException):
     """Stands for the end of the process at this point."""
 
@@ -107,6 +146,7 @@ POINTS = [
     "nilometer.service.store.ingest._commit_offset",
     "nilometer.service.store.ingest._commit_requests",
     "nilometer.service.store.ingest._commit_parts",
+    "nilometer.service.store.ingest._write_texts",
     "nilometer.service.store.ingest.add_sums",
     "nilometer.service.store.ingest.add_refusals",
     "nilometer.service.store.ingest.join_pending",

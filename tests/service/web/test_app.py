@@ -256,3 +256,22 @@ def test_dashboard_has_distinct_panels_on_one_source():
     assert {panel["datasource"]["uid"] for panel in panels} == {"${datasource}"}
     for panel in panels:
         assert [target["refId"] for target in panel["targets"]] == list("ABC"[: len(panel["targets"])])
+
+
+def test_texts_are_for_those_who_label(gemma, frame_of, tmp_path, running):
+    spool = Spool(tmp_path / "spool")
+    spool.write(frame_of(gemma[0].slice(0, 1).to_pylist()[0], 0, texts=True, request=b'{"prompt": "7 + 5 ="}'))
+    spool.close()
+    store = Store(tmp_path)
+    store.step()
+    connection = open_database(tmp_path / "nilometer.db")
+    tokens = {role: make_token(connection, role=role, name=role) for role in ("read", "label")}
+    with running(serve_app(store, Access(store.reader(), host="0.0.0.0"), Worker(store))) as url:
+        answers = {
+            role: httpx.get(f"{url}/api/texts?trace_id=chatcmpl-0", headers={"authorization": f"Bearer {token}"})
+            for role, token in tokens.items()
+        }
+        unknown = httpx.get(f"{url}/api/texts?trace_id=x", headers={"authorization": f"Bearer {tokens['label']}"})
+    assert answers["read"].status_code == 403
+    assert answers["label"].json()["prompt"] == "7 + 5 ="
+    assert unknown.status_code == 404

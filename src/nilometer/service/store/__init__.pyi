@@ -7,8 +7,10 @@ from .labels import (
     random_labels as random_labels,
     realized_rows as realized_rows,
 )
+from .redaction import load_redaction as load_redaction, redact as redact
 from .scoring import SliceRow as SliceRow
 from .slicing import ALL as ALL, Slicing as Slicing
 from .store import Store as Store
 from .tables import frame_table as frame_table, spool_traces as spool_traces, table_frame as table_frame
 from .tail import Tail as Tail, TailStep as TailStep
+from .texts import Text as Text, request_text as request_text

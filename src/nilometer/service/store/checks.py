@@ -22,10 +22,12 @@ class StoreCheck(NamedTuple):
 
 def check_store(connection: sqlite3.Connection, root: Path) -> StoreCheck:
     """Read every file of profiles and compare it with its SHA-256 in the manifest."""
-    parts = connection.execute("SELECT file, n, bytes, sha256 FROM parts ORDER BY file").fetchall()
+    query = "SELECT file, n, bytes, sha256 FROM parts UNION ALL SELECT file, 0, bytes, sha256 FROM texts ORDER BY file"
+    parts = connection.execute(query).fetchall()
     damaged = [line for file, _, _, digest in parts if (line := _damage(root / file, file, digest))]
     known = {file for file, *_ in parts}
-    present = {str(path.relative_to(root)) for path in (root / "profiles").rglob("*.*") if path.is_file()}
+    written = [path for kind in ("profiles", "texts") for path in (root / kind).rglob("*.*")]
+    present = {str(path.relative_to(root)) for path in written if path.is_file()}
     unknown = tuple(f"{file}: not in the manifest." for file in sorted(present - known))
     n_responses, n_bytes = sum(part[1] for part in parts), sum(part[2] for part in parts)
     return StoreCheck(len(parts), n_responses, n_bytes, tuple(damaged), unknown)

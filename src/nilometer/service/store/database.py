@@ -24,6 +24,10 @@ CREATE TABLE parts (
     spool TEXT NOT NULL, begins INTEGER NOT NULL, ends INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX parts_by_hour ON parts (hour);
+CREATE TABLE texts (
+    file TEXT PRIMARY KEY, hour INTEGER NOT NULL, n INTEGER NOT NULL, bytes INTEGER NOT NULL, sha256 TEXT NOT NULL,
+    spool TEXT NOT NULL, begins INTEGER NOT NULL, ends INTEGER NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE requests (
     hour INTEGER, model TEXT, slice_key TEXT, slice TEXT, outcome TEXT, n INTEGER NOT NULL,
     PRIMARY KEY (slice_key, slice, hour, model, outcome)

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +25,7 @@ from .scoring import Scored, add_refusals, add_sums, score_table
 from .slicing import Slicing
 from .spools import Chunk
 from .tables import frame_table
+from .texts import Text, frame_texts, text_table
 
 __all__ = ["Ingested", "commit_chunk", "profile_frames"]
 
@@ -40,14 +41,17 @@ class Ingested(NamedTuple):
     """Profiles with ``capture_probability`` and ``p_correct``; None without any answer."""
     requests: Requests
     """Requests by hour, model, slice key, slice and outcome."""
+    texts: list[Text]
+    """Redacted, of the requests whose capture keeps them."""
     captures: dict[str, tuple[int, dict[str, int]]]
     """Latest counts of every captured process, with their time."""
 
 
-def profile_frames(frames: Sequence[Frame], slicing: Slicing) -> Ingested:
+def profile_frames(frames: Sequence[Frame], slicing: Slicing, *, redact: Callable[[str], str]) -> Ingested:
     """Read the answers of frames and profile them; an answer of no known shape is counted as ``unreadable``."""
     traces: list[Trace] = []
     weights: list[float] = []
+    texts: list[Text] = []
     shipped: list[pa.Table] = []
     requests: Requests = Counter()
     captures: dict[str, tuple[int, dict[str, int]]] = {}
@@ -60,11 +64,12 @@ def profile_frames(frames: Sequence[Frame], slicing: Slicing) -> Ingested:
             continue
         own, outcome = _read(frame)
         traces += own
+        texts += frame_texts(frame, own, redact)
         weights += [frame.capture_probability] * len(own)
         for key, name in slicing.of(frame.attributes, own[0].model or "" if own else frame.model).items():
             requests[frame.time // _HOUR_US, frame.model, key, name, outcome] += 1
     tables = [*([_profiles([trace_batch(traces)], weights)] if traces else []), *shipped]
-    return Ingested(pa.concat_tables(tables) if tables else None, requests, captures)
+    return Ingested(pa.concat_tables(tables) if tables else None, requests, texts, captures)
 
 
 def _shipped(frame: Frame, slicing: Slicing, requests: Requests) -> list[pa.Table]:
@@ -105,26 +110,34 @@ def _profiles(batches: Sequence[pa.RecordBatch], weights: list[float]) -> pa.Tab
 
 
 def commit_chunk(
-    connection: sqlite3.Connection, root: Path, chunk: Chunk, *, slicing: Slicing, sentinel: Sentinel | None
+    connection: sqlite3.Connection,
+    root: Path,
+    chunk: Chunk,
+    *,
+    slicing: Slicing,
+    sentinel: Sentinel | None,
+    redact: Callable[[str], str],
 ) -> int:
     """Write the profiles of a chunk and commit it; how many requests it held.
 
     Files come first, then one transaction. After a crash in between the chunk is read again, its files replace those
     left behind, and nothing counts twice, since the offset of the spool moves in the same transaction as the sums.
     """
-    found = profile_frames(chunk.frames, slicing)
+    found = profile_frames(chunk.frames, slicing, redact=redact)
     table, scored, parts = found.table, None, []
     if table is not None:
         hours = table["time"].cast(pa.int64()).to_numpy() // _HOUR_US
         table, scored = _score(table, hours, slicing=slicing, sentinel=sentinel)
         parts = _write_parts(root, chunk, table, hours=hours)
+    texts = _write_texts(root, chunk, found.texts)
     with transaction(connection):
         before = connection.execute("SELECT offset FROM spools WHERE file=?", (chunk.spool,)).fetchone()
         if before is not None and before[0] != chunk.begins:
             return 0
         _commit_offset(connection, chunk)
         _commit_requests(connection, found)
-        _commit_parts(connection, chunk, parts)
+        _commit_parts(connection, chunk, parts, into="parts")
+        _commit_parts(connection, chunk, texts, into="texts")
         if scored is not None and sentinel is not None:
             key = sentinel.zero().key
             add_sums(connection, key, scored.sums)
@@ -151,6 +164,14 @@ def _write_parts(root: Path, chunk: Chunk, table: pa.Table, *, hours: NDArray[np
     ]
 
 
+def _write_texts(root: Path, chunk: Chunk, texts: Sequence[Text]) -> list[Part]:
+    if not texts:
+        return []
+    hour = texts[0].time // _HOUR_US
+    name = f"{chunk.spool.removesuffix('.spool')}-{chunk.begins}"
+    return [write_part(root, name, text_table(texts), hour=hour, kind="texts")]
+
+
 def _commit_offset(connection: sqlite3.Connection, chunk: Chunk) -> None:
     connection.execute("REPLACE INTO spools VALUES (?,?,?)", (chunk.spool, chunk.ends, chunk.is_last))
     connection.execute(
@@ -171,8 +192,8 @@ def _commit_requests(connection: sqlite3.Connection, found: Ingested) -> None:
     )
 
 
-def _commit_parts(connection: sqlite3.Connection, chunk: Chunk, parts: Sequence[Part]) -> None:
+def _commit_parts(connection: sqlite3.Connection, chunk: Chunk, parts: Sequence[Part], *, into: str) -> None:
     connection.executemany(
-        "REPLACE INTO parts VALUES (?,?,?,?,?,?,?,?)",
+        f"REPLACE INTO {into} VALUES (?,?,?,?,?,?,?,?)",
         [(*part, chunk.spool, chunk.begins, chunk.ends) for part in parts],
     )

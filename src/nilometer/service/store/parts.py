@@ -26,7 +26,7 @@ class Part(NamedTuple):
     sha256: str
 
 
-def hour_folder(hour: int) -> str:
+def hour_folder(hour: int, kind: str = "profiles") -> str:
     """Folder of an hour since 1970, below that of the store.
 
     Examples
@@ -35,12 +35,12 @@ def hour_folder(hour: int) -> str:
     'profiles/day=2026-01-05/hour=08'
     """
     moment = datetime.fromtimestamp(hour * _HOUR, tz=UTC)
-    return f"profiles/day={moment:%Y-%m-%d}/hour={moment:%H}"
+    return f"{kind}/day={moment:%Y-%m-%d}/hour={moment:%H}"
 
 
-def write_part(root: Path, name: str, table: pa.Table, *, hour: int) -> Part:
-    """Write profiles of one hour; the same name again replaces the file, as a replay after a crash does."""
-    file = f"{hour_folder(hour)}/{name}.parquet"
+def write_part(root: Path, name: str, table: pa.Table, *, hour: int, kind: str = "profiles") -> Part:
+    """Write profiles or texts of one hour; the same name again replaces the file, as a replay after a crash does."""
+    file = f"{hour_folder(hour, kind)}/{name}.parquet"
     path = root / file
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".part")

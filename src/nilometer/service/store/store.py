@@ -5,7 +5,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,11 @@ from ..capture import HEAD_BYTES
 from .database import open_database, transaction
 from .ingest import commit_chunk
 from .labels import LabelIn, add_labels, join_with_parts
+from .redaction import redact
 from .scoring import SliceRow, add_refusals, add_sums, estimate_hours, score_table
 from .slicing import ALL, Slicing
-from .spools import read_chunks, remove_spool
+from .spools import Chunk, read_chunks, remove_spool
+from .texts import Text, find_text
 
 __all__ = ["Store"]
 
@@ -47,6 +49,8 @@ class Store:
         Estimates accuracies; without one profiles are stored and nothing is estimated.
     most_slices
         Names per key; what comes after them is ``(other)``.
+    redact
+        What becomes of prompts and answers before they are stored, where a capture keeps them.
 
     Raises
     ------
@@ -57,12 +61,19 @@ class Store:
     """
 
     def __init__(
-        self, root: str | Path, *, keys: Sequence[str] = (), sentinel: Sentinel | None = None, most_slices: int = 1000
+        self,
+        root: str | Path,
+        *,
+        keys: Sequence[str] = (),
+        sentinel: Sentinel | None = None,
+        most_slices: int = 1000,
+        redact: Callable[[str], str] = redact,
     ) -> None:
         self.root = Path(root)
         self.spool = self.root / "spool"
         self.sentinel = sentinel
         self.slicing = Slicing(keys, most=most_slices)
+        self._redact = redact
         self.problems: dict[str, str] = {}
         """What keeps the store from working, by part; empty when all is well."""
         self.n_committed = 0
@@ -152,7 +163,7 @@ class Store:
         total = 0
         try:
             for chunk in read_chunks(self.spool, offsets):
-                total += commit_chunk(self._connection, self.root, chunk, slicing=self.slicing, sentinel=self.sentinel)
+                total += self._commit(chunk)
                 self._reached = max(self._reached, *(frame.time / 1e6 for frame in chunk.frames), 0.0)
                 if chunk.is_last:
                     remove_spool(self.spool, chunk.spool)
@@ -162,6 +173,20 @@ class Store:
         gone = [(file,) for file in offsets if not (self.spool / file).exists()]
         self._connection.executemany("DELETE FROM spools WHERE file=?", gone)
         return total
+
+    def _commit(self, chunk: Chunk) -> int:
+        return commit_chunk(
+            self._connection,
+            self.root,
+            chunk,
+            slicing=self.slicing,
+            sentinel=self.sentinel,
+            redact=self._redact,
+        )
+
+    def text_of(self, trace_id: str, reader: sqlite3.Connection) -> Text | None:
+        """Redacted prompt and answer of a trace; None if they were not kept."""
+        return find_text(reader, self.root, trace_id)
 
     def _join_labels(self) -> None:
         """Search the stored profiles once for every label that came since the last search."""

@@ -63,6 +63,7 @@ def serve_app(store: Store, access: Access, worker: Worker) -> "Starlette":
         Route("/api/hours", _gate(access, "read", api.hours)),
         Route("/api/alerts", _gate(access, "read", api.alerts)),
         Route("/metrics", _gate(access, "read", api.metrics)),
+        Route("/api/texts", _gate(access, "label", api.texts)),
         Route("/v1/traces", _gate(access, "ingest", api.traces), methods=["POST"]),
         Route("/v1/labels", _gate(access, "label", api.labels), methods=["POST"]),
     ]
@@ -155,6 +156,14 @@ class _Api:
     async def alerts(self, request: "Request", who: str) -> "Response":
         """Alerts that are open, oldest first."""
         return _json({"alerts": [one._asdict() for one in await self._read(open_alerts)]})
+
+    async def texts(self, request: "Request", who: str) -> "Response":
+        """Redacted prompt and answer of a ``trace_id``, for those who label."""
+        name = request.query_params.get("trace_id", "")
+        found = await self._read(lambda connection: self._store.text_of(name, connection))
+        if found is None:
+            raise _RefusedError(404, f"there are no texts of {name!r}. Captures keep them with NILOMETER_TEXTS=1.")
+        return _json(found._asdict())
 
     async def labels(self, request: "Request", who: str) -> "Response":
         """Append labels; they are on disk when this answers."""
