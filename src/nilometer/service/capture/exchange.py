@@ -13,6 +13,8 @@ __all__ = ["Exchange", "Send"]
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 _REFUSED = (400, 422)
+_EARLY = 3
+"""Events of a stream that may show how the server writes a chunk without log-probabilities."""
 
 
 class Exchange:
@@ -136,7 +138,8 @@ class Exchange:
         passed = []
         for event in events:
             self._keep(event)
-            if self._frame.api not in self._nulls and (null := writes_null(event)) is not None:
+            is_early = self._frame.api not in self._nulls and len(self._parts) <= _EARLY
+            if is_early and (null := writes_null(event)) is not None:
                 self._nulls[self._frame.api] = null
             passed.append(strip_event(event, null=self._nulls.get(self._frame.api, True)))
         self._finish(more=more and not any(map(_is_done, events)))
