@@ -10,14 +10,26 @@ def _moments(x):
     return np.stack([np.full(x.shape[:-1], float(x.shape[-1])), x.sum(-1), (x**2).sum(-1)], axis=-1)
 
 
-def test_many_equal_windows_give_the_two_sample_t_test():
+def test_p_value_is_the_larger_of_the_t_test_and_bennetts_bound():
     rng = np.random.default_rng(0)
     reference = rng.permuted(np.tile(np.linspace(0.1, 0.9, 100), (40, 1)), axis=1)[None]
-    window = np.linspace(0.15, 0.95, 100)
-    found = judge_windows(_moments(reference), _moments(window[None]))
-    wanted = stats.ttest_ind(reference.ravel(), window, equal_var=True)
-    assert found.after[0] - found.before[0] == pytest.approx(0.05)
-    assert found.p_value[0] == pytest.approx(wanted.pvalue, rel=0.05)  # windows without any variance between them
+    variance = np.linspace(0.1, 0.9, 100).var(ddof=1)
+    for shift in (0.05, 0.2):
+        window = np.linspace(0.1, 0.9, 100) + shift
+        found = judge_windows(_moments(reference), _moments(window[None]))
+        by_t = stats.ttest_ind(reference.ravel(), window, equal_var=True).pvalue
+        spread2 = variance * (1 + 1 / 40)
+        u = 0.5 * shift / spread2
+        bennett = 2 * np.exp(-100 * spread2 / 0.25 * ((1 + u) * np.log(1 + u) - u))
+        assert found.after[0] - found.before[0] == pytest.approx(shift)
+        assert found.p_value[0] == pytest.approx(max(by_t, bennett), rel=0.1)
+
+
+def test_mean_of_skewed_values_does_not_alarm_more_often_than_said():
+    rng = np.random.default_rng(5)
+    reference = (rng.random((1, 24, 100)) < 0.02).astype(float).repeat(4000, axis=0)
+    found = judge_windows(_moments(reference), _moments((rng.random((4000, 100)) < 0.02).astype(float)))
+    assert (found.p_value <= 1e-3).sum() <= stats.binom.ppf(0.999, 4000, 1e-3)
 
 
 def test_rhythm_of_the_reference_is_no_change():

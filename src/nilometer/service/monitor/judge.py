@@ -54,8 +54,11 @@ def judge_windows(reference: Floats, window: Floats) -> Judgement:
 
     with :math:`\tau^2` the variance between the W reference windows beyond what their sizes explain (DerSimonian and
     Laird), so that a rhythm of the day is no change. The degrees of freedom are Satterthwaite's, W − 1 for the part
-    between windows. A slice needs 30 units in the window and 5 reference windows of 30; units are prompts, since
-    answers to one prompt err together.
+    between windows. The p-value is the larger of that of t and of Bennett's bound for values in [0, 1],
+    :math:`2 \exp(-\frac{n \sigma^2}{b^2} h(\frac{b\,|\bar x - \bar x_0|}{\sigma^2}))` with
+    :math:`h(u) = (1 + u) \log(1 + u) - u`, :math:`\sigma^2 = n (v + v_0)` and b the distance from the mean to the end
+    of [0, 1]: far out in the tail the mean of a hundred skewed values is not normal. A slice needs 30 units in the
+    window and 5 reference windows of 30; units are prompts, since answers to one prompt err together.
 
     Parameters
     ----------
@@ -67,6 +70,7 @@ def judge_windows(reference: Floats, window: Floats) -> Judgement:
     References
     ----------
     DerSimonian and Laird (1986), "Meta-analysis in clinical trials". Satterthwaite (1946). Holm (1979).
+    Bennett (1962), "Probability inequalities for the sum of independent random variables".
 
     Examples
     --------
@@ -94,11 +98,23 @@ def judge_windows(reference: Floats, window: Floats) -> Judgement:
         counts = reference[i][usable[i], 0]
         degrees = _degrees(within, between, n_units=float(counts.sum()), n_windows=len(counts))
         gap = abs(after[i] - before[i])
-        p_value[i] = 2 * float(stdtr(degrees, -gap / np.sqrt(variance))) if variance > 0 else float(gap == 0)
+        if variance == 0:
+            p_value[i] = float(gap == 0)
+            continue
+        furthest = 1 - before[i] if after[i] > before[i] else before[i]
+        by_t = 2 * float(stdtr(degrees, -gap / np.sqrt(variance)))
+        p_value[i] = max(by_t, _bennett(gap, variance, furthest=furthest, n=n))
     adjusted = np.ones(n_slices)
     if is_judged.any():
         adjusted[is_judged] = holm(p_value[is_judged])
     return Judgement(before, after, p_value, adjusted, is_judged)
+
+
+def _bennett(gap: float, variance: float, *, furthest: float, n: float) -> float:
+    """Bound on the chance of a gap this large in the mean of n values that lie at most ``furthest`` beyond theirs."""
+    spread2 = n * variance
+    u = furthest * gap / spread2
+    return min(2 * float(np.exp(-n * spread2 / furthest**2 * ((1 + u) * np.log1p(u) - u))), 1.0)
 
 
 def _reference(windows: Floats) -> tuple[float, float, float, float]:
