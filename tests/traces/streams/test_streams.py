@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from nilometer.errors import TraceFormatError
-from nilometer.traces import read_traces
+from nilometer.traces import read_traces, traces_from_response
 
 WORDS = ["The", " answer", " is", " NOT", " 4"]
 
@@ -243,3 +243,21 @@ def test_every_protocol_keeps_what_arrived_of_a_cut_stream(tmp_path, name):
     assert (len(rows), report.n_cut) == (1, 1)
     assert rows[0]["answer"]
     assert "".join(WORDS).startswith(rows[0]["answer"])
+
+
+def _events(lines):
+    return "".join(f"data: {json.dumps(line)}\n\n" for line in lines).encode() + b"data: [DONE]\n\n"
+
+
+def test_the_bytes_of_one_captured_stream_are_one_trace():
+    (trace,) = traces_from_response(_events(_answer(id=None)), trace_id="r1", k=3)
+    assert (trace.trace_id, trace.answer, trace.tokens, trace.k) == ("r1", "".join(WORDS), WORDS, 3)
+    crlf = _events(_answer()).replace(b"\n", b"\r\n")
+    assert traces_from_response(crlf, trace_id="r1")[0].answer == "".join(WORDS)
+
+
+def test_a_captured_stream_that_broke_off_gives_what_arrived_and_a_damaged_one_raises():
+    (trace,) = traces_from_response(_events(_answer()[:3]), trace_id="r1")
+    assert (trace.answer, trace.finish_reason) == ("The answer", None)
+    with pytest.raises(TraceFormatError, match=r"r1:\d"):
+        traces_from_response(_events(_answer()).replace(b'" NOT"}', b'" NOT'), trace_id="r1")

@@ -1,5 +1,6 @@
 """JSON objects of lines, server-sent events, documents and archives, each with its place in the file."""
 
+import io
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -12,7 +13,7 @@ from nilometer.errors import TraceFormatError
 from .archives import archive_samples, with_head
 from .bytes import LONGEST, lines_of, opened
 
-__all__ = ["END_OF_STREAM", "json_objects"]
+__all__ = ["END_OF_STREAM", "json_objects", "objects_of_bytes"]
 
 END_OF_STREAM = b"[DONE]"
 """The line by which servers end a stream of events."""
@@ -52,6 +53,11 @@ def json_objects(path: Path) -> Iterator[Item]:
             yield item
     if not n_objects:
         raise TraceFormatError(f"{path}: the file is {'blank' if magic else 'empty'}.")
+
+
+def objects_of_bytes(data: bytes, name: str) -> Iterator[Item]:
+    """Yield the JSON objects of what a server sent, as :func:`json_objects` those of a file called `name`."""
+    return _lines(Path(name), io.BufferedReader(io.BytesIO(data)))
 
 
 def _lines(path: Path, file: BinaryIO) -> Iterator[Item]:

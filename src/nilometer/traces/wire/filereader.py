@@ -9,7 +9,7 @@ import msgspec
 from nilometer.errors import TraceFormatError
 
 from ..batch import Trace
-from ..sources import END_OF_STREAM, is_regular, json_objects
+from ..sources import END_OF_STREAM, is_regular, json_objects, objects_of_bytes
 from ..streams import Joined, joiners
 from .envelopes import Opened, is_error, open_line, recognise
 from .formats import FORMATS
@@ -22,7 +22,7 @@ from .rows import is_foreign, table_rows
 from .servers.openai_chat import parse_openai_chat
 from .servers.usual import usual_chat
 
-__all__ = ["FAULTS", "FileReader"]
+__all__ = ["FAULTS", "BytesReader", "FileReader"]
 
 FAULTS = (
     TraceFormatError,
@@ -75,6 +75,7 @@ class FileReader:
         self._search = layout.search(lambda line: any(joiner.takes(line) for joiner in self._joiners))
         self._in_stream: Any = None
         self._is_usual = False
+        self._asked: int | None = None
         self._top_tokens = False
 
     def traces(self, *, top_tokens: bool = False) -> Iterator[Trace]:
@@ -93,9 +94,9 @@ class FileReader:
                     continue
                 usual = None if self._top_tokens or not self._is_usual else usual_chat(data)
                 if usual is not None:
-                    yield from self._usual(f"{self._path.name}:{place}", usual)
+                    yield from self._usual(self._name(place), usual)
                     continue
-                yield from self._line(f"{self._path.name}:{place}", data)
+                yield from self._line(self._name(place), data)
             except FAULTS as exc:
                 self._fault(place, data, exc, is_cut=is_cut)
         for joiner in self._joiners:
@@ -125,6 +126,7 @@ class FileReader:
     def _opened(self, item: Opened) -> list[Trace]:
         line, context, known = item
         context.top_tokens = self._top_tokens
+        context.k = self._asked if context.k is None else context.k
         if known is None:
             joiner = next(joiner for joiner in self._joiners if joiner.takes(line))
             self._in_stream, self._report.format = joiner, joiner.name
@@ -145,6 +147,10 @@ class FileReader:
         place = seen_logprobs(line.plain())
         if place is not None:
             report.unread[place] = report.unread.get(place, 0) + 1
+
+    def _name(self, place: int | str) -> str:
+        """Name of a response without an id."""
+        return f"{self._path.name}:{place}"
 
     def _objects(self) -> Iterator[tuple[int | str, bytes, bool]]:
         if is_regular(self._path) and is_foreign(self._path):
@@ -201,6 +207,35 @@ class FileReader:
         return (
             str(exc) if isinstance(exc, TraceFormatError) else f"not the shape of {self._report.format} ({exc!r:.300})"
         )
+
+
+class BytesReader(FileReader):
+    """Reads the traces of what a server sent in answer to one request; a bad piece raises.
+
+    Parameters
+    ----------
+    data
+        Server-sent events or JSON lines.
+    trace_id
+        Names a response without an id.
+    k
+        How many alternatives were asked for.
+    """
+
+    def __init__(self, data: bytes, *, trace_id: str, k: int | None = None) -> None:
+        report = FileReport(trace_id)
+        super().__init__(Path(trace_id), layout=Layout(), report=report, on_bad=_refuse, strict=True)
+        self._data, self._trace_id, self._asked = data, trace_id, k
+
+    def _name(self, place: int | str) -> str:
+        return self._trace_id
+
+    def _objects(self) -> Iterator[tuple[int | str, bytes, bool]]:
+        return objects_of_bytes(self._data, self._trace_id)
+
+
+def _refuse(message: str) -> None:
+    raise TraceFormatError(message)
 
 
 def _fault_of(data: bytes) -> str | None:

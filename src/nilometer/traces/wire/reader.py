@@ -1,7 +1,9 @@
 """Reading trace files of any known format as a stream of Arrow batches."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -12,8 +14,9 @@ from ..schema import trace_schema
 from ..sources import expand_paths, is_regular
 from ..store import conform_batch, is_parquet, read_store
 from .envelopes import open_line
-from .filereader import FileReader
+from .filereader import BytesReader, FileReader
 from .layout import Layout
+from .parallel import ReadPart, is_worth_sharing, read_in_parallel
 from .report import FileReport, ReadReport
 from .rows import check_is_named, is_foreign
 
@@ -34,7 +37,10 @@ class TraceStream:
         self._strict = strict
         self._batch_rows = batch_rows
         self._keep = tuple(keep)
+        self._processes = 1
         self.schema = trace_schema(keep)
+        self.is_one_of_many = False
+        """Whether other files are read elsewhere, so that an empty one is left out."""
         self._seen: set[int] = set()
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
@@ -60,7 +66,10 @@ class TraceStream:
         return pa.Table.from_batches(list(self), schema=self.schema)
 
     def _items(self) -> Iterator[Trace | pa.RecordBatch]:
-        """Yield the traces of all files; of nilometer's own files whole batches."""
+        """Yield the traces of all files; of nilometer's own files, and of those read elsewhere, whole batches."""
+        if self._processes > 1 and is_worth_sharing(self.paths):
+            yield from self._shared()
+            return
         for path in self.paths:
             report = FileReport(str(path))
             self.report.files.append(report)
@@ -68,6 +77,24 @@ class TraceStream:
                 yield from self._store(path, report) if self._is_own(path) else self._file(path, report)
             except (OSError, TraceFormatError) as exc:
                 self._unread(path, report, exc)
+
+    def in_parallel(self, processes: int) -> "TraceStream":
+        """Let several processes read the files, one each at a time; what is read and its order stay the same.
+
+        A script that calls it must guard its own start by ``if __name__ == "__main__"``, as with every process pool.
+        """
+        self._processes = processes
+        return self
+
+    def _shared(self) -> Iterator[pa.RecordBatch]:
+        options = {"strict": self._strict, "batch_rows": self._batch_rows, "keep": self._keep}
+        read = partial(_read_part, layout=self._layout, options=options)
+        for part in read_in_parallel(read, self.paths, self._processes):
+            self.report.files += part.report.files
+            self.report.left_out += part.report.left_out
+            for message in part.report.bad_lines:
+                self.report.note(message)
+            yield from part.tables()
 
     def _is_own(self, path: Path) -> bool:
         """Tell nilometer's own files from tables of others, which are read only where it is said how."""
@@ -98,7 +125,7 @@ class TraceStream:
 
     def _unread(self, path: Path, report: FileReport, exc: Exception) -> None:
         """Leave a file out that holds nothing or is gone, if there are others; damage within one ends the reading."""
-        if self._strict or len(self.paths) == 1 or report.n_lines:
+        if self._strict or report.n_lines or (len(self.paths) == 1 and not self.is_one_of_many):
             if isinstance(exc, TraceFormatError):
                 raise exc
             raise TraceFormatError(f"{path}: the file cannot be read ({exc}).") from exc
@@ -119,6 +146,17 @@ class TraceStream:
         if self._strict:
             raise TraceFormatError(message)
         self.report.note(message)
+
+
+def _read_part(path: Path, *, layout: Layout, options: dict[str, Any]) -> ReadPart:
+    """Read one file in another process."""
+    stream = TraceStream([path], layout=layout, **options)
+    stream.is_one_of_many = True
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, stream.schema) as writer:
+        for batch in stream:
+            writer.write_batch(batch)
+    return ReadPart(sink.getvalue().to_pybytes(), stream.report)
 
 
 def read_traces(
@@ -175,12 +213,13 @@ def read_traces(
 def traces_from_response(
     data: bytes | str, *, trace_id: str, k: int | None = None, keep: Sequence[str] = ()
 ) -> list[Trace]:
-    """Read one response of any known format; several choices give several traces.
+    """Read what a server answered to one request, whole or streamed; several choices give several traces.
 
     Parameters
     ----------
     data
-        A JSON object, as the server sent it.
+        A JSON object as the server sent it, or the events of a stream from its first to its last. A stream that broke
+        off gives what had arrived, without a finish reason.
     trace_id
         Used where the response has no id of its own.
     k
@@ -191,7 +230,7 @@ def traces_from_response(
     Raises
     ------
     TraceFormatError
-        If it is no JSON object or no known format.
+        If it is no JSON object or no known format, or a piece of a stream is damaged.
 
     Examples
     --------
@@ -200,6 +239,8 @@ def traces_from_response(
     '4'
     """
     raw = data.encode("utf-8", "replace") if isinstance(data, str) else data
+    if b"\n" in raw.strip() or raw.lstrip()[:1] != b"{":
+        return list(BytesReader(raw, trace_id=trace_id, k=k).traces(top_tokens="top_tokens" in keep))
     traces = []
     for line, context, known in open_line(raw, trace_id):
         if known is not None:
