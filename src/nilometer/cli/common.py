@@ -1,6 +1,7 @@
 """What the verbs share: options, consoles, and traces read under one policy for bad lines."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ __all__ = [
     "console",
     "expand_files",
     "layout_of",
+    "n_processes",
     "progress",
     "split_keys",
     "talk",
@@ -151,6 +153,11 @@ def expand_files(patterns: list[str]) -> list[Path]:
         raise ConfigError(str(exc)) from exc
 
 
+def n_processes() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def check_bad_lines(read: Any) -> None:
     """Show the bad lines of a finished ``ReadReport`` and refuse a file that is mostly something else.
 
@@ -163,6 +170,14 @@ def check_bad_lines(read: Any) -> None:
         talk(line)
     if read.n_skipped:
         talk(f"{read.n_skipped:,} lines hold no response (other spans, events of a stream) and were skipped.")
+    if read.n_damaged:
+        talk(f"{read.n_damaged:,} streamed answers are left out, because a piece of each is bad or missing.")
+    if read.n_cut:
+        talk(f"{read.n_cut:,} streamed answers broke off; what had arrived has no finish reason.")
+    for reason in read.left_out[:_SHOWN_BAD_LINES]:
+        talk(f"Left out: {reason}")
+    if len(read.left_out) > _SHOWN_BAD_LINES:
+        talk(f"… and {len(read.left_out) - _SHOWN_BAD_LINES:,} more files and folders are left out.")
     hidden = read.n_bad - min(len(read.bad_lines), _SHOWN_BAD_LINES)
     if hidden > 0:
         talk(f"… and {hidden:,} more bad lines.")

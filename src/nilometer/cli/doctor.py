@@ -21,6 +21,7 @@ from .common import (
     console,
     expand_files,
     layout_of,
+    n_processes,
     progress,
     split_keys,
     talk,
@@ -50,6 +51,7 @@ def doctor(
     for line in label_report.bad_lines:
         talk(line)
     stream = read_traces(expand_files(files), format=layout_of(wire_format, at, columns), strict=strict)
+    stream.in_parallel(n_processes())
     with progress("Reading") as advance:
         diagnosis = diagnose(_watched(stream, advance), labels=table, by=split_keys(by), stream=stream)
     check_bad_lines(stream.report)

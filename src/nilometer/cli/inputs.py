@@ -33,7 +33,7 @@ from nilometer.traces import (
     slice_names,
 )
 
-from .common import check_bad_lines, expand_files, progress, talk
+from .common import check_bad_lines, expand_files, n_processes, progress, talk
 
 __all__ = ["Inputs", "read_correct", "read_inputs"]
 
@@ -68,6 +68,7 @@ def read_inputs(
     if all(is_profile_file(path) for path in paths):
         return Inputs(read_profiles(paths))
     stream = read_traces(paths, format=wire_format, strict=strict, keep=("attention",) if has_attention(paths) else ())
+    stream.in_parallel(n_processes())
     seen: list[pa.RecordBatch] = []
     least = _LeastConfident()
     only_in_traces = [key for key in by if _NOT_IN_PROFILES.search(key)]
