@@ -104,11 +104,11 @@ class Joiner(Generic[C]):
         if chunk is None or stream is None or not stream.is_known:
             return None
         plain = chunk.plain_text()
-        answer = None if plain is None else stream.answers.get(plain[0])
+        answer = None if plain is None else stream.answers.get(plain.index)
         if plain is None or answer is None or answer.finish or stream.failed:
             return self.add_chunk(chunk_of(chunk), stream.context)
         stream.n_lines += 1
-        answer.append(plain[1], plain[2])
+        answer.append(plain.delta.content, None if plain.logprobs is None else plain.logprobs.content)
         return _NOTHING
 
     def add(self, line: Fields, context: C) -> Iterator[Joined[C]]:

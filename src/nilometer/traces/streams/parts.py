@@ -70,7 +70,8 @@ class Answer:
     def __init__(self, index: int) -> None:
         self.index = index
         self.texts: dict[str, list[str]] = {}
-        self.lists: list[dict[str, msgspec.Raw]] = []
+        self.lists: list[dict[str, msgspec.Raw] | msgspec.Raw] = []
+        """A bare list is that of ``content``."""
         self.finish: str | None = None
         self.extra: dict[str, Any] = {}
         self.n_starts = 0
@@ -96,15 +97,15 @@ class Answer:
                 self.n_starts += 1
         self.finish = part.finish or self.finish
 
-    def append(self, text: str, lists: dict[str, msgspec.Raw] | None) -> None:
+    def append(self, text: str, content: msgspec.Raw | None) -> None:
         """Take a piece of the text with its log-probabilities, the way nearly every line of a stream is."""
         pieces = self.texts.get("content")
         if pieces is None:
             self.texts["content"] = [text]
         else:
             pieces.append(text)
-        if lists:
-            self.lists.append(lists)
+        if content is not None and memoryview(content).nbytes > len(_NULL):
+            self.lists.append(content)
 
     def extend(self, other: "Answer") -> None:
         """Take what came for the same choice under another id."""
@@ -117,8 +118,9 @@ class Answer:
 
     def whole(self) -> tuple[dict[str, str], dict[str, msgspec.Raw]]:
         """Return texts and lists by field, whether they came as growing wholes or in pieces."""
-        names = dict.fromkeys(name for piece in self.lists for name in piece)
-        columns = {name: [bytes(piece.get(name, _NULL)).strip() for piece in self.lists] for name in names}
+        lists = [piece if isinstance(piece, dict) else {"content": piece} for piece in self.lists]
+        names = dict.fromkeys(name for piece in lists for name in piece)
+        columns = {name: [bytes(piece.get(name, _NULL)).strip() for piece in lists] for name in names}
         growing = _is_cumulative(list(self.texts.values()), list(columns.values()))
         texts = {name: pieces[-1] if growing else joined_text(pieces) for name, pieces in self.texts.items()}
         return texts, {name: _joined_list(name, columns, growing=growing) for name in names}

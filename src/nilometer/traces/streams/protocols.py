@@ -46,23 +46,38 @@ class _Choice(msgspec.Struct, gc=False):
     finish_reason: str | None = None
 
 
+class _Content(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    content: msgspec.Raw = _EMPTY
+    refusal: msgspec.Raw = _EMPTY
+
+    def lists(self) -> dict[str, msgspec.Raw]:
+        given = {"content": self.content, "refusal": self.refusal}
+        return {name: value for name, value in given.items() if value is not _EMPTY}
+
+
+class _TypedChoice(msgspec.Struct, gc=False):
+    delta: _Delta
+    index: int = 0
+    logprobs: _Content | None = None
+    finish_reason: str | None = None
+
+
 class ChatChunk(msgspec.Struct, gc=False):
     """A chunk of a chat completion whose model and time are known from an earlier one."""
 
-    choices: list[_Choice]
+    choices: list[_TypedChoice]
     id: str | int | None = None
     usage: msgspec.Raw = _EMPTY
     system_fingerprint: msgspec.Raw = _EMPTY
 
-    def plain_text(self) -> tuple[int, str, dict[str, msgspec.Raw] | None] | None:
-        """Return index, text and log-probabilities if it holds nothing but these for one choice."""
+    def plain_text(self) -> _TypedChoice | None:
+        """Return the one choice if it holds nothing but text and its log-probabilities."""
         if len(self.choices) != 1:
             return None
         choice = self.choices[0]
         delta = choice.delta
         is_plain = (
-            delta is not None
-            and type(delta.content) is str
+            type(delta.content) is str
             and delta.content
             and choice.finish_reason is None
             and delta.role is None
@@ -73,7 +88,7 @@ class ChatChunk(msgspec.Struct, gc=False):
             and delta.function_call is _EMPTY
             and self.usage is _EMPTY
         )
-        return (choice.index, delta.content, choice.logprobs) if is_plain else None  # type: ignore[return-value,union-attr]
+        return choice if is_plain else None
 
 
 class _TextChoice(msgspec.Struct, gc=False):
@@ -98,10 +113,9 @@ def chat_chunk(data: bytes) -> ChatChunk | None:
     if data.find(b'"delta"', 0, 800) < 0:
         return None
     try:
-        chunk = _CHAT.decode(data)
+        return _CHAT.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    return None if any(choice.delta is None for choice in chunk.choices) else chunk
 
 
 def chunk_of(chunk: ChatChunk) -> Chunk:
@@ -111,7 +125,11 @@ def chunk_of(chunk: ChatChunk) -> Chunk:
         value = getattr(chunk, name)
         if bytes(value) not in _NULLS:
             head[name] = value
-    return Chunk(chunk.id or None, [_chat_part(choice) for choice in chunk.choices], head)
+    parts = [
+        _chat_part(_Choice(c.delta, c.index, None if c.logprobs is None else c.logprobs.lists(), c.finish_reason))
+        for c in chunk.choices
+    ]
+    return Chunk(chunk.id or None, parts, head)
 
 
 def _chat_part(choice: _Choice) -> Part:
