@@ -108,7 +108,7 @@ class Joiner(Generic[C]):
         if plain is None or answer is None or answer.finish or stream.failed:
             return self.add_chunk(chunk_of(chunk), stream.context)
         stream.n_lines += 1
-        answer.append(plain.delta.content, None if plain.logprobs is None else plain.logprobs.content)
+        answer.append(str(plain.delta.content), None if plain.logprobs is None else plain.logprobs.content)
         return _NOTHING
 
     def add(self, line: Fields, context: C) -> Iterator[Joined[C]]:

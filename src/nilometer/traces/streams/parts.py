@@ -154,8 +154,7 @@ def joined_text(pieces: Sequence[str]) -> str:
 
 def _is_cumulative(texts: Sequence[Sequence[str]], columns: Sequence[Sequence[bytes]]) -> bool:
     """Whether every text and list goes on from the one before; texts alone need three, as "1", "10" may be pieces."""
-    given = [[_inner(value) for value in column if value != _NULL] for column in columns]
-    lists = [column for column in given if len(column) > 1]
+    lists = [given for column in columns if len(given := [value for value in column if value != _NULL]) > 1]
     if not all(map(_grows, lists)) or not all(_text_grows(pieces) for pieces in texts):
         return False
     return bool(lists) or any(len(pieces) > 2 for pieces in texts)
@@ -169,7 +168,7 @@ def _grows(lists: Sequence[bytes]) -> bool:
     """Whether each list begins with the entries of the one before."""
     if len(lists[-1]) <= len(lists[0]):
         return False
-    return all(not old or new == old or new.startswith(old + b",") for old, new in pairwise(lists))
+    return all(old in (new, b"[]") or new.startswith(old[:-1] + b",") for old, new in pairwise(lists))
 
 
 def _joined_list(name: str, columns: dict[str, list[bytes]], *, growing: bool) -> msgspec.Raw:
