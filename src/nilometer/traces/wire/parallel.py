@@ -46,14 +46,13 @@ def is_worth_sharing(paths: Sequence[Path]) -> bool:
 def read_in_parallel(read: Read, paths: Sequence[Path], n_processes: int) -> Iterator[ReadPart]:
     """Yield what `read` gives for each path, in their order, a few files ahead of the one that is handed on."""
     waiting: deque[Future[ReadPart]] = deque()
-    with ProcessPoolExecutor(n_processes, mp_context=get_context("spawn")) as pool:
-        try:
-            for path in paths:
-                waiting.append(pool.submit(read, path))
-                if len(waiting) > n_processes + 1:
-                    yield waiting.popleft().result()
-            while waiting:
+    pool = ProcessPoolExecutor(n_processes, mp_context=get_context("spawn"))
+    try:
+        for path in paths:
+            waiting.append(pool.submit(read, path))
+            if len(waiting) > n_processes + 1:
                 yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
