@@ -33,7 +33,10 @@ class FakeServer:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                raw = self.rfile.read(int(self.headers["Content-Length"]))
+                if not raw:
+                    return  # the client died
+                body = json.loads(raw)
                 with owner._lock:
                     owner.bodies.append(body)
                     owner.headers.append(dict(self.headers))

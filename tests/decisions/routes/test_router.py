@@ -1,13 +1,24 @@
 """Routes: the choice, its reason, its budget, and its file."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings, strategies as st
 
-from nilometer.decisions import AnswerTable, fit_router, load_router, policy_points, save_router
+from nilometer.decisions import (
+    AnswerTable,
+    fit_router,
+    load_router,
+    policy_points,
+    route_paced,
+    save_router,
+    start_pace,
+)
 from nilometer.errors import ConfigError, IncompatibleModelError, NotEnoughDataError
 from nilometer.estimators import Smoothie
+from nilometer.signals import answer_embeddings
 
 MODELS = ("a", "b", "c", "d")
 
@@ -194,3 +205,69 @@ def test_a_router_file_of_a_newer_version_is_refused(tmp_path):
     pq.write_table(saved.replace_schema_metadata(newer), tmp_path / "r.nilo")
     with pytest.raises(IncompatibleModelError, match=r"file version must be <= \d+, got 99\. Update nilometer"):
         load_router(tmp_path / "r.nilo")
+
+
+def independent(accuracies, *, n=1000, n_choices=4, seed=0):
+    """Scores and answers of models that are right independently; wrong answers are uniform."""
+    rng = np.random.default_rng(seed)
+    scores = rng.random((n, len(accuracies))) < accuracies
+    return scores.astype(float), np.where(scores, 0, rng.integers(1, n_choices, scores.shape))
+
+
+def test_every_budget_gets_the_best_model_that_it_affords():
+    costs, accuracies = np.array([1.0, 5.0, 10.0, 4.0]), np.array([0.49, 0.6, 0.9, 0.55])
+    scores, answers = independent(accuracies, n=2000)
+    table = AnswerTable(
+        models=("A", "B", "C", "D"), embeddings=answer_embeddings(answers.tolist()), scores=scores, costs=costs
+    )
+    router = fit_router(table)
+    for budget, best in ((1, "A"), (2, "A"), (4, "D"), (4.5, "D"), (5, "B"), (9.9, "B"), (10, "C")):
+        assert router.for_budget(budget).route().model == best
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=20, deadline=None)
+def test_no_affordable_model_is_better_by_the_routers_own_estimate(seed):
+    rng = np.random.default_rng(seed)
+    scores, answers = independent(rng.uniform(0.3, 0.9, 5), n=200, seed=seed)
+    costs = rng.uniform(1, 10, 5)
+    embeddings = answer_embeddings(answers.tolist())
+    router = fit_router(AnswerTable(models=tuple("abcde"), embeddings=embeddings, scores=scores, costs=costs))
+    budget = float(rng.uniform(costs.min(), 10))
+    chosen = router.for_budget(budget).route()
+    quality = router.overall()[0][0]
+    assert chosen.expected_quality == pytest.approx(quality[costs <= budget].max())
+
+
+def test_new_prompts_stay_within_the_budget_and_use_it():
+    rng = np.random.default_rng(0)
+    prompts = rng.normal(size=(400, 4))
+    strong = np.where(prompts[:, :1] > 0, 0.1, 2.0) * np.ones((1, 3))
+    errors = np.concatenate([np.full((400, 1), 0.2), strong[:, :1], np.full((400, 1), 1.0)], axis=1)
+    answers = rng.normal(size=(400, 3, 6)) * errors[:, :, None]
+    table = AnswerTable(
+        models=("good", "mixed", "cheap"), embeddings=answers, prompts=prompts, costs=np.array([5.0, 2.0, 1.0])
+    )
+    router = fit_router(table, n_neighbors=20).for_budget(3.0)
+    pace, spent = start_pace(router), []
+    for prompt in rng.normal(size=(300, 4)) + 1.0:
+        route, pace = route_paced(router, prompt, pace)
+        spent.append(float(table.costs[table.models.index(route.model)]))
+        assert pace.spent <= 3.0 * pace.n_prompts + 1e-9
+    assert pace.spent == pytest.approx(sum(spent))
+    with pytest.raises(ConfigError, match="must have a budget"):
+        start_pace(fit_router(table, n_neighbors=20))
+    with pytest.raises(ConfigError, match="must have a budget"):
+        route_paced(fit_router(table, n_neighbors=20), prompts[0], pace)
+
+
+def test_a_router_file_names_its_embedder_and_budget(tmp_path):
+    scores, answers = independent([0.5, 0.6, 0.7])
+    table = AnswerTable(
+        models=("a", "b", "c"), embeddings=answer_embeddings(answers.tolist()), scores=scores, costs=np.arange(1.0, 4.0)
+    )
+    router = replace(fit_router(table, budget=2.0), embedder="openai:http://x", embedder_model="m")
+    save_router(tmp_path / "r.nilo", router)
+    read = load_router(tmp_path / "r.nilo")
+    assert (read.embedder, read.embedder_model, read.budget) == ("openai:http://x", "m", 2.0)
+    assert read.route().model == router.route().model == "b"

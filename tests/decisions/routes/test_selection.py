@@ -6,6 +6,7 @@ from hypothesis import given, strategies as st
 
 from nilometer.decisions import mbr, select_medoid, select_text, select_vote
 from nilometer.estimators import Smoothie
+from nilometer.signals import answer_embeddings
 
 
 def outputs(seed, n=30, m=5, d=3):
@@ -23,9 +24,7 @@ def test_weighted_medoid_is_the_smallest_weighted_mean_distance(seed):
         if len(here) < 2:
             continue
         risks = {
-            i: sum(w[j] * np.sum((x[row, i] - x[row, j]) ** 2) for j in here if j != i)
-            / sum(w[j] for j in here if j != i)
-            for i in here
+            i: sum(w[j] * np.sum((x[row, i] - x[row, j]) ** 2) for j in here) / sum(w[j] for j in here) for i in here
         }
         assert risks[int(found.models[row])] == pytest.approx(min(risks.values()))
         assert -found.closeness()[row] == pytest.approx(min(risks.values()))
@@ -97,3 +96,16 @@ def test_texts_are_chosen_by_expected_utility_and_gaps_left_out():
     assert found.models[1:].tolist() == [3, -1]
     assert select_text(answers, weights=[0.0, 0.0, 1.0, 0.0]).models[0] == 2
     assert select_text([["b", "a", "a"]], utility="exact_match").models[0] == 1
+
+
+def test_the_weight_of_a_model_counts_for_its_own_answer():
+    rows, weights = [["A", "B", "B", "C"]], [19, 1.5, 1.5, 1]
+    chosen = select_medoid(answer_embeddings(rows), weights=weights).models
+    assert chosen.tolist() == select_vote(rows, weights=weights).models.tolist() == [0]
+
+
+@given(st.lists(st.floats(0.1, 20), min_size=4, max_size=4), st.lists(st.integers(0, 3), min_size=4, max_size=4))
+def test_a_weighted_medoid_of_discrete_answers_is_the_weighted_vote(weights, answers):
+    totals = {answer: sum(w for w, a in zip(weights, answers, strict=True) if a == answer) for answer in answers}
+    chosen = select_medoid(answer_embeddings([answers]), weights=weights).models[0]
+    assert totals[answers[chosen]] == pytest.approx(max(totals.values()))

@@ -29,7 +29,13 @@ def route_explain(
     if not texts:
         raise ConfigError("There is no prompt. Give some as arguments or on standard input.")
     looks = saved.smoothie.n_neighbors is not None
-    embedder = embedder_of(saved.embedder or "ngrams", model=embedder_model) if looks else None
+    if looks and embedder_model is not None and saved.embedder_model not in (None, embedder_model):
+        raise ConfigError(
+            f"the router was fitted with the embedder model {saved.embedder_model!r}, got {embedder_model!r}. "
+            "Leave out `--embedder-model`, or fit again."
+        )
+    model = embedder_model or saved.embedder_model
+    embedder = embedder_of(saved.embedder or "ngrams", model=model) if looks else None
     routes = [(text, _route(saved, embedder, text)) for text in texts]
     if as_json:
         write_json([{"prompt": text, **_plain(route)} for text, route in routes])

@@ -83,7 +83,7 @@ def route_fit(
     )
     read = read_route_panel(files, options)
     fitted = fit_router(read.table, n_neighbors=neighbors, budget=budget, confidence_level=confidence_level)
-    router = replace(fitted, embedder=embedder)
+    router = replace(fitted, embedder=embedder, embedder_model=embedder_model)
     keys = split_keys(by)
     slices = read.panel.slices(keys).tolist() if keys else None
     report = build_route_report(router, read.table, slices=slices, by=", ".join(keys), notes=read.notes)

@@ -17,6 +17,7 @@ from .cost_quality import (
     policy_point as policy_point,
 )
 from .file import load_router as load_router, save_router as save_router
+from .pacing import Pace as Pace, route_paced as route_paced, start_pace as start_pace
 from .policies import policy_points as policy_points
 from .report import (
     ModelRow as ModelRow,

@@ -40,7 +40,9 @@ def save_router(path: str | Path, router: Router) -> None:
         "n_effective": qualities.n_effective,
         "costs": None if router.costs is None else router.costs.tolist(),
         "cost_weight": router.cost_weight,
+        "budget": router.budget,
         "embedder": router.embedder,
+        "embedder_model": router.embedder_model,
         "labelled": None if router.labelled is None else _labelled_head(router.labelled),
     }
     columns = {
@@ -105,6 +107,8 @@ def load_router(path: str | Path) -> Router:
         cost_weight=head["cost_weight"],
         labelled=None if head["labelled"] is None else _labelled(head["labelled"]),
         embedder=head["embedder"],
+        budget=head.get("budget"),
+        embedder_model=head.get("embedder_model"),
     )
 
 

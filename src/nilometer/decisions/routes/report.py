@@ -235,12 +235,14 @@ def _slice(router: Router, own: AnswerTable, name: str) -> SliceRow | NotEnoughD
 
 def _slice_choice(router: Router, own: AnswerTable, fitted: Smoothie) -> tuple[int, str]:
     """Model of a slice: the overall best unless another is significantly better here, by labels if there are any."""
-    overall = int(np.argmax(router.overall()[0][0]))
+    may = router.affordable()
+    overall = int(np.argmax(np.where(may, router.overall()[0][0], -np.inf)))
     known = own.scores is not None and ((~np.isnan(own.scores)).sum(axis=0) > 1).all()
     qualities = label_answers(own, fitted).chosen if known else fitted.qualities_
-    here, paired = own.models.index(qualities.best), qualities.differences()
+    here = int(np.argmax(np.where(may, qualities.quality[: len(may)], -np.inf)))
+    paired = qualities.differences()
     if here == overall or paired is None:
-        return overall, "best over all prompts"
+        return overall, "best over all prompts" if may.all() else "best over all prompts within the budget"
     if paired.low[here, overall] <= 0:
         return overall, f"{own.models[here]} looks better here, but not significantly"
     what = "more accurate" if known else "nearer to the others"

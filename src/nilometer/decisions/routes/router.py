@@ -14,6 +14,7 @@ from .answer_table import AnswerTable
 __all__ = ["Alternative", "Route", "Router", "fit_router", "label_answers"]
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 
 class Alternative(NamedTuple):
@@ -50,9 +51,15 @@ class Router:
     smoothie: Smoothie
     costs: Floats | None = None
     cost_weight: float = 0.0
+    budget: float | None = None
+    """Mean cost per prompt to stay within; without neighbours, the most that the one model may cost."""
+    allowed: Bools | None = None
+    """(models,) which models may be called; None for all."""
     labelled: LabelledQualities | None = None
     embedder: str = ""
     """Name of what made the embeddings, for the reader of a saved router."""
+    embedder_model: str | None = None
+    """Name of the model at the embedder's server, where it has one."""
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -114,7 +121,7 @@ class Router:
         if prompts is None:
             raise ValueError("`prompt_embedding` must be given, since the router looks at neighbouring prompts.")
         near = self.smoothie.neighbours(prompts)
-        local = -self.smoothie.predict_errors(prompts)
+        local = -self.smoothie.errors_near(near)
         local = np.where(np.isnan(local), -self.smoothie.errors_, local)
         error = _weighted_error(self.smoothie.own_errors(near.rows[0]), near.weights[0])
         if self.labelled is None:
@@ -127,7 +134,11 @@ class Router:
         return shifted, np.sqrt(base**2 + (gain * error) ** 2)
 
     def for_budget(self, budget: float, prompts: ArrayLike | None = None) -> "Router":
-        """Return this router with the smallest weight on cost that keeps the mean cost within the budget.
+        """Return this router within a budget: the best quality that its mean cost buys.
+
+        Without neighbours that is the best model that costs no more than the budget. With neighbours, quality is
+        weighed against cost by the smallest weight that keeps the mean cost of typical prompts within the budget;
+        prompts of another kind may spend otherwise, which ``route_paced`` prevents.
 
         Parameters
         ----------
@@ -147,10 +158,19 @@ class Router:
             raise NotEnoughDataError("The models have no costs.", "Give the price of a call to each.")
         if budget < self.costs.min():
             raise ConfigError(f"`budget` must be >= {self.costs.min():g}, the cheapest model, got {budget:g}.")
+        if self.smoothie.n_neighbors is None:
+            return replace(self, budget=budget, cost_weight=0.0)
         typical = getattr(self.smoothie, "prompts_", None) if prompts is None else prompts
         quality = self.expected(typical)[0]
         weight = _budget_weight(quality, self.costs, budget)
-        return replace(self, cost_weight=weight)
+        return replace(self, budget=budget, cost_weight=weight)
+
+    def affordable(self) -> Bools:
+        """(models,) which models may be called at all: without neighbours, those within the budget."""
+        may = np.ones(len(self.models), dtype=bool) if self.allowed is None else self.allowed
+        if self.costs is None or self.budget is None or self.smoothie.n_neighbors is not None:
+            return may
+        return np.asarray(may & (self.costs <= self.budget * (1 + 1e-12)))
 
     def overall(self) -> tuple[Floats, Floats | None]:
         """Expected quality (1, models) and its standard error (models,) over all prompts."""
@@ -161,7 +181,7 @@ class Router:
 
     def _choose(self, quality: Floats) -> NDArray[np.int64]:
         value = quality if self.costs is None else quality - self.cost_weight * self.costs
-        value = np.where(np.isfinite(value), value, -np.inf)
+        value = np.where(np.isfinite(value) & self.affordable(), value, -np.inf)
         best = value.max(axis=1, keepdims=True)
         tied = value >= best - 1e-9 * np.maximum(np.abs(best), 1e-12)
         price = np.zeros(len(self.models)) if self.costs is None else self.costs

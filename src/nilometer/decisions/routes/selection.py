@@ -24,8 +24,8 @@ class Selection(NamedTuple):
     models: NDArray[np.int64]
     """(prompts,) model whose answer is given; -1 where no model answered."""
     support: Floats
-    """(prompts, models): of a medoid minus the mean distance to the others, of a vote the share of the weight
-    behind the answer; high is good, -inf where absent."""
+    """(prompts, models): of a medoid minus the mean distance to the answers, its own among them, of a vote the share
+    of the weight behind the answer; high is good, -inf where absent."""
 
     def closeness(self) -> Floats:
         """(prompts,) support of the chosen answer, for ordering prompts from sure to doubtful."""
@@ -48,11 +48,13 @@ class Selection(NamedTuple):
 
 
 def select_medoid(embeddings: ArrayLike, *, weights: ArrayLike | None = None) -> Selection:
-    r"""Answer with the smallest weighted mean squared distance to the other answers of its prompt.
+    r"""Answer with the smallest weighted mean squared distance to the answers of its prompt, its own among them.
 
-    .. math:: i^*(x) = \arg\min_i \frac{\sum_{j \ne i} w_j \lVert \lambda_i - \lambda_j \rVert^2}{\sum_{j \ne i} w_j}
+    .. math:: i^*(x) = \arg\min_i \frac{\sum_j w_j \lVert \lambda_i - \lambda_j \rVert^2}{\sum_j w_j}
 
-    With equal weights this is minimum Bayes risk with the embedding as utility, and SMOOTHIE-Local with one
+    The weight of a model counts for its own answer: one that outweighs all others is followed. Without weights the
+    choice is the same whether its own answer counts or not, and the support is the mean over the others. It
+    is minimum Bayes risk with the embedding as utility, and SMOOTHIE-Local with one
     neighbour. Weights of precision (`nilometer.estimators.precision_weights`) helped with eleven models and
     not with four or five. Ties go to the greatest weight, then to the first model.
 
@@ -75,8 +77,8 @@ def select_medoid(embeddings: ArrayLike, *, weights: ArrayLike | None = None) ->
     """
     sums, present = distance_sums(embeddings, weights=weights)
     w = np.broadcast_to(1.0 if weights is None else np.asarray(weights, dtype=np.float64), sums.shape) * present
-    others = w.sum(axis=1, keepdims=True) - w
-    support = np.where(present, -sums / np.where(others > 0, others, 1.0), -np.inf)
+    total = w.sum(axis=1, keepdims=True) - (w if weights is None else 0.0)
+    support = np.where(present, -sums / np.where(total > 0, total, 1.0), -np.inf)
     return Selection(_first_best(support, w), support)
 
 

@@ -63,7 +63,8 @@ class PromptIndex:
         return Neighbours(indices, weights / weights.sum(axis=1, keepdims=True))
 
     def _one(self, row: Floats, k: int) -> tuple[Ints, Floats]:
-        coarse = self._squares - 2.0 * (self._small @ row.astype(np.float32))
+        # einsum rather than @: for one row, waking a pool of BLAS threads costs more than the product
+        coarse = self._squares - 2.0 * np.einsum("nd,d->n", self._small, row.astype(np.float32))
         limit = np.partition(coarse, k - 1)[k - 1] + 2.0 * self._rounding * float(np.sqrt(row @ row))
         near = np.flatnonzero(coarse <= limit)
         gaps = self.fitted[near] - row

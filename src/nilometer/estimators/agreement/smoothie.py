@@ -247,6 +247,11 @@ class Smoothie(BaseEstimator):  # type: ignore[misc]
             return np.full(len(rows), self.best_)
         return self._choose(self.predict_errors(rows))
 
+    def errors_near(self, near: Neighbours) -> Floats:
+        """(prompts, models) estimated errors from neighbours that were found before, as ``predict_errors``."""
+        self._check_fitted()
+        return self._local_errors(near)
+
     def predict_errors(self, prompts: ArrayLike) -> Floats:
         """(prompts, models) estimated errors for new prompts; NaN only for a model no neighbour saw."""
         self._check_fitted()

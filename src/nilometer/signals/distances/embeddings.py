@@ -8,7 +8,14 @@ from numpy.typing import NDArray
 
 from nilometer.arrays import ArrayLike, Bool, Bools, Float, Floats
 
-__all__ = ["DistanceSums", "PairDistances", "answer_embeddings", "distance_sums", "pair_distances"]
+__all__ = [
+    "DistanceSums",
+    "PairDistances",
+    "answer_embeddings",
+    "distance_sums",
+    "pair_distance_rows",
+    "pair_distances",
+]
 
 Pairs = Sequence[tuple[int, int]]
 
@@ -165,6 +172,44 @@ def pair_distances(embeddings: ArrayLike, *, zero_is_missing: bool = False) -> P
         variance = np.maximum(second / n_complete - residual**2, 0.0) * n_complete / (n_complete - 1)
         error = np.sqrt(variance / n_complete)
     return PairDistances(means, residual, error, n_complete)
+
+
+def pair_distance_rows(embeddings: ArrayLike, *, most: int = 20_000) -> Floats:
+    """Squared distance of every pair of models for each prompt that all models answered.
+
+    Parameters
+    ----------
+    embeddings
+        (prompts, models, dim). A vector of only NaN is a missing output.
+    most
+        Of more complete prompts, this many evenly spread ones are taken.
+
+    Returns
+    -------
+    numpy.ndarray
+        (complete prompts, pairs), pairs in the order of ``numpy.triu_indices(models, 1)``.
+
+    Examples
+    --------
+    >>> pair_distance_rows([[[0.0], [1.0], [3.0]]])
+    array([[1., 9., 4.]])
+    """
+    array = _three_dimensional(embeddings)
+    complete = np.flatnonzero(~np.isnan(array).all(axis=2).any(axis=1))
+    if len(complete) > most:
+        complete = complete[np.linspace(0, len(complete) - 1, most).astype(int)]
+    array = array[complete]
+    upper = np.triu_indices(array.shape[1], 1)
+    found = np.empty((len(array), len(upper[0])))
+    at = 0
+    for rows in _row_blocks(array):
+        chunk, _ = _chunk(array, rows, zero_is_missing=False)
+        squares = np.einsum("nmd,nmd->nm", chunk, chunk)
+        gram = chunk @ chunk.transpose(0, 2, 1)
+        distances = np.maximum(squares[:, :, None] + squares[:, None, :] - 2.0 * gram, 0.0)
+        found[at : at + len(chunk)] = distances[:, *upper]
+        at += len(chunk)
+    return found
 
 
 def answer_embeddings(
