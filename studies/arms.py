@@ -35,10 +35,10 @@ from nilometer.estimators import (
     thresholded_accuracy,
     with_labels,
 )
-from nilometer.estimators.accuracy.left_out import as_columns, fit_left_out, fit_skill
 from nilometer.estimators.accuracy.rules.classifier import FEATURE_SETS, Recipe
 from nilometer.estimators.accuracy.rules.rule import FitPlan, fit_rule, source_scores, target_scores
 from nilometer.estimators.accuracy.sentinel import MONOTONE_FEATURES
+from nilometer.estimators.accuracy.sums import facts_of_responses
 
 RESULT = Path(__file__).parent / "results" / "arms.json"
 SIZES, SEED, BOOTSTRAPS, TWENTY = (1, 2, 3, 4), 20261125, 300, 20
@@ -108,18 +108,27 @@ def quick(bench: Bench, composition: tuple[int, ...]) -> dict[str, np.ndarray]:
     plan = bench.plan("combined", Recipe("monotone"), bench.features)
     rule = fit_rule(source.responses, plan)
     found = arms(bench, rule, source, [name for name in LABEL_FREE if name not in (*SLOW, "atc")])
-    found["default"] = found["combined"]
-    if len(composition) >= 4:
-        skill = fit_skill(as_columns(fit_left_out(source.responses, plan).values()))
-        if skill and skill.n_families >= 4 and skill.over_constant.gain <= 0:
-            found["default"] = found["constant"]
+    found["default"] = default(bench, source)
     return found
+
+
+def default(bench: Bench, source: Labelled) -> np.ndarray:
+    """Estimates of the default, with its slope inside families and its fall-back, intervals or not."""
+    fitted = Sentinel(bootstraps=0).fit(source.responses).fitted_
+    every = bench.labelled.responses
+    facts = fitted.spread(facts_of_responses(fitted, every), every.family_of)
+    if fitted.verdict.falls_back:
+        return np.full(len(facts), fitted.rule.accuracy)
+    found = {row.name: float(row.accuracies[0]) for row in facts}
+    return np.array([found[str(i)] for i in range(len(bench.parts))])
 
 
 def arms(bench: Bench, rule, labelled: Labelled, names: list[str]) -> dict[str, np.ndarray]:
     found = {name: np.full(len(bench.parts), rule.accuracy_without_logprobs) for name in names}
     responses = labelled.responses
-    source = source_scores(rule, responses.rows(rule.plan.known(responses.profiles)))
+    weight = rule.learned.sequence_weight if rule.learned else 0.0
+    known_rows = responses.rows(rule.plan.known(responses.profiles))
+    source = source_scores(rule, known_rows, sequence_weight=weight)
     for i, profiles in enumerate(bench.profiles):
         known = rule.plan.known(profiles)
         if not known.any():
@@ -167,7 +176,7 @@ def with_twenty(bench: Bench, composition: tuple[int, ...]) -> dict[str, np.ndar
     sentinel = Sentinel(bootstraps=0).fit(
         source.profiles, source.correct, groups=source.slices, families=source.families
     )
-    free = sentinel.estimate(labelled.profiles, by=labelled.slices)
+    free = sentinel.estimate(labelled.profiles, by=labelled.slices, families=labelled.families)
     p = sentinel.predict_proba(labelled.profiles)[:, 1]
     both = {
         row.slice: row.accuracy

@@ -110,11 +110,11 @@ def one_draw(rng: np.random.Generator, collection: Collection, cells: dict, *, n
     for kind in SHIFTS:
         cell = cells.setdefault(f"{collection.name}, {n_labels} labels, {n_families} families, {kind}", Cell())
         cell.units += len(collection.families) - n_families
-        for name in np.unique(labelled.slices[np.isin(labelled.families, names[n_families:])]):
-            part = shifted(rng, collection, np.flatnonzero(labelled.slices == name), kind)
-            if len(part):
-                target = labelled.rows(part)
-                cell.add(sentinel.estimate(target.profiles, by=target.slices)[0], float(target.correct.mean()))
+        slices = np.unique(labelled.slices[np.isin(labelled.families, names[n_families:])])
+        parts = [shifted(rng, collection, np.flatnonzero(labelled.slices == name), kind) for name in slices]
+        target = labelled.rows(np.concatenate(parts))
+        for row in sentinel.estimate(target.profiles, by=target.slices, families=target.families):
+            cell.add(row, float(target.correct[target.slices == row.slice].mean()))
 
 
 def simulated(rng: np.random.Generator, draws: int) -> dict:
@@ -178,7 +178,7 @@ def pooled(draws: int) -> dict:
                 for kind, sentinel in (("alone", alone[j]), ("pooled", fit(own[j], pool=others))):
                     cell = cells.setdefault(f"mmlupro, 300 labels, {n_families} families, {kind}", Cell())
                     cell.units += len(np.unique(rest.families))
-                    for row in sentinel.estimate(rest.profiles, by=rest.slices):
+                    for row in sentinel.estimate(rest.profiles, by=rest.slices, families=rest.families):
                         cell.add(row, float(rest.correct[rest.slices == row.slice].mean()))
     return {key: cell.summary() for key, cell in cells.items()}
 
@@ -198,7 +198,8 @@ def other_models(draws: int) -> dict:
                 if sentinel is None:
                     continue
                 rows = known_by_labels(
-                    sentinel.estimate(collection.labelled.profiles, by=collection.labelled.slices), own
+                    sentinel.estimate(collection.labelled.profiles, by=collection.labelled.slices, left_out=True),
+                    own,
                 )
                 others = [realized[i] for i in rng.permutation(len(realized)) if i != j]
                 for n_others in (0, 1, 3, len(others)):
