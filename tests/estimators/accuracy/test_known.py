@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 from scipy.special import expit, logit
-from scipy.stats import norm
+from scipy.stats import t as student
 
 from nilometer.estimators import KnownSums, fit_known_slices, known_accuracy, known_columns, known_interval
 from nilometer.traces import SliceIndex, index_slices
@@ -123,9 +123,9 @@ def test_values_outside_their_range_are_refused(p, correct, name):
         fit_known_slices(np.array(p), np.array(correct), SliceIndex(np.zeros(1, dtype=int), NAMES[:1]))
 
 
-def test_interval_of_a_slice_is_normal_and_wider_for_many_together():
-    low, high, spread = known_interval(0.5, 0.03, n=400, confidence_level=0.9)
+def test_interval_of_a_slice_is_students_and_wider_for_few_labels_and_many_together():
+    low, high, spread = known_interval(0.5, 0.03, n=400, n_labels=12, confidence_level=0.9)
     assert spread == pytest.approx(np.sqrt(0.03**2 + 0.25 / 400))
-    assert (high - low) / 2 == pytest.approx(1.6449 * spread, rel=1e-4)
-    together = known_interval(0.5, 0.03, n=400, confidence_level=0.9, simultaneous=10)
-    assert (together[1] - together[0]) / 2 == pytest.approx(norm.ppf(0.5 + 0.9**0.1 / 2) * spread)
+    assert (high - low) / 2 == pytest.approx(student.ppf(0.95, 12) * spread)
+    together = known_interval(0.5, 0.03, n=400, n_labels=12, confidence_level=0.9, simultaneous=10)
+    assert (together[1] - together[0]) / 2 == pytest.approx(student.ppf(0.5 + 0.9**0.1 / 2, 12) * spread)

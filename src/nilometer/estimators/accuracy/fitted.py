@@ -55,8 +55,8 @@ class SliceFacts(NamedTuple):
     """Shape (1 + refits,): accuracy by the slice's own rule, then by the rules fitted on labels drawn again."""
     related: str = ""
     """In what its responses without log-probabilities differ from the others."""
-    own: tuple[float, float] | None = None
-    """Accuracy by the slice's own labels and its standard deviation, where it has enough of them."""
+    own: tuple[float, float, int] | None = None
+    """Accuracy by the slice's own labels, its standard deviation, and their number, where it has enough of them."""
 
     @property
     def missing(self) -> float:
@@ -160,7 +160,7 @@ class Fitted:
         """
         seen = self._without_logprobs(facts, needs_logprobs=True) is None
         if facts.own is not None and seen and not left_out and not foreign:
-            return self._by_own_labels(facts, *facts.own, simultaneous=simultaneous)
+            return self._by_own_labels(facts, facts.own, simultaneous=simultaneous)
         own = self.left_out.get(facts.name)
         verdict = self.verdict if own is None else self.verdicts[own.family]
         outside = None if verdict.falls_back else facts.outside
@@ -190,10 +190,10 @@ class Fitted:
             **bound,
         )
 
-    def _by_own_labels(self, facts: SliceFacts, accuracy: float, deviation: float, *, simultaneous: int) -> Estimate:
-        level = self.confidence_level
+    def _by_own_labels(self, facts: SliceFacts, own: tuple[float, float, int], *, simultaneous: int) -> Estimate:
+        level, (accuracy, deviation, n_labels) = self.confidence_level, own
         low, high, spread = known_interval(
-            accuracy, deviation, n=facts.n, confidence_level=level, simultaneous=simultaneous
+            accuracy, deviation, n=facts.n, n_labels=n_labels, confidence_level=level, simultaneous=simultaneous
         )
         bound = _bound(facts, low, high)
         return Estimate(
@@ -206,7 +206,7 @@ class Fitted:
             method="own labels",
             note=_said(facts, bound),
             spread=spread,
-            degrees=float("inf"),
+            degrees=float(n_labels),
             **_realized(facts),
             **bound,
         )

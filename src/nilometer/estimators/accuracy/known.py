@@ -146,24 +146,25 @@ def known_accuracy(known: KnownSlices, sums: KnownSums) -> tuple[Floats, Floats]
 
 
 def known_interval(
-    accuracy: float, deviation: float, *, n: int, confidence_level: float = 0.95, simultaneous: int = 1
+    accuracy: float, deviation: float, *, n: int, n_labels: int, confidence_level: float = 0.95, simultaneous: int = 1
 ) -> tuple[float, float, float]:
     r"""Interval for the accuracy of n new responses of a known slice, and the standard deviation that it is made of.
 
-    .. math:: \hat a \pm z \sqrt{\operatorname{var} + \hat a (1 - \hat a) / n}
+    .. math:: \hat a \pm t \sqrt{\operatorname{var} + \hat a (1 - \hat a) / n}
 
-    with z the normal quantile of :math:`c^{1/m}` for m intervals that hold together (Šidák), cut to [0, 1].
+    with t Student's quantile of :math:`c^{1/m}` for m intervals that hold together (Šidák), on as many degrees of
+    freedom as the slice has labels; cut to [0, 1].
 
     Examples
     --------
-    >>> low, high, _ = known_interval(0.5, 0.03, n=400, confidence_level=0.9)
+    >>> low, high, _ = known_interval(0.5, 0.03, n=400, n_labels=100, confidence_level=0.9)
     >>> round(low, 2), round(high, 2)
     (0.44, 0.56)
     """
-    from scipy.special import ndtri
+    from scipy.special import stdtrit
 
     spread = float(np.sqrt(deviation**2 + sampling_noise(accuracy, n)))
-    half = float(ndtri(0.5 + confidence_level ** (1 / simultaneous) / 2)) * spread
+    half = float(stdtrit(n_labels, 0.5 + confidence_level ** (1 / simultaneous) / 2)) * spread
     return max(accuracy - half, 0.0), min(accuracy + half, 1.0), spread
 
 

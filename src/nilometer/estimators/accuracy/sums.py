@@ -87,14 +87,15 @@ def _own_place(own: KnownSlices, names: tuple[str, ...]) -> NDArray[np.int64]:
     return np.array([known.get(name, -1) for name in names], dtype=np.int64)
 
 
-def _own_accuracies(fitted: Fitted, sums: SliceSums) -> list[tuple[float, float] | None]:
-    """Accuracy of every slice by its own labels, and its standard deviation; None without them."""
+def _own_accuracies(fitted: Fitted, sums: SliceSums) -> list[tuple[float, float, int] | None]:
+    """Accuracy of every slice by its own labels, its standard deviation and their number; None without them."""
     if fitted.own is None:
         return [None] * len(sums.slices)
     place = _own_place(fitted.own, sums.slices)
     rows = np.flatnonzero(place >= 0)
     totals = KnownSums(*(sums.column(name)[rows] for name in ("n_known", *_OWN)))
-    found = known_accuracy(fitted.own.take(place[rows]), totals)
+    own = fitted.own.take(place[rows])
+    found = (*known_accuracy(own, totals), own.n_labels)
     pairs = dict(zip(rows.tolist(), zip(*(values.tolist() for values in found), strict=True), strict=True))
     return [pairs.get(i) for i in range(len(sums.slices))]
 
