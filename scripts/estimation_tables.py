@@ -55,6 +55,21 @@ def rivals_table() -> str:
     return "\n".join(rows)
 
 
+def known_table() -> str:
+    """New traffic of labelled slices: error of three ways, and coverage of the interval."""
+    rows = [
+        "| slices, labels each | traffic | own labels | old accuracy | rule without them | coverage | half-width |",
+        "|---" * 7 + "|",
+    ]
+    for name, kinds in _read("known")["cells"].items():
+        for kind, found in kinds.items():
+            errors = " | ".join(f"{found[arm]:.3f}" for arm in ("own", "carried", "rule"))
+            low, high = found["bounds"]
+            covered = f"{found['coverage']:.2f} [{low:.2f}, {high:.2f}]"
+            rows.append(f"| {name} | {kind} | {errors} | {covered} | {found['half_width']:.2f} |")
+    return "\n".join(rows)
+
+
 def _with_interval(row: dict) -> str:
     low, high = row["interval"] or (None, None)
     return f"{row['mean']:.3f}" + ("" if low is None else f" [{low:.3f}, {high:.3f}]")

@@ -213,6 +213,7 @@ def main() -> None:
         "docs/evidence/estimation.md": {
             "targets": estimation_tables.headline(),
             "rivals": estimation_tables.rivals_table(),
+            "known": estimation_tables.known_table(),
             "arms": estimation_tables.arms_table(),
             "slope": estimation_tables.slope_table(),
             "others": estimation_tables.others_table(),

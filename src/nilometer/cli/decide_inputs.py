@@ -71,6 +71,9 @@ class Asked:
     bad_lines: list[str] = field(default_factory=list)
     n_bad: int = 0
     n_skipped: int = 0
+    n_damaged: int = 0
+    n_cut: int = 0
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def n_traces(self) -> int:
