@@ -26,6 +26,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+from ratios import add_check, finish
 
 from nilometer.service import Capture, PassThrough, Settings, proxy_app
 
@@ -144,12 +145,12 @@ def _loaded(processes, url: str, *, asks: bool, streams: int) -> dict:
     return {"us_per_token": 1e6 * spent / n, "gap_ms": [1000 * float(q) for q in np.quantile(gaps, (0.5, 0.99))]}
 
 
-def main(rounds: int) -> None:
+def main(given: argparse.Namespace) -> None:
     arms = ("model", "asked", "capture", "pass", "proxy")
     costs: dict[str, list[float]] = {arm: [] for arm in arms}
     gaps: dict[str, list[list[float]]] = {arm: [] for arm in arms}
     with tempfile.TemporaryDirectory() as folder:
-        for _ in range(rounds):
+        for _ in range(given.rounds):
             for arm in arms:
                 costs[arm].append(measure(arm, folder, pause=0.0, streams=STREAMS)["us_per_token"])
                 gaps[arm].append(measure(arm, folder, pause=0.02, streams=30)["gap_ms"])
@@ -157,6 +158,7 @@ def main(rounds: int) -> None:
     result = {
         "cpu_us_per_token": median,
         "cpu_us_per_token_by_round": {arm: [round(one, 1) for one in found] for arm, found in costs.items()},
+        "ratios": {"pass-through over capture, CPU": round(median["pass"] / median["capture"], 3)},
         "capture_over_asked": round(median["capture"] - median["asked"], 1),
         "capture_over_model": round(median["capture"] - median["model"], 1),
         "proxy_over_pass": round(median["proxy"] - median["pass"], 1),
@@ -164,13 +166,12 @@ def main(rounds: int) -> None:
             arm: [round(float(x), 1) for x in np.median(np.array(found), axis=0)] for arm, found in gaps.items()
         },
         "bytes_per_token": len(chunks(wants=True)[0]),
-        "rounds": rounds,
+        "rounds": given.rounds,
         "versions": {name: version(name) for name in ("nilometer", "uvicorn", "httpx", "msgspec")},
         "cores": os.cpu_count(),
         "load_average_at_end": os.getloadavg()[0],
     }
-    RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(result, indent=1))
+    finish(result, RESULT, given)
 
 
 if __name__ == "__main__":
@@ -181,8 +182,9 @@ if __name__ == "__main__":
     parser.add_argument("--upstream", default="")
     parser.add_argument("--folder", default="")
     parser.add_argument("--pause", type=float, default=0.0)
+    add_check(parser)
     given = parser.parse_args()
     if given.serve:
         serve(given.serve, given.port, upstream=given.upstream, folder=given.folder, pause=given.pause)
     else:
-        main(given.rounds)
+        main(given)

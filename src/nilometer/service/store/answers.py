@@ -59,13 +59,15 @@ def frame_traces(frame: Frame) -> list[Trace]:
     Raises
     ------
     TraceFormatError
-        If the answer is of no known shape.
+        If the answer is of no known shape, or holds none.
     """
     body = join_stream(frame.body) if frame.stream else frame.body
     try:
         traces = traces_from_response(body, trace_id=frame.id, k=frame.k or None)
     except (msgspec.MsgspecError, UnicodeDecodeError, TypeError, AttributeError, KeyError, IndexError) as exc:
         raise TraceFormatError(f"the answer to {frame.id} has an unexpected shape ({exc}).") from exc
+    if not traces:
+        raise TraceFormatError(f"the answer to {frame.id} must hold at least one choice, got none.")
     for trace in traces:
         trace.time = frame.time
         trace.model = trace.model or frame.model or None
