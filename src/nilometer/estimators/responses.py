@@ -46,6 +46,8 @@ class Responses:
     """The table that the responses came in, for ids, times and attributes."""
     keys: tuple[str, ...] = ()
     """Keys that the slices were cut by."""
+    family_key: str = ""
+    """Key that the families were cut by; empty where each slice is its own."""
     notes: tuple[str, ...] = ()
     """What a reader should know of the slices and families."""
 
@@ -197,7 +199,11 @@ def as_responses(
 
 
 def cut_responses(table: Any, by: Sequence[str] = (), *, correct: Any = None) -> Responses:
-    """Cut profiles into slices by keys, and into families by the first of several keys.
+    """Cut profiles into slices by keys, and into the families that they lie in.
+
+    With several keys the families are the values of a usual one of them (domain, task, dataset, tenant, route), else
+    of the first. With one key they are those of a usual attribute that nests the slices: each slice lies in one of its
+    values.
 
     Parameters
     ----------
@@ -223,9 +229,23 @@ def cut_responses(table: Any, by: Sequence[str] = (), *, correct: Any = None) ->
     table = as_table(table)
     keys, note = choose_keys(table, by)
     slices = slice_index(table, keys)
-    families = slice_index(table, keys[:1]) if len(keys) > 1 else slices
+    key, families = _families(table, keys, slices)
     responses = as_responses(table, slices, correct=correct, families=families)
-    return replace(responses, keys=keys, notes=(note,) if note else ())
+    return replace(responses, keys=keys, family_key=key, notes=(note,) if note else ())
+
+
+def _families(table: pa.Table, keys: tuple[str, ...], slices: SliceIndex) -> tuple[str, SliceIndex]:
+    """Key of the families and their index; an empty key and the slices where there are none."""
+    if len(keys) > 1:
+        key = next((key for key in _USUAL_KEYS if key in keys), keys[0])
+        return key, slice_index(table, [key])
+    known = {*table.column_names, *attribute_keys(table)}
+    for key in (key for key in _USUAL_KEYS if key in known and key not in keys):
+        families = slice_index(table, [key])
+        pairs = len(np.unique(slices.codes * len(families.names) + families.codes))
+        if 1 < len(families.names) < len(slices.names) == pairs:
+            return key, families
+    return "", slices
 
 
 def choose_keys(table: Any, keys: Sequence[str] = ()) -> tuple[tuple[str, ...], str]:
@@ -242,9 +262,9 @@ def usable_families(responses: Responses) -> tuple[Responses, str]:
 
     With fewer each slice is its own family.
     """
-    if len(responses.keys) < 2:
+    key, n = responses.family_key, len(responses.families.take(responses.is_labelled).names)
+    if not key:
         return responses, ""
-    key, n = responses.keys[0], len(responses.families.take(responses.is_labelled).names)
     if n < LEAST_SLICES:
         few = f"only {n} values of {key} have labels, so slices of one {key} are taken as independent"
         note = f"{few}; intervals may be too narrow for a new {key}"
