@@ -2,7 +2,7 @@
 
 Inputs are the recorded files of the tests and small cases, changed byte by byte and value by value. An input is a
 finding if reading it raises anything outside the error tree, loses a good line beside it, does not count every line
-once, allocates far more than was given, takes longer than ten seconds, or if an expression reads anything outside
+once, allocates far more than was given, takes more than ten CPU seconds, or if an expression reads anything outside
 its table. With ``--engine atheris`` (``pip install atheris``) coverage guides the bytes instead of chance.
 """
 
@@ -129,7 +129,7 @@ class Fuzzer:
 
     def run(self, target: str, data: bytes, tally: Tally) -> None:
         """Check one input and note what it broke."""
-        started = time.perf_counter()
+        started = time.process_time()
         try:
             tally.refused += self.checks[target](data)
         except Finding as exc:
@@ -138,7 +138,7 @@ class Fuzzer:
             tally.note(f"ABORT {type(exc).__name__}", data)
         except (Exception, RecursionError, MemoryError) as exc:  # noqa: BLE001 - every other exception is a finding
             tally.note(_signature(exc), data)
-        seconds = time.perf_counter() - started
+        seconds = time.process_time() - started
         if seconds > _MOST_SECONDS:
             tally.note("SLOW", data)
         tally.n_inputs += 1
