@@ -41,7 +41,19 @@ else:
     ArrayLike = Any  # numpy's own is a protocol that a tuple does not fulfil when it is checked
     Strings = Times = NDArray[Any]  # their kinds come in lengths and units
     if "jaxtyping" in sys.modules:
-        from jaxtyping import Bool, Float, Int, Shaped
+        import jaxtyping
+
+        class _Checked:
+            """A kind of jaxtyping that takes our aliases, which are no classes to it in every version of numpy."""
+
+            def __init__(self, kind):
+                self._kind = kind
+
+            def __getitem__(self, item):
+                array, shape = item
+                return self._kind[array if array is Any else np.ndarray, shape]
+
+        Bool, Float, Int, Shaped = map(_Checked, (jaxtyping.Bool, jaxtyping.Float, jaxtyping.Int, jaxtyping.Shaped))
     else:
 
         class _Unchecked:

@@ -50,7 +50,7 @@ def test_number_of_windows():
 
 def test_responses_without_a_time_are_counted_and_in_no_period():
     times = HOURS.copy()
-    times[:5] = np.datetime64("NaT")
+    times[:5] = np.datetime64("NaT", "us")
     found = cut_windows(times, by="day")
     assert "5 of 60 responses have no time" in found.notes[0]
     assert (found.place[:5] == -1).all()
