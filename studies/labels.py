@@ -59,7 +59,7 @@ def slices_of(model: str, profiles: pa.Table, correct: np.ndarray, names: np.nda
     """Estimate every slice by a sentinel that never saw it."""
     sentinel = Sentinel(bootstraps=0).fit(profiles, correct, groups=names)
     found = []
-    for estimate in sentinel.estimate(profiles, by=names):
+    for estimate in sentinel.estimate(profiles, by=names, left_out=True):
         own = names == estimate.slice
         if not isinstance(estimate, Estimate):
             continue

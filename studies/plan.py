@@ -76,7 +76,9 @@ def one_loop(corpus: Corpus, rng: np.random.Generator, per_round: int) -> dict[s
     own = np.flatnonzero(~source)
     target = corpus.table.take(own)
     names, truth = corpus.slice[own], corpus.correct[own]
-    estimates = {row.slice: row for row in sentinel.estimate(target, by=names) if isinstance(row, Estimate)}
+    estimates = {
+        row.slice: row for row in sentinel.estimate(target, by=names, left_out=True) if isinstance(row, Estimate)
+    }
     p = sentinel.predict_proba(target)[:, 1]
     slices = np.unique(names)
     realized = np.array([truth[names == name].mean() for name in slices])

@@ -49,7 +49,7 @@ def read_known(
     if fitted is None:
         return Known(responses, ())
     known = responses.with_p_correct(fitted.predict_proba(responses)[:, 1])
-    return Known(known, tuple(fitted.estimate(known, left_out=sentinel is None)))
+    return Known(known, tuple(fitted.estimate(known, left_out=known.n_labels > 0)))
 
 
 def _fit(responses: estimators.Responses) -> estimators.Sentinel | None:

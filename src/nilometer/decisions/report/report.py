@@ -175,13 +175,12 @@ def build_report(
         **(extra or {}),
     }
     fitted, said = sentinel or Sentinel(), ""
-    in_place = not is_fitted(fitted)
-    if in_place:
+    if not is_fitted(fitted):
         if not responses.n_labels:
             return _ranked(responses, shared, confidence_level=fitted.confidence_level)
         fitted, said = fit_sentinel(responses, fitted)
     level = fitted.confidence_level
-    estimates, replaced = _estimates(fitted, responses, others, left_out=in_place)
+    estimates, replaced = _estimates(fitted, responses, others)
     watch, watched = watch_outlook(fitted, responses)
     notes = (*responses.notes, said, replaced, *fitted.notes_, *_assumptions(fitted), watched)
     return Report(
@@ -221,10 +220,9 @@ def _check_logprobs(profiles: Profiles) -> None:
         )
 
 
-def _estimates(
-    sentinel: Sentinel, responses: Responses, others: Sequence[Sentinel], *, left_out: bool
-) -> tuple[SliceEstimates, str]:
-    estimates = sentinel.estimate(responses, left_out=left_out)
+def _estimates(sentinel: Sentinel, responses: Responses, others: Sequence[Sentinel]) -> tuple[SliceEstimates, str]:
+    # labels of the traffic are counted in later, and may be those of the fit: none may count twice
+    estimates = sentinel.estimate(responses, left_out=responses.n_labels > 0)
     if not others:
         return estimates, ""
     known = [labelled_accuracies(other) for other in others]
