@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from nilometer.traces import SliceIndex
 
 from ..intervals import sampling_noise
+from .rules.slope import log_odds
 
 __all__ = ["KnownSlices", "KnownSums", "fit_known_slices", "known_accuracy", "known_columns", "known_interval"]
 
@@ -103,7 +104,7 @@ def fit_known_slices(p: Floats, correct: Floats, slices: SliceIndex) -> KnownSli
         if values.size and not (values.min() >= 0 and values.max() <= 1):
             raise ValueError(f"`{name}` must lie in [0, 1], got {values.min():g} to {values.max():g}.")
     place, n_slices = slices.codes, len(slices.names)
-    x, few = _log_odds(p), slices.thin(_MOST_LABELS)
+    x, few = log_odds(p, edge=_SMALLEST), slices.thin(_MOST_LABELS)
     centre, variances = _fit_prior(x[few], correct[few], place[few])
     start = np.tile(centre, (n_slices, 1))
     line, covariance = _fit_lines(x, correct, place, start=start, prior=(centre, variances), steps=4 * _STEPS)
@@ -125,7 +126,7 @@ def known_columns(known: KnownSlices, place: Integers, p: Floats) -> tuple[Float
     p
         Shape (n,), the rule's probability of a correct answer.
     """
-    return _columns(known.line, place, _log_odds(p))
+    return _columns(known.line, place, log_odds(p, edge=_SMALLEST))
 
 
 def known_accuracy(known: KnownSlices, sums: KnownSums) -> tuple[Floats, Floats]:
@@ -166,11 +167,6 @@ def known_interval(
     spread = float(np.sqrt(deviation**2 + sampling_noise(accuracy, n)))
     half = float(stdtrit(n_labels, 0.5 + confidence_level ** (1 / simultaneous) / 2)) * spread
     return max(accuracy - half, 0.0), min(accuracy + half, 1.0), spread
-
-
-def _log_odds(p: Floats) -> Floats:
-    p = np.clip(p, _SMALLEST, 1 - _SMALLEST)
-    return np.asarray(np.log(p) - np.log1p(-p))
 
 
 def _columns(line: Floats, place: Integers, x: Floats) -> tuple[Floats, Floats, Floats]:
@@ -242,8 +238,7 @@ def _fit_drift(x: Floats, correct: Floats, place: Integers, *, prior: tuple[Floa
     fitted = KnownSlices((), line, covariance, own.p / np.maximum(own.n, 1), counts, 0.0)
     accuracy, deviation = (values[usable] for values in known_accuracy(fitted, moved))
     realized = np.bincount(other, correct, 2 * n_slices)[usable] / n
-    share = (realized * n + 0.5) / (n + 1)
-    noise = deviation**2 + share * (1 - share) / n
+    noise = deviation**2 + sampling_noise(realized, n)
     change = (accuracy - fitted.labelled[usable]) ** 2
     weight = 1 / (noise + 0.003)
     prior_weight = _DRIFT_WEIGHT * float((weight * change**2).mean()) + 1e-12

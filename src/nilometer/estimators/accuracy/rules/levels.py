@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .slope import log_odds
+
 __all__ = ["LevelSlope", "fit_level_slope", "spread_levels"]
 
 Floats = NDArray[np.float64]
@@ -55,7 +57,7 @@ def fit_level_slope(estimated: Floats, realized: Floats, families: Integers) -> 
     >>> fit_level_slope(np.array([0.4, 0.6]), np.array([0.4, 0.6]), np.array([0, 0])).new
     1.0
     """
-    x, y = (_inside(_log_odds(values), families) for values in (estimated, realized))
+    x, y = (_inside(log_odds(values, edge=_EDGE), families) for values in (estimated, realized))
     counted = np.bincount(families)[families] > 1 if families.size else np.zeros(0, dtype=bool)
     parts = (x * y, x * x, (y - x) ** 2, np.ones(len(x)))
     own = np.stack([np.bincount(families, np.where(counted, part, 0.0)) for part in parts])
@@ -94,12 +96,10 @@ def spread_levels(estimated: Floats, families: Integers, slope: Floats | float) 
     """
     from scipy.special import expit
 
-    odds = _log_odds(estimated)
+    odds = log_odds(estimated, edge=_EDGE)
     inside = _inside(odds, families)
-    alone = np.bincount(families)[families] == 1 if families.size else np.zeros(0, dtype=bool)
-    return np.asarray(
-        np.where(alone | (inside == 0) | (np.asarray(slope) == 1), estimated, expit(odds + (slope - 1) * inside))
-    )
+    moved = (np.asarray(slope) - 1) * inside
+    return np.asarray(np.where(moved == 0, estimated, expit(odds + moved)))
 
 
 def _inside(values: Floats, families: Integers) -> Floats:
@@ -108,8 +108,3 @@ def _inside(values: Floats, families: Integers) -> Floats:
         return values
     counts = np.maximum(np.bincount(families), 1)
     return np.asarray(values - (np.bincount(families, values) / counts)[families])
-
-
-def _log_odds(share: Floats) -> Floats:
-    share = np.clip(share, _EDGE, 1 - _EDGE)
-    return np.asarray(np.log(share) - np.log1p(-share))

@@ -95,7 +95,7 @@ class Rule:
         p, known = self.p_correct(profiles), self.plan.known(profiles)
         weight = 0.0 if self.learned is None else self.learned.sequence_weight
         if weight and known.any():
-            sequence = target_scores(self, profiles.rows(known)).sequence
+            sequence = _sequence(self, profiles.rows(known))
             p[known] = weight * np.where(np.isnan(sequence), self.accuracy, sequence) + (1 - weight) * p[known]
         return p
 
@@ -186,12 +186,17 @@ def target_scores(rule: Rule, profiles: Profiles) -> TargetScores:
     """Return what the arms of the table see of responses that have every number the rule needs."""
     names = profiles.names
     score = profiles.column(rule.plan.feature) if rule.plan.feature in names else np.zeros(len(profiles))
-    p, sequence = rule.p_correct(profiles), np.full(len(profiles), np.nan)
-    if _SEQUENCE in names:
-        sequence = np.exp(-profiles.column(_SEQUENCE))
-        for stratum in rule.strata:
-            sequence[_flag(profiles, stratum)] = rule.strata[stratum]
-    return TargetScores(p, score, _inputs(profiles, rule.plan), sequence)
+    return TargetScores(rule.p_correct(profiles), score, _inputs(profiles, rule.plan), _sequence(rule, profiles))
+
+
+def _sequence(rule: Rule, profiles: Profiles) -> Floats:
+    """Probability that the model itself gave its answer, the accuracy of its stratum where it has one, NaN unknown."""
+    if _SEQUENCE not in profiles.names:
+        return np.full(len(profiles), np.nan)
+    sequence = np.exp(-profiles.column(_SEQUENCE))
+    for stratum, accuracy in rule.strata.items():
+        sequence[_flag(profiles, stratum)] = accuracy
+    return np.asarray(sequence)
 
 
 def _left_out_pairs(labelled: Responses, plan: FitPlan) -> Floats:

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .scores import SourceScores, TargetScores
+from .slope import log_odds
 
 __all__ = ["importance_weighted", "label_shift", "matched_moments", "quantile_regression"]
 
@@ -121,9 +122,8 @@ def quantile_regression(p: Floats, source: SourceScores) -> float:
 
 
 def _profile(p: Floats) -> Floats:
-    return np.asarray(_logits(np.quantile(p, _QUANTILES))[:, 0])
+    return log_odds(np.quantile(p, _QUANTILES), edge=_EDGE)
 
 
 def _logits(p: Floats) -> Floats:
-    p = np.clip(p, _EDGE, 1 - _EDGE)
-    return np.asarray((np.log(p) - np.log1p(-p))[:, None])
+    return log_odds(p, edge=_EDGE)[:, None]

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LOGIT_SLOPE", "anchored_slope", "difference_slope", "scaled_logit"]
+__all__ = ["LOGIT_SLOPE", "anchored_slope", "difference_slope", "log_odds", "scaled_logit"]
 
 Floats = NDArray[np.float64]
 
@@ -13,9 +13,10 @@ LOGIT_SLOPE = 1.6
 _LOGIT_PRIOR, _LINE_PRIOR, _LEAST_SPREAD = 0.3, 0.5, 0.05
 
 
-def _logit(share: Floats | float) -> Floats:
-    share = np.clip(np.asarray(share, dtype=np.float64), 0.01, 0.99)
-    return np.log(share) - np.log1p(-share)
+def log_odds(share: Floats | float, *, edge: float = 0.01) -> Floats:
+    """Log-odds of a share or probability that is first cut to [edge, 1 - edge]."""
+    share = np.clip(np.asarray(share, dtype=np.float64), edge, 1 - edge)
+    return np.asarray(np.log(share) - np.log1p(-share))
 
 
 def _ridge_slope(x: Floats, y: Floats, *, prior: float, deviation: float) -> float:
@@ -48,7 +49,7 @@ def anchored_slope(left_out: Floats, accuracy: float) -> float:
     >>> anchored_slope(np.empty((0, 2)), 0.5)
     1.6
     """
-    x, y = _logit(left_out[:, 0]) - _logit(accuracy), _logit(left_out[:, 1]) - _logit(accuracy)
+    x, y = log_odds(left_out[:, 0]) - log_odds(accuracy), log_odds(left_out[:, 1]) - log_odds(accuracy)
     return _ridge_slope(x, y, prior=LOGIT_SLOPE, deviation=_LOGIT_PRIOR)
 
 
@@ -65,4 +66,4 @@ def scaled_logit(mean_confidence: float, accuracy: float, slope: float) -> float
     """
     from scipy.special import expit
 
-    return float(expit(_logit(accuracy) + slope * (_logit(mean_confidence) - _logit(accuracy))))
+    return float(expit(log_odds(accuracy) + slope * (log_odds(mean_confidence) - log_odds(accuracy))))
