@@ -78,6 +78,14 @@ def test_a_changed_estimate_is_less_sure():
     assert (moved > same).all()
 
 
+def test_any_number_of_labels_leaves_a_hundredth_of_doubt():
+    p, correct, place, _ = _sample(n=200_000, n_slices=1)
+    known = fit_known_slices(p, correct, SliceIndex(place, NAMES[:1]))
+    _, deviation = known_accuracy(known, known_sums(known, place, p))
+    assert deviation[0] == pytest.approx(0.01, rel=0.02)
+    assert deviation[0] > 0.01
+
+
 def test_drift_learns_that_probabilities_do_not_carry():
     place = np.repeat(np.arange(10), 200)
     rng = np.random.default_rng(4)
