@@ -74,6 +74,14 @@ def test_stream_that_broke_off_gives_what_came():
     assert 1 <= len(joined["choices"][0]["logprobs"]["content"]) < 8
 
 
+@pytest.mark.parametrize("damage", [b'"delta"', b"{"])
+def test_stream_with_a_damaged_event_is_not_read_as_a_whole_answer(damage):
+    events = (WIRE / "vllm_chat.sse").read_bytes().split(b"\n\n")
+    events[2] = events[2].replace(damage, b"\xff", 1)
+    with pytest.raises(TraceFormatError, match="event 3 of a stream must be a part of an answer"):
+        frame_traces(_frame(b"\n\n".join(events), stream=True))
+
+
 @pytest.mark.parametrize("body", [b"", b": ping\n\n", b"<html></html>", gzip.compress(b"data: {}", mtime=0)])
 def test_stream_without_an_answer_is_refused(body):
     with pytest.raises(TraceFormatError, match="at least one part of an answer"):

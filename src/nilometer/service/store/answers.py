@@ -1,6 +1,5 @@
 """From frames to traces: whole answers as they are, streams joined without decoding their log-probabilities twice."""
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -83,7 +82,7 @@ def join_stream(body: bytes) -> bytes:
     Raises
     ------
     TraceFormatError
-        If no event is a part of an answer.
+        If no event is a part of an answer, or one before the last is damaged.
 
     Examples
     --------
@@ -103,13 +102,18 @@ def join_stream(body: bytes) -> bytes:
 
 
 def _chunks(body: bytes) -> Iterator[_Chunk]:
+    """Yield the events; the last may be cut where a stream broke off, any other that is damaged spoils the answer."""
     cutter = EventCutter()
     lines = (line for event in (*cutter.feed(body), cutter.rest()) for line in event.splitlines())
-    for line in lines:
-        data = line[5:].strip() if line.startswith(b"data:") else b""
-        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):  # the end of a stream that broke off
-            if data.startswith(b"{"):
-                yield _CHUNKS.decode(data)
+    events = [data for line in lines if line.startswith(b"data:") and (data := line[5:].strip())]
+    for i, data in enumerate(events):
+        if data == b"[DONE]":
+            continue
+        try:
+            yield _CHUNKS.decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+            if i < len(events) - 1:
+                raise TraceFormatError(f"event {i + 1} of a stream must be a part of an answer, got {exc}.") from exc
 
 
 def _choice(index: int, parts: Sequence[_Part]) -> dict[str, Any]:
