@@ -10,6 +10,7 @@ import ast
 import json
 import os
 import platform
+import re
 import resource
 import shutil
 import subprocess
@@ -106,34 +107,57 @@ def _copy(folder: Path) -> Path:
     return folder
 
 
-def _levels(mutant: Mutant) -> Iterator[tuple[str, list[str]]]:
-    """Tests from near to far: the module's own, then its package's."""
+def _levels(mutant: Mutant) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Tests from near to far: the module's own, its package's, then those of other packages that name what it exports."""
     inner = Path(mutant.file).relative_to("src/nilometer")
-    own = Path("tests") / inner.parent / f"test_{inner.name}"
-    yield "own", [mutant.file, *([str(own)] if (ROOT / own).exists() else [])]
-    folder = Path("tests") / inner.parent
-    if len(inner.parts) > 2 and (ROOT / folder).is_dir():
-        yield "package", [str(folder)]
+    folders = [
+        Path("tests") / parent for parent in inner.parents if parent.parts and (ROOT / "tests" / parent).is_dir()
+    ]
+    own = [f"{folder}/test_{inner.name}" for folder in folders if (ROOT / folder / f"test_{inner.name}").exists()][:1]
+    yield "own", (mutant.file, *own)
+    inside = "rglob" if len(folders[0].parts) > 2 else "glob"
+    package = sorted(str(path.relative_to(ROOT)) for path in getattr(ROOT / folders[0], inside)("test_*.py"))
+    yield "package", tuple(path for path in package if path not in own)
+    yield "named", tuple(path for path in _naming(mutant.file) if path not in {*own, *package})
+
+
+@cache
+def _naming(file: str) -> tuple[str, ...]:
+    """Test files of the three stages that name something that the module exports."""
+    names = "|".join(_exported(ast.parse((ROOT / file).read_text(encoding="utf-8"))))
+    found = re.compile(rf"\b({names})\b") if names else None
+    paths = [path for stage in STAGES for path in sorted((ROOT / "tests" / stage).rglob("test_*.py"))]
+    named = [path for path in paths if found and found.search(path.read_text(encoding="utf-8"))]
+    return tuple(str(path.relative_to(ROOT)) for path in named)
+
+
+def _exported(tree: ast.Module) -> list[str]:
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
+            return list(ast.literal_eval(node.value))
+    return []
 
 
 @cache
 def _pass_unchanged(copy: Path, paths: tuple[str, ...]) -> None:
     """Refuse to count anything by tests that fail without a mutant."""
-    if _run(copy, list(paths)) != "survived":
+    if _run(copy, paths) != "survived":
         raise SystemExit(f"{' '.join(paths)}: these tests fail without any mutant. Mend them first.")
 
 
 def _judge(copy: Path, mutant: Mutant) -> dict[str, object]:
     """Run the nearest tests first, and the next only where none fails."""
-    for _, paths in _levels(mutant):
-        _pass_unchanged(copy, tuple(paths))
     path = copy / mutant.file
     source = (ROOT / mutant.file).read_text(encoding="utf-8")
     started = time.monotonic()
     status, by = "survived", ""
     try:
-        _put(path, mutant.applied(source))
         for level, paths in _levels(mutant):
+            if not paths:
+                continue
+            _put(path, source)
+            _pass_unchanged(copy, paths)
+            _put(path, mutant.applied(source))
             status = _run(copy, paths)
             if status != "survived":
                 by = level
@@ -164,7 +188,7 @@ def _put(path: Path, source: str) -> None:
         compiled.unlink()
 
 
-def _run(copy: Path, paths: list[str]) -> str:
+def _run(copy: Path, paths: tuple[str, ...]) -> str:
     environment = {**os.environ, "PYTHONPATH": str(copy / "src"), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, *PYTEST, *paths],
