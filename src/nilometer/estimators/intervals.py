@@ -361,4 +361,4 @@ def _conformal_size(scores: tuple[tuple[float, float], ...], n_families: int, co
     """Weighted quantile of the absolute residuals: the same for all slices with the same residuals."""
     sizes, weights = np.array(scores).T
     reached = np.cumsum(weights) / (n_families + 1)
-    return float(sizes[min(int(np.searchsorted(reached, confidence_level - 1e-9)), len(sizes) - 1)])
+    return float(sizes[int(np.searchsorted(reached, confidence_level - 1e-9))])

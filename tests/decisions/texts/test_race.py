@@ -142,3 +142,11 @@ def test_references_not_yet_met_may_differ_as_much_as_the_worst_one():
     assert result.text == str(n - 1)
     assert result.survivors[1] == n
     assert result.survivors[2] == 1
+
+
+def test_a_budget_puts_out_the_worse_half_rounded_up():
+    """Nobody is significantly behind at this level, so only halving takes texts out: 97, 49, 25, 13, 7, 4, 2, 1."""
+    scores, counts, _ = world(3, n=97)
+    result = race(scores, counts, 0, confidence_level=1 - 1e-12, budget=97 * 12)
+    assert len(set(result.survivors)) > 3
+    assert set(result.survivors) <= {97, 49, 25, 13, 7, 4, 2, 1}

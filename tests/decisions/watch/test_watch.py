@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from nilometer.decisions import WatchOptions, build_watch, disagreement
+from nilometer.decisions import WatchOptions, build_watch, disagreement, mix_p_value
 from nilometer.errors import NotEnoughDataError
 from nilometer.estimators import Estimate, Sentinel, labelled_mean
 from nilometer.signals import profile_traces
@@ -129,3 +129,8 @@ def test_labels_that_contradict_an_estimate_are_reported_and_others_not():
     wide = Estimate(slice="a", n=9, accuracy=0.6, low=0.4, high=0.8, confidence_level=0.95, method="pcc")
     assert disagreement(wide, near) == ""
     assert disagreement(wide, None) == ""
+
+
+@pytest.mark.parametrize(("before", "after"), [([5], [3]), ([5, 0], [3, 0]), ([5, 2], [0, 0]), ([0, 0], [0, 0])])
+def test_a_mix_of_one_slice_or_of_nothing_does_not_change(before, after):
+    assert mix_p_value(np.array(before), np.array(after)) == 1.0

@@ -253,7 +253,8 @@ def _afford(state: _State, pool: _Pool, plan: _Plan) -> _State:
         if plan.pays(state.alive, pool.order[met : plan.target(len(state.alive), met, pool)]):
             break
         ranked = rank_order(_compare(state.scores, pool).means, np.zeros(len(state.alive)))
-        keep, gone = np.sort(ranked[: (len(ranked) + 1) // 2]), ranked[(len(ranked) + 1) // 2 :]
+        half = (len(ranked) + 1) // 2
+        keep, gone = np.sort(ranked[:half]), ranked[half:]
         state = _State(state.alive[keep], state.scores[keep], (*state.out, *state.scores[gone]), halved=True)
     return state
 
