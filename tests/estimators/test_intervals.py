@@ -104,3 +104,23 @@ def test_conformal_covers_a_new_family():
         hits += low <= realized[19] <= high
     # at least .9, at most .9 + 1/20; binomial standard error .009
     assert 0.87 <= hits / 1000 <= 0.98
+
+
+def test_spread_inside_and_between_families_by_hand():
+    """Units are sqrt(.35). Family means 0 and .1, their variance .005; inside .02, of which half is in the means."""
+    half, families = np.full(4, 0.5), np.array(["a", "a", "b", "b"])
+    found = fit_residuals(half, np.array([0.6, 0.4, 0.7, 0.5]), np.full(4, 50.0), families=families)
+    assert found.bias == pytest.approx(0.05 / np.sqrt(0.35))
+    assert found.spread == pytest.approx(np.sqrt((0.05**2 + 0.005 + 0.02 / 2) / 0.35))
+    assert found.degrees == 1
+
+
+def test_pooling_finds_the_prior_that_the_spreads_were_drawn_from():
+    """Variances of 3 degrees, each around a true one drawn from the scaled inverse chi square of 8 degrees."""
+    rng = np.random.default_rng(0)
+    true = 8 * 0.3**2 / rng.chisquare(8, 4000)
+    seen = np.sqrt(true * rng.chisquare(3, 4000) / 3)
+    own = Residuals(4, 0.0, 0.6, 0.01, 3.0)
+    pooled = pool_residuals(own, [own._replace(spread=float(one)) for one in seen])
+    assert pooled.degrees == pytest.approx(8 + 3, rel=0.1)
+    assert pooled.spread**2 == pytest.approx((8 * 0.3**2 + 3 * 0.6**2) / (8 + 3), rel=0.05)

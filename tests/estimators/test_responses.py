@@ -2,8 +2,9 @@
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
-from nilometer.estimators import cut_responses, fit_sentinel
+from nilometer.estimators import as_responses, cut_responses, fit_sentinel
 
 
 def _nested(**columns):
@@ -35,3 +36,9 @@ def test_of_several_keys_a_usual_one_is_the_family_whatever_their_order():
         cut_responses(_nested().rename_columns(["max", "kind", "level", "slice"]), ["level", "kind"]).family_key
         == "level"
     )
+
+
+def test_accuracies_are_shares_by_slice():
+    table = pa.table({"max": np.ones(5)})
+    responses = as_responses(table, ["a", "b", "a", "a", "b"], correct=np.array([1.0, 0.5, 0.0, 1.0, 0.0]))
+    assert responses.accuracies == pytest.approx({"a": 2 / 3, "b": 0.25})

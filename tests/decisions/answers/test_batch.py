@@ -187,3 +187,17 @@ def test_a_constant_batch_is_no_reason_to_fail():
     sure = [Posterior.from_samples([2, 2], labels=[1, 2, 3])] * 3
     assert decide_many(sure, "qwk").values == [2] * 3
     assert decide_many([], "qwk").values == []
+
+
+@pytest.mark.parametrize(("rule", "kind"), [("qwk", int), ("ccc", float), ("macro_recall", str)])
+def test_answers_of_a_batch_are_plain_values(rule, kind):
+    labels = ["a", "b"] if kind is str else [1, 2, 3]
+    batch = [Posterior.from_samples([labels[i % 2], labels[-1]], labels=labels) for i in range(4)]
+    assert {type(value) for value in decide_many(batch, rule).values} == {kind}
+
+
+def test_numbers_without_a_scale_are_ordered_by_size():
+    samples = [[9, 10], [2, 2], [10, 10], [9, 2]]
+    batch = [Posterior.from_samples(one) for one in samples]
+    scaled = [Posterior.from_samples(one, labels=[2, 9, 10]) for one in samples]
+    assert decide_many(batch, "qwk").values == decide_many(scaled, "qwk").values

@@ -191,3 +191,15 @@ def test_a_slice_that_is_labelled_whole_has_no_width_left():
     assert whole.half_width == pytest.approx(0, abs=1e-6)
     assert half.n_new == 20
     assert half.expected_half_width < 0.9 * 1.96 * 0.5 / np.sqrt(20)
+
+
+def test_even_a_sure_slice_counts_with_a_variance_of_two_percent():
+    names = np.repeat(["sure", "unsure"], 400)
+    p = np.where(names == "sure", 0.999, 0.5)
+    table = pa.table({"trace_id": [f"t{i}" for i in range(800)], "max": 1 - p})
+    found = _plan(as_responses(table, names, correct=np.full(800, np.nan), p_correct=p), 60)
+    prior = np.full(2, 0.29**2)
+    wanted = allocate_labels(
+        np.full(2, 400), np.zeros(2, int), 60, variances=np.array([0.02, 0.25]), priors=prior, weights=np.full(2, 0.5)
+    )
+    assert [one.n_new for one in found.slices] == wanted.tolist()

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from nilometer.decisions import Cascade, calibrate_stop, cascade_for_budget, run_cascade
 
@@ -105,3 +106,16 @@ def test_bad_budgets_and_harms_are_refused():
         calibrate_stop([1.0], [0.0], max_harm=0)
     with pytest.raises(ValueError, match=r"`harm` must hold one number in \[0, 1\]"):
         calibrate_stop([1.0], [2.0], max_harm=0.1)
+
+
+def test_the_bound_is_where_the_smaller_of_two_tail_bounds_is_the_error_rate():
+    """Hoeffding's and Bentkus' bounds on the chance of 12 harms or fewer among 300, with scipy's binomial."""
+    rule = calibrate_stop(np.ones(300), (np.arange(300) < 12).astype(float), max_harm=0.2)
+
+    def tails(limit):
+        mean = 12 / 300
+        divergence = mean * np.log(mean / limit) + (1 - mean) * np.log((1 - mean) / (1 - limit))
+        return np.array([np.exp(-300 * divergence), np.e * binom.cdf(12, 300, limit)])
+
+    assert tails(rule.harm_bound).min() == pytest.approx(0.05, rel=1e-4)
+    assert np.argmin(tails(rule.harm_bound)) == 1

@@ -271,3 +271,21 @@ def test_a_router_file_names_its_embedder_and_budget(tmp_path):
     read = load_router(tmp_path / "r.nilo")
     assert (read.embedder, read.embedder_model, read.budget) == ("openai:http://x", "m", 2.0)
     assert read.route().model == router.route().model == "b"
+
+
+@pytest.mark.parametrize(
+    ("costs", "text"),
+    [([2.0, 1.0, 3.0, 4.0], "better for 2 times the price"), ([2.0, 0.0, 3.0, 4.0], "better for a higher price")],
+)
+def test_the_price_beside_a_free_model_is_no_factor(costs, text):
+    router = replace(fit_router(table(labels=300, costs=np.array(costs))), cost_weight=10.0)
+    assert router.route().model == "b"
+    assert text in router.route().reason
+
+
+def test_a_prompt_is_labelled_where_every_answer_given_has_a_label():
+    x = np.ones((4, 3, 1))
+    x[1, 2] = x[3, 1:] = np.nan
+    scores = np.array([[1.0, 0.0, np.nan], [1.0, 0.0, np.nan], [1.0, 0.0, 1.0], [1.0, np.nan, np.nan]])
+    one = AnswerTable(models=MODELS[:3], embeddings=x, prompts=np.zeros((4, 2)), scores=scores)
+    assert one.labelled.tolist() == [False, True, True, False]

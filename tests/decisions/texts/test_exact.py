@@ -17,6 +17,7 @@ from nilometer.decisions import (
     mbr_many,
     pairwise_utility,
 )
+from nilometer.decisions.texts.exact import rank_order
 from nilometer.errors import ConfigError
 from nilometer.signals import normalize_answer
 
@@ -240,3 +241,9 @@ def test_a_matrix_of_another_shape_or_without_a_number_is_refused(scores):
 def test_a_utility_without_a_matrix_and_without_pairs_is_refused():
     with pytest.raises(TypeError, match="`utility` must have a `matrix` or `pairs`, got neither in 'mine'"):
         mbr(["a", "b"], utility=TextUtility("mine"))
+
+
+def test_means_that_differ_by_rounding_are_equal_whatever_the_unit():
+    for scale in (1e-6, 1.0, 1e9):
+        means = scale * np.array([1.0, 1.0 + 4e-16, 1e-9])
+        assert rank_order(means, np.array([0.6, 0.2, 0.2])).tolist() == [0, 1, 2]

@@ -244,3 +244,11 @@ def test_without_the_probability_of_the_answer_it_has_no_weight():
     X, y, groups = _traffic()
     sentinel = Sentinel(bootstraps=0).fit(X.drop_columns(["nll_sum"]), y, groups=groups)
     assert sentinel.fitted_.rule.learned.sequence_weight == 0
+
+
+def test_a_slice_without_the_feature_of_the_threshold_gets_the_accuracy_of_the_others():
+    X, y, groups = _traffic()
+    first = groups == groups[0]
+    X = X.append_column("q10", pa.array(np.where(first, np.nan, X["max"].to_numpy())))
+    left_out = Sentinel(feature="q10").fit(X, y, groups=groups).fitted_.left_out
+    assert left_out[groups[0]].atc == pytest.approx(y[~first].mean())

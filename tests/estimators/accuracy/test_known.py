@@ -137,3 +137,30 @@ def test_interval_of_a_slice_is_students_and_wider_for_few_labels_and_many_toget
     assert (high - low) / 2 == pytest.approx(student.ppf(0.95, 12) * spread)
     together = known_interval(0.5, 0.03, n=400, n_labels=12, confidence_level=0.9, simultaneous=10)
     assert (together[1] - together[0]) / 2 == pytest.approx(student.ppf(0.5 + 0.9**0.1 / 2, 12) * spread)
+
+
+def test_lines_and_their_prior_are_those_of_a_general_optimiser():
+    """EM with Laplace's approximation, each posterior mode by BFGS on the log posterior."""
+    p, correct, place, _ = _sample(n=40, n_slices=3)
+    x = logit(np.clip(p, 1e-3, 1 - 1e-3))
+    centre, variances, lines = np.array([0.0, 1.0]), np.array([1.0, 0.1]), np.tile([0.0, 1.0], (3, 1))
+
+    def loss(line, slope_x, label):
+        score = line[0] + line[1] * slope_x
+        return np.logaddexp(0, score).sum() - label @ score + ((line - centre) ** 2 / variances).sum() / 2
+
+    for _ in range(20):
+        inverse = []
+        for s in range(3):
+            own = x[place == s]
+            lines[s] = minimize(loss, lines[s], args=(own, correct[place == s]), tol=1e-9).x
+            q = expit(lines[s, 0] + lines[s, 1] * own)
+            design = np.stack([np.ones(len(own)), own])
+            inverse.append(np.linalg.inv((design * q * (1 - q)) @ design.T + np.diag(1 / variances)))
+        centre = (lines.sum(axis=0) / variances + [0.0, 1.0]) / (3 / variances + 1)
+        spread = ((lines - centre) ** 2 + [np.diag(one) for one in inverse]).sum(axis=0)
+        variances = (spread + 2 * np.array([1.0, 0.1])) / (3 + 2)
+    known = fit_known_slices(p, correct, SliceIndex(place, NAMES[:3]))
+    for s in range(3):
+        best = minimize(loss, lines[s], args=(x[place == s], correct[place == s]), tol=1e-9).x
+        assert known.line[s] == pytest.approx(best, abs=2e-3)

@@ -147,3 +147,11 @@ def test_profile_regression_orders_slices_by_their_scores():
     source = source._replace(slices=np.argsort(np.argsort(p)) // 250)
     low = LABEL_FREE["profile"].estimate(source, TargetScores(p[hard], x[hard], x[hard, None]))
     assert low < source.accuracy - 0.2
+
+
+def test_slope_of_differences_is_the_posterior_mean_by_hand():
+    """Prior N(1, .5²) of the slope; noise from the residuals of the prior."""
+    x, y = np.array([0.2, -0.1, 0.4]), np.array([0.4, -0.1, 0.5])
+    noise = np.mean((y - x) ** 2)
+    wanted = (1 / 0.25 + x @ y / noise) / (1 / 0.25 + x @ x / noise)
+    assert difference_slope(np.stack([0.5 + x, 0.5 + y], axis=1), 0.5) == pytest.approx(wanted)

@@ -96,3 +96,17 @@ def test_answers_that_are_all_right_get_a_probability_near_one():
     X = np.random.default_rng(0).normal(size=(50, 2))
     found = fit_monotone(X, np.ones(50), signs=np.array([1, 0]), weights=np.ones(50))
     assert predict_monotone(found, X).min() > 0.999
+
+
+def test_rare_right_answers_have_their_share_as_the_mean_probability():
+    """The derivative by the intercept is 0 where the probabilities sum to the right answers."""
+    x = np.random.default_rng(0).normal(size=(1000, 1))
+    correct = (np.arange(1000) < 3).astype(float)
+    model = fit_monotone(x, correct, signs=np.array([0]), weights=np.ones(1000))
+    assert predict_monotone(model, x).sum() == pytest.approx(3.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("X", [np.array([[1.0], [np.nan]]), np.empty((0, 1))])
+def test_nothing_and_nan_are_refused(X):
+    with pytest.raises(ValueError, match="`X` must hold at least one row and no NaN"):
+        fit_monotone(X, np.zeros(len(X)), signs=np.array([1]), weights=np.ones(len(X)))

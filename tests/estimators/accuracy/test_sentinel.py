@@ -5,10 +5,12 @@ from sklearn.base import clone
 
 from nilometer.errors import IncompatibleModelError, NotEnoughDataError
 from nilometer.estimators import (
+    LABEL_FREE,
     Estimate,
     NotEnoughData,
     Residuals,
     Sentinel,
+    as_responses,
     fit_residuals,
     fit_threshold,
     load_sentinel,
@@ -16,6 +18,7 @@ from nilometer.estimators import (
     save_sentinel,
     thresholded_accuracy,
 )
+from nilometer.estimators.accuracy.rules.rule import target_scores
 
 
 def _traffic(n_slices=6, n=60, seed=0):
@@ -354,3 +357,16 @@ def test_a_slice_in_two_families_is_refused():
     sentinel, X, _, groups = _halves()
     with pytest.raises(ValueError, match="must give every slice one family, got several for"):
         sentinel.estimate(X, groups, families=np.arange(len(groups)) % 2)
+
+
+@pytest.mark.parametrize("method", ["sld", "pacc", "halfway", "weighted", "profile"])
+def test_methods_that_do_not_add_up_read_the_responses_of_each_slice(method):
+    X, y, groups = _traffic()
+    sentinel = Sentinel(method=method, bootstraps=0).fit(X, y, groups=groups)
+    name = groups[0]
+    own = groups == name
+    rule = sentinel.fitted_.rule_for(name)
+    target = target_scores(rule, as_responses(X.filter(pa.array(own)), groups[own]).profiles)
+    wanted = LABEL_FREE[method].estimate(rule.source, target)
+    assert sentinel.estimate(X, by=groups)[0].accuracy == pytest.approx(wanted, abs=1e-12)
+    assert wanted != pytest.approx(rule.accuracy, abs=1e-3)

@@ -56,3 +56,14 @@ def test_distances_by_prompt_have_the_means_of_all():
     whole = pair_distances(np.delete(x, 3, axis=0)).means[np.triu_indices(4, 1)]
     assert rows.mean(axis=0) == pytest.approx(whole)
     assert pair_distance_rows(x, most=10).shape == (10, 6)
+
+
+def test_the_order_of_the_models_changes_no_pair():
+    x = discrete([0.9, 0.8, 0.7, 0.6, 0.5, 0.65], seed=3, copied=0.3)
+    order = [4, 2, 5, 0, 3, 1]
+    pairs = {frozenset((p.first, p.second)): p for p in find_families(x).pairs}
+    moved = find_families(x[:, order], models=[str(i) for i in order]).pairs
+    assert len(moved) == 15
+    for pair in moved:
+        own = pairs[frozenset((pair.first, pair.second))]
+        assert pair[2:] == pytest.approx(own[2:], rel=1e-6, abs=1e-9)

@@ -158,3 +158,11 @@ def test_missing_answers_count_as_the_mean_of_the_proxy():
 def test_bad_input_is_refused(proxies, scores, arguments, error, text):
     with pytest.raises(error, match=text):
         label_qualities(proxies, scores, candidates=NAMES, **arguments)
+
+
+@pytest.mark.parametrize("wrong", [-0.5, 1.5])
+def test_scores_outside_their_range_are_refused(wrong):
+    _, proxy, scores = draw(0)
+    scores[0, 1] = wrong
+    with pytest.raises(ValueError, match=r"`scores` must lie in \[0, 1\], got "):
+        label_qualities(proxy, scores, candidates=NAMES)

@@ -11,6 +11,7 @@ from sklearn.exceptions import NotFittedError
 from nilometer.errors import NotEnoughDataError
 from nilometer.estimators import (
     Agreement,
+    ModelQualities,
     Smoothie,
     find_families,
     merge_agreements,
@@ -410,3 +411,11 @@ def test_pairs_that_do_not_determine_the_errors_are_refused():
     apart = [(0, 2), (0, 3), (1, 2), (1, 3)]
     with pytest.raises(NotEnoughDataError, match="do not determine every model's error"):
         Smoothie(exclude_pairs=apart).fit(outputs(m=4))
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_differences_within_rounding_are_none_whatever_the_unit(scale):
+    errors = scale * np.array([0.3, 0.3 * (1 + 1e-13), 0.4])
+    found = ModelQualities(("a", "b", "c"), errors, scale**2 * np.eye(3), 100, 100.0).differences()
+    assert found.difference[0] == pytest.approx(scale * np.array([0.0, 0.0, 0.1]), rel=1e-9)
+    assert found.difference[0, 1] == 0.0

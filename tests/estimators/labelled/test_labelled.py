@@ -351,3 +351,12 @@ def test_monitor_waits_while_there_are_no_labels():
 def test_bad_input_is_named(call, error, text):
     with pytest.raises(error, match=text):
         call()
+
+
+@pytest.mark.parametrize("distance", [0.15, 0.3, 0.9])
+def test_shrinkage_of_equal_variances_has_a_closed_form(distance):
+    """Setting the derivative of the estimated risk to 0 gives 1 - w = variance / mean squared distance."""
+    predicted = np.linspace(0.3, 0.6, 50)
+    found = shrink_accuracies(predicted + distance, np.full(50, 0.01), predicted)
+    assert found.own_weight == pytest.approx(1 - 0.01 / distance**2, abs=2e-3)
+    assert found.between == pytest.approx(distance**2 - 0.01, rel=2e-3)

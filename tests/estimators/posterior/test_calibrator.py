@@ -130,3 +130,13 @@ def test_a_number_without_a_value_is_no_truth_to_calibrate_on():
     X = [Posterior.from_samples([1.0, 2.0, 3.0]) for _ in range(12)]
     with pytest.raises(ValueError, match="`y` must be finite numbers"):
         Calibrator("affine").fit(X, [2.0] * 11 + [float("nan")])
+
+
+def test_losses_of_numbers_are_mean_squared_errors_before_and_after():
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=30)
+    said = [Posterior.from_samples([t / 2 - 0.1, t / 2 + 0.3]) for t in truth]
+    fitted = Calibrator(kind="affine").fit(said, truth)
+    means = truth / 2 + 0.1
+    assert fitted.loss_before_ == pytest.approx(np.mean((truth - means) ** 2))
+    assert fitted.loss_after_ == pytest.approx(0, abs=1e-12)

@@ -187,3 +187,15 @@ def test_bad_responses_say_why():
         score_place("4", range(5), pattern="(")
     with pytest.raises(ConfigError, match="must not both be given"):
         score_place("4", range(5), pattern="x", field="y")
+
+
+def test_marks_before_the_score_belong_to_no_label():
+    tokens = [ListedToken("**", (("**", 0.9), ("4", 0.1))), ListedToken("4", (("4", 0.7), ("5", 0.3)))]
+    assert score_masses(tokens, 0, range(1, 6)).masses == pytest.approx({4: 0.7, 5: 0.3})
+
+
+def test_a_choice_without_content_is_a_failed_draw():
+    reply = {"choices": [{"message": {"content": text}} for text in ("4", None)]}
+    posterior = posterior_from_response(reply, range(1, 6), fallback="samples")
+    assert posterior.values == (4,)
+    assert posterior.failures == ("(no content)",)

@@ -272,3 +272,8 @@ def test_a_sentinel_takes_an_attention_feature():
     correct = rng.random(200) < 1 - score
     sentinel = Sentinel(method="atc", feature="rauq").fit(pa.table({"rauq": score}), correct, groups=np.arange(200) % 5)
     assert sentinel.feature_ == "rauq"
+
+
+def test_scores_far_apart_neither_overflow_nor_vanish():
+    found = attention_statistics(np.array([[1000.0, -1000.0, -np.inf], [-1000.0, -1001.0, -1e5]]))
+    assert found.lse == pytest.approx([1000.0, -1000.0 + np.log1p(np.exp(-1.0))])

@@ -125,3 +125,11 @@ def test_the_lower_bound_spreads_the_tail_in_pieces_as_large_as_it_may(listed, c
     inside = -sum(p * math.log(p) for p in listed)
     assert low[0] == pytest.approx(inside - (1 - sum(listed)) * math.log(cut), abs=1e-6)
     assert high[0] == np.inf
+
+
+def test_a_sampled_token_of_probability_zero_adds_nothing():
+    top = np.log(np.array([[0.5, 0.3]], dtype=np.float32))
+    one = token_signals(np.array([-np.inf], dtype=np.float32), top)
+    other = token_signals(top[:, 1], top)
+    assert one.entropy == pytest.approx(other.entropy)
+    assert one.tail_mass == pytest.approx(other.tail_mass)

@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from nilometer.signals import profile_batch
+from nilometer.signals import FEATURES, profile_batch
 from nilometer.traces import Trace, trace_batch
 
 
@@ -64,3 +64,9 @@ def test_a_batch_without_texts_is_profiled():
     trace.tokens = trace.answer = None
     assert _span(trace) == pytest.approx([0.5])
     assert isinstance(trace_batch([trace]), pa.RecordBatch)
+
+
+def test_every_feature_has_a_range_and_a_direction():
+    for feature in FEATURES.values():
+        assert feature.sign in {-1, 0, 1}
+        assert feature.low < feature.high
