@@ -200,7 +200,7 @@ def prediction_interval(
     estimate: float,
     residuals: Residuals,
     *,
-    n: int,
+    n: float,
     confidence_level: float = 0.95,
     simultaneous: int = 1,
     label_noise: float = 0.0,
@@ -264,7 +264,7 @@ def prediction_interval(
 
 
 def interval_spread(
-    estimate: float, residuals: Residuals, *, n: int, confidence_level: float = 0.95, label_noise: float = 0.0
+    estimate: float, residuals: Residuals, *, n: float, confidence_level: float = 0.95, label_noise: float = 0.0
 ) -> tuple[float, float]:
     """Scale and degrees of freedom of the Student t that has the interval of :func:`prediction_interval`, uncut.
 
@@ -305,7 +305,7 @@ def spread_interval(
 
 
 def _half_width(
-    estimate: float, residuals: Residuals, *, n: int, confidence_level: float, simultaneous: int, label_noise: float
+    estimate: float, residuals: Residuals, *, n: float, confidence_level: float, simultaneous: int, label_noise: float
 ) -> float:
     from scipy.optimize import brentq
     from scipy.special import log_ndtr

@@ -18,6 +18,7 @@ __all__ = ["Responses", "as_responses", "choose_keys", "cut_responses", "usable_
 
 Floats = NDArray[np.float64]
 
+_CAPTURE = "capture_probability"
 _USUAL_KEYS = ("domain", "task", "dataset", "tenant", "route")
 """Attributes that name a segment of traffic wherever they occur, the most telling first."""
 
@@ -138,10 +139,26 @@ class Responses:
             raise ValueError(f"`families` must give every slice one family, got several for {twice!r}.")
         return {self.slices.names[i]: self.families.names[j] for i, j in zip(own, family, strict=True)}
 
+    @property
+    def capture_weights(self) -> Floats:
+        """Requests that each response stands for, shape (n,): one over its ``capture_probability``, 1 without one.
+
+        Raises
+        ------
+        ValueError
+            If a probability lies outside (0, 1].
+        """
+        if self.context is None or _CAPTURE not in self.context.column_names:
+            return np.ones(len(self))
+        chances = np.asarray(pc.fill_null(self.context[_CAPTURE].cast(pa.float64()), 1.0).to_numpy())
+        if chances.size and not (chances.min() > 0 and chances.max() <= 1):
+            raise ValueError(f"`{_CAPTURE}` must lie in (0, 1], got {chances.min():g} to {chances.max():g}.")
+        return 1 / chances
+
     def only(self, features: set[str]) -> "Responses":
-        """Keep some of the features and of the context the time, so that taking rows does not copy the others."""
-        timed = self.context is not None and "time" in self.context.column_names
-        context = self.context.select(["time"]) if self.context is not None and timed else None
+        """Keep some features, times and probabilities of capture, so that taking rows does not copy the others."""
+        kept = [name for name in ("time", _CAPTURE) if self.context is not None and name in self.context.column_names]
+        context = self.context.select(kept) if self.context is not None and kept else None
         return replace(self, profiles=self.profiles.only(features), context=context)
 
     def with_p_correct(self, p_correct: Floats) -> "Responses":

@@ -76,6 +76,32 @@ def test_labels_go_where_little_is_known():
     assert min(new["s1"], new["s2"]) > 10
 
 
+def test_plan_measures_the_traffic_and_not_what_was_captured():
+    rng = np.random.default_rng(8)
+    chances = np.tile([1.0, 0.1], 3000)
+    truth = (rng.random(6000) < np.where(chances == 1, 0.3, 0.8)).astype(float)  # rarely captured ones are right
+    captured = np.flatnonzero(rng.random(6000) < chances)
+    ids = [f"t{i}" for i in captured]
+    table = pa.table({"trace_id": ids, "max": chances[captured], "capture_probability": chances[captured]})
+    responses = as_responses(table, p_correct=np.where(chances[captured] == 1, 0.4, 0.7))
+    labels = dict(zip(ids, truth[captured].tolist(), strict=True))
+    found = []
+    for seed in range(30):
+        planned = _plan(responses, 100, seed=seed).labels
+        (one,) = measure_plan([planned], labels).values()
+        found.append(one.accuracy)
+        assert one.n == pytest.approx(6000, rel=0.15)
+        assert all(row.inclusion_probability * row.stratum_size >= 1 - 1e-9 for row in planned)
+    # the standard error of one plan is .05, that of the mean of 30 is .012 beside what the capture drew
+    assert np.mean(found) == pytest.approx(truth.mean(), abs=0.04)
+    assert abs(np.mean(found) - truth[captured].mean()) > 0.1
+
+
+def test_plan_for_more_labels_than_the_rarest_leave_still_draws_them_all():
+    table = pa.table({"max": np.arange(20.0), "capture_probability": [1.0] * 19 + [0.01]})
+    assert len(_plan(as_responses(table, p_correct=np.full(20, 0.5)), 15).labels) == 15
+
+
 def test_responses_are_drawn_with_the_chance_that_the_plan_says():
     traffic, _ = _traffic(n=40, n_slices=1)
     counts, told = dict.fromkeys(traffic.trace_ids.tolist(), 0), {}

@@ -24,8 +24,8 @@ def _fill(store, hours, mean, *, seed=0, n=300, slices=("a", "b")):
         for hour in hours:
             for name in slices:
                 p = np.clip(rng.normal(mean if name == "a" else 0.6, 0.2, n), 0, 1)
-                row = (key, "domain", name, MODEL, START + hour, float(n), p.sum(), (p**2).sum())
-                connection.execute("INSERT INTO moments VALUES (?,?,?,?,?,?,?,?)", row)
+                row = (key, "domain", name, MODEL, START + hour, float(n), p.sum(), (p**2).sum(), float(n))
+                connection.execute("INSERT INTO moments VALUES (?,?,?,?,?,?,?,?,?)", row)
 
 
 def _at(hour):
@@ -125,6 +125,15 @@ def test_random_labels_below_the_least_accuracy_alert_and_others_do_not(store):
     assert ("accuracy_fell", "a") in _kinds(store)
     text = next(one.text for one in open_alerts(store.reader()) if one.slice == "a")
     assert "200 random labels, 0.500 correct, show an accuracy below 0.8" in text
+
+
+def test_labels_count_for_the_traffic_that_they_stand_for(store):
+    _fill(store, range(217), 0.6)
+    _label(store, 0.5, 200)
+    with store.writing() as connection:  # every wrong answer was captured ten times as often as a right one
+        connection.execute("UPDATE labels SET capture_probability = CASE WHEN correct THEN 0.1 ELSE 1 END")
+    Monitor(store, AlertOptions(least_accuracy=0.8)).step(now=_at(217))
+    assert ("accuracy_fell", "a") not in _kinds(store)
 
 
 def test_good_labels_are_silent(store):

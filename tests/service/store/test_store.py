@@ -10,7 +10,7 @@ import pytest
 from nilometer.errors import ConfigError, TraceFormatError
 from nilometer.estimators import Estimate
 from nilometer.service.capture import Frame, Spool
-from nilometer.service.store import LabelIn, Store, check_store, request_text
+from nilometer.service.store import LabelIn, Slicing, Store, check_store, request_text
 
 HOUR = 1_795_003_200_000_000 // 3_600_000_000
 KEYS = ("domain",)
@@ -63,6 +63,30 @@ def test_running_estimates_are_those_of_the_sentinel_on_the_same_responses(gemma
             for field in ("accuracy", "low", "high"):
                 assert abs(getattr(one, field) - getattr(got[one.slice], field)) < 1e-12, (one.slice, field)
         assert got[one.slice].n == one.n
+
+
+def test_running_estimates_weigh_each_response_by_its_probability_of_capture(gemma, rows, frame_of, tmp_path):
+    _traces, profiles, domains, sentinel = gemma
+    own = np.arange(0, 1200, 4)
+    chances = np.random.default_rng(0).uniform(0.05, 1, 300).astype(np.float32)
+    frames = [
+        frame_of(row, i, seconds=60 * i, capture_probability=float(chance))
+        for i, (row, chance) in enumerate(zip(rows, chances, strict=True))
+    ]
+    _spool(tmp_path, frames)
+    store = _store(tmp_path, gemma)
+    assert store.step() == 300
+    weighted = profiles.take(own).append_column("capture_probability", pa.array(chances))
+    wanted = sentinel.estimate(weighted, by=[domains[i] for i in own])
+    got = _estimates(store)
+    for one in wanted:
+        assert type(got[one.slice]) is type(one)
+        if isinstance(one, Estimate):
+            for field in ("accuracy", "low", "high"):
+                assert abs(getattr(one, field) - getattr(got[one.slice], field)) < 1e-12, (one.slice, field)
+    query = "SELECT sum(n), sum(w2) FROM moments WHERE slice_key='all'"
+    weights = 1 / chances.astype(np.float64)
+    assert store.reader().execute(query).fetchone() == pytest.approx((weights.sum(), (weights**2).sum()))
 
 
 def test_spool_goes_when_it_is_committed_and_not_before(gemma, rows, frame_of, tmp_path):
@@ -146,6 +170,7 @@ POINTS = [
     "nilometer.service.store.ingest._commit_offset",
     "nilometer.service.store.ingest._commit_requests",
     "nilometer.service.store.ingest._commit_parts",
+    "nilometer.service.store.slicing.Slicing.commit",
     "nilometer.service.store.ingest._write_texts",
     "nilometer.service.store.ingest.add_sums",
     "nilometer.service.store.ingest.add_refusals",
@@ -188,14 +213,15 @@ def test_store_killed_at_any_point_ends_as_one_that_was_not(point, when, gemma, 
 
 def _die_at(patch, point, when):
     module, _, name = point.rpartition(".")
-    original = getattr(sys.modules[module], name)
+    owner = sys.modules.get(module, Slicing)
+    original = getattr(owner, name)
 
     def dies(*args, **kwargs):
         if when == "after":
             original(*args, **kwargs)
         raise _Killed
 
-    patch.setattr(sys.modules[module], name, dies)
+    patch.setattr(owner, name, dies)
 
 
 def test_second_server_on_a_folder_is_refused(tmp_path):
@@ -223,7 +249,7 @@ def test_store_of_a_newer_version_is_refused(tmp_path):
     _store(tmp_path).close()
     with sqlite3.connect(tmp_path / "nilometer.db") as connection:
         connection.execute("PRAGMA user_version = 99")
-    with pytest.raises(TraceFormatError, match="store version must be 1, got 99"):
+    with pytest.raises(TraceFormatError, match="store version must be 2, got 99"):
         _store(tmp_path)
 
 
@@ -339,6 +365,53 @@ def test_names_beyond_the_bound_become_other(rows, frame_of, tmp_path):
     query = "SELECT slice, sum(n) FROM requests WHERE slice_key='domain' GROUP BY slice"
     found = dict(store.reader().execute(query).fetchall())
     assert found == {"d0": 1, "d1": 1, "d2": 1, "d3": 1, "(other)": 16}
+
+
+def _named(frame_of, row, name, numbers, *, hour=0):
+    return [frame_of(row, i, attributes={"domain": name}, seconds=3600 * hour) for i in numbers]
+
+
+def test_names_with_most_traffic_take_the_places_in_the_next_hour(rows, frame_of, tmp_path):
+    row = rows[0]
+    _spool(tmp_path, [frame_of(row, i, attributes={"domain": f"d{i}"}) for i in range(8)])
+    _spool(tmp_path, _named(frame_of, row, "late", range(10, 30)) + _named(frame_of, row, "d2", range(30, 33)))
+    store = _store(tmp_path, most_slices=5)
+    store.step()
+    for hour in (1, 2):
+        _spool(tmp_path, _named(frame_of, row, "late", range(100 * hour, 100 * hour + 2), hour=hour))
+        store.step()
+    query = "SELECT hour, n FROM requests WHERE slice_key='domain' AND slice='late'"
+    assert store.reader().execute(query).fetchall() == [(HOUR + 2, 2)]  # the hour that begins ranks for the next commit
+    store.close()
+    again = _store(tmp_path, most_slices=5)
+    kept = again.slicing.of({"domain": "late"}), again.slicing.of({"domain": "d2"}), again.slicing.of({"domain": "new"})
+    assert [one["domain"] for one in kept] == ["late", "d2", "(other)"]
+
+
+def test_place_of_a_name_is_kept_until_another_has_half_as_much_again(rows, frame_of, tmp_path):
+    row = rows[0]
+    _spool(tmp_path, _named(frame_of, row, "first", range(10)))
+    store = _store(tmp_path, most_slices=2)
+    store.step()
+    for hour, n in ((1, 14), (2, 20)):
+        _spool(tmp_path, _named(frame_of, row, "second", range(100 * hour, 100 * hour + n), hour=hour))
+        store.step()
+        name = store.slicing.of({"domain": "second"})["domain"]
+        assert name == ("(other)" if hour == 1 else "second")
+
+
+def test_store_of_the_first_version_is_brought_to_this_one(tmp_path):
+    from nilometer.service.store.database import _MIGRATIONS
+
+    with sqlite3.connect(tmp_path / "nilometer.db") as connection:
+        connection.executescript(_MIGRATIONS[0] + "PRAGMA user_version = 1;")
+        connection.execute("INSERT INTO moments VALUES ('s', 'all', 'all', 'm', 7, 30, 20, 15)")
+        connection.execute("INSERT INTO requests VALUES (7, 'm', 'domain', 'gcd', 'scored', 30)")
+    store = _store(tmp_path)
+    found = store.reader()
+    assert found.execute("SELECT n, w2 FROM moments").fetchall() == [(30.0, 30.0)]
+    assert found.execute("SELECT * FROM names").fetchall() == [("domain", "gcd", 30.0, 1)]
+    assert found.execute("PRAGMA user_version").fetchone() == (2,)
 
 
 def test_clock_that_goes_back_puts_responses_into_their_hour(rows, frame_of, tmp_path):

@@ -37,9 +37,9 @@ class PlannedLabel:
     slice: str
     stratum: int
     stratum_size: int
-    """Responses of the slice's stratum that had no label when the plan was made."""
+    """Responses of the slice's stratum that had no label when the plan was made, those not captured counted."""
     inclusion_probability: float
-    """Chance with which this response was drawn."""
+    """Chance with which this response was captured and drawn."""
     p_correct: float | None
     labels_before: int
     """Labels of the slice when the plan was made; they are not drawn again."""
@@ -86,6 +86,9 @@ def plan_labels(
     correctness, Neyman's allocation shares the labels out, and responses are drawn at random: so every response has a
     known chance, and ``measure_plan`` gives a valid interval whatever the predictions are worth.
 
+    Where responses have a ``capture_probability``, each slice is first thinned to its smallest one, so that every
+    request had the same chance to be there, and sizes count the requests that the responses stand for.
+
     Parameters
     ----------
     responses
@@ -118,7 +121,8 @@ def plan_labels(
         raise NotEnoughDataError("every response has a label.", "Give responses without labels.")
     if not 0 < budget <= left:
         raise ConfigError(f"`budget` must lie in 1 to {left:,}, the responses without a label, got {budget:,}.")
-    weights = before.sizes / before.sizes.sum() if weigh == "traffic" else np.full(len(names), 1 / len(names))
+    traffic = np.array([responses.capture_weights[own].sum() for own in rows])
+    weights = traffic / traffic.sum() if weigh == "traffic" else np.full(len(names), 1 / len(names))
     new = allocate_labels(
         before.sizes, before.known, budget, variances=before.variances, priors=before.priors, weights=weights
     )
@@ -245,8 +249,25 @@ def _prior_spread(estimate: Estimate | NotEnoughData | None) -> float:
     return min(prior_spread(estimate)[0], _UNKNOWN) if isinstance(estimate, Estimate) else _UNKNOWN
 
 
+def _thinned(own: Responses, count: int, *, rng: np.random.Generator) -> tuple[Responses, float]:
+    """Keep responses of one slice so that each request had the same chance to be here; that chance.
+
+    It is the smallest probability of capture, or where that leaves fewer than ``count``, what leaves as many
+    (sequential Poisson sampling, Ohlsson 1998). Responses with a label stay.
+    """
+    chances = 1 / own.capture_weights
+    free = ~own.is_labelled
+    chance = float(chances[free].min())
+    if np.ptp(chances[free]) == 0:
+        return own, chance
+    draws = chances * rng.random(len(own))
+    chance = max(chance, float(np.nextafter(np.partition(draws[free], count - 1)[count - 1], 1)))
+    return own.rows(~free | (draws < chance)), chance
+
+
 def _drawn(name: str, own: Responses, count: int, *, rng: np.random.Generator) -> list[PlannedLabel]:
     """Draw ``count`` of the unlabelled responses of one slice, by strata of like predicted correctness."""
+    own, chance = _thinned(own, count, rng=rng)
     rows = np.flatnonzero(~own.is_labelled)
     p = np.where(np.isnan(own.p_correct[rows]), 0.5, own.p_correct[rows])
     strata = cut_strata(p, max(1, min(_MOST_STRATA, count // 4)))
@@ -262,8 +283,8 @@ def _drawn(name: str, own: Responses, count: int, *, rng: np.random.Generator) -
                     trace_id=str(trace_ids[row]),
                     slice=name,
                     stratum=h,
-                    stratum_size=size,
-                    inclusion_probability=float(m) / size,
+                    stratum_size=round(size / chance),
+                    inclusion_probability=chance * float(m) / size,
                     p_correct=None if np.isnan(own.p_correct[row]) else float(own.p_correct[row]),
                     labels_before=own.n_labels,
                     correct_before=float(own.correct[own.is_labelled].sum()),

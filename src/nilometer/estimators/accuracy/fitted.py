@@ -48,8 +48,10 @@ class SliceFacts(NamedTuple):
     n: int
     n_labels: int
     n_correct: float
+    n_effective: float
+    """Responses that would tell as much if all had the same probability of capture; n where they have."""
     n_known: float
-    """Responses that have every number the rules need."""
+    """Those of ``n_effective`` that have every number the rules need."""
     outside: Outside | None
     accuracies: Floats
     """Shape (1 + refits,): accuracy by the slice's own rule, then by the rules fitted on labels drawn again."""
@@ -61,7 +63,7 @@ class SliceFacts(NamedTuple):
     @property
     def missing(self) -> float:
         """Share of responses without log-probabilities."""
-        return 1 - self.n_known / self.n
+        return 1 - self.n_known / self.n_effective
 
 
 class Verdict(NamedTuple):
@@ -174,7 +176,7 @@ class Fitted:
             accuracies = np.array([one.accuracy for one in (rule, *self.again)])
         residuals = residuals._replace(spread=residuals.spread * (_OUTSIDE_WIDENING if outside else 1.0))
         accuracy = float(accuracies[0])
-        ends = self._ends(accuracy, residuals, accuracies[1:], n=facts.n, simultaneous=simultaneous)
+        ends = self._ends(accuracy, residuals, accuracies[1:], n=facts.n_effective, simultaneous=simultaneous)
         bound = {} if verdict.falls_back else _bound(facts, ends["low"], ends["high"])
         notes = (f"{outside.note}; interval widened" if outside else "", _said(facts, bound), foreign)
         return Estimate(
@@ -193,7 +195,12 @@ class Fitted:
     def _by_own_labels(self, facts: SliceFacts, own: tuple[float, float, int], *, simultaneous: int) -> Estimate:
         level, (accuracy, deviation, n_labels) = self.confidence_level, own
         low, high, spread = known_interval(
-            accuracy, deviation, n=facts.n, n_labels=n_labels, confidence_level=level, simultaneous=simultaneous
+            accuracy,
+            deviation,
+            n=facts.n_effective,
+            n_labels=n_labels,
+            confidence_level=level,
+            simultaneous=simultaneous,
         )
         bound = _bound(facts, low, high)
         return Estimate(
@@ -222,7 +229,7 @@ class Fitted:
         return None
 
     def _ends(
-        self, accuracy: float, residuals: Residuals, again: Floats, *, n: int, simultaneous: int
+        self, accuracy: float, residuals: Residuals, again: Floats, *, n: float, simultaneous: int
     ) -> dict[str, Any]:
         """Ends of the intervals, and what they were made of, by the names that they have in an estimate."""
         level, noise = self.confidence_level, float(np.std(again, ddof=1)) if again.size > 1 else 0.0

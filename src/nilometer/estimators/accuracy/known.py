@@ -147,7 +147,7 @@ def known_accuracy(known: KnownSlices, sums: KnownSums) -> tuple[Floats, Floats]
 
 
 def known_interval(
-    accuracy: float, deviation: float, *, n: int, n_labels: int, confidence_level: float = 0.95, simultaneous: int = 1
+    accuracy: float, deviation: float, *, n: float, n_labels: int, confidence_level: float = 0.95, simultaneous: int = 1
 ) -> tuple[float, float, float]:
     r"""Interval for the accuracy of n new responses of a known slice, and the standard deviation that it is made of.
 

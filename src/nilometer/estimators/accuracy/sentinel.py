@@ -216,7 +216,7 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         X
-            Profiles.
+            Profiles. A column ``capture_probability`` weights each response by one over it.
         by
             Shape (n,), slice of each response; None is one slice called ``all``.
         families
@@ -314,7 +314,8 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         """Name this fit by what it learned, the same wherever it is loaded."""
         learned = [self.plan_.name, *self.slices_, self.n_labels_]
         numbers = np.concatenate([[self.fitted_.rule.accuracy], self.fitted_.columns.estimated]).round(6)
-        return blake2b(repr((learned, numbers.tolist())).encode(), digest_size=8).hexdigest()
+        summed = sum_columns(self.fitted_)
+        return blake2b(repr((learned, numbers.tolist(), summed)).encode(), digest_size=8).hexdigest()
 
     def _responses(self, X: Any, by: Any, *, correct: Any, families: Any = None) -> Responses:
         check_is_fitted(self, "fitted_")

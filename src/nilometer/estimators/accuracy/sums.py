@@ -1,6 +1,7 @@
 """A slice as facts: from sums over its responses, or from the responses where a method needs them."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,8 @@ __all__ = ["facts_of_responses", "facts_of_sums", "sum_columns", "sum_responses"
 
 Floats = NDArray[np.float64]
 
-_COUNTS = ("n", "n_labels", "n_correct", "n_known")
+_COUNTS = ("n", "n_labels")
+_WEIGHTED = ("weight", "weight2", "weight_labelled", "n_correct", "n_known")
 _OWN = ("own.p", "own.slope", "own.moment")
 _LEAST_OWN = 5
 """Labels from which a slice has an estimate of its own; with fewer it follows the rule that never saw it."""
@@ -30,7 +32,7 @@ def sum_columns(fitted: Fitted) -> tuple[str, ...]:
     support = [_support_column(feature, name) for feature in GUARDED for name in SupportCounts._fields]
     rules = [_rule_column(i, name) for i in range(1 + len(fitted.again)) for name in fitted.rule.plan.arm.reads]
     own = _OWN if fitted.own is not None else ()
-    return (*_COUNTS, *seen_columns(), *support, *rules, *own)
+    return (*_COUNTS, *_WEIGHTED, *seen_columns(), *support, *rules, *own)
 
 
 def _support_column(feature: str, name: str) -> str:
@@ -42,13 +44,20 @@ def _rule_column(i: int, name: str) -> str:
 
 
 def sum_responses(fitted: Fitted, responses: Responses, *, key: str = "") -> SliceSums:
-    """Sum over the responses of every slice what its estimate needs."""
+    r"""Sum over the responses of every slice what its estimate needs.
+
+    All but the plain counts are weighted by :math:`w_i = 1 / \pi_i` with the probability of capture :math:`\pi_i`, so
+    that what was captured rarely counts for the traffic that it stands for.
+    """
     profiles = responses.profiles
     known = fitted.rule.plan.known(profiles)
     labelled = responses.is_labelled
     columns: dict[str, Floats] = {
         "n": np.ones(len(responses)),
         "n_labels": labelled.astype(np.float64),
+        "weight": np.ones(len(responses)),
+        "weight2": responses.capture_weights,
+        "weight_labelled": labelled.astype(np.float64),
         "n_correct": np.where(labelled, responses.correct, 0.0),
         "n_known": known.astype(np.float64),
         **count_seen(responses, known),
@@ -64,6 +73,9 @@ def sum_responses(fitted: Fitted, responses: Responses, *, key: str = "") -> Sli
         columns |= {_rule_column(i, name): column for name, column in _by_rule(rule, profiles, known).items()}
     if fitted.own is not None:
         columns |= dict(zip(_OWN, _own_columns(fitted.own, fitted.rule, responses, known=known), strict=True))
+    weights = responses.capture_weights
+    if (weights != 1).any():
+        columns = {name: column if name in _COUNTS else column * weights for name, column in columns.items()}
     provenance = {name: frozenset(found) for name, found in profiles.provenance.items()}
     return SliceSums.of(responses.slices, columns, key=key, provenance=provenance)
 
@@ -131,11 +143,12 @@ def facts_of_sums(
     fitted: Fitted, sums: SliceSums, *, median: Callable[[str, str], float] | None = None
 ) -> Iterator[SliceFacts]:
     """Read the facts of every slice off its sums; ``median(feature, slice)``, where known, is named in notes."""
+    sums = _in_effective_responses(sums)
     columns = dict(zip(sums.columns, sums.values.T, strict=True))
     reads = fitted.rule.plan.arm.reads
     own = _own_accuracies(fitted, sums)
     for i, name in enumerate(sums.slices):
-        n, n_labels, n_correct, n_known = (float(columns[count][i]) for count in _COUNTS)
+        n, n_labels, n_effective, n_known = (float(columns[one][i]) for one in (*_COUNTS, "weight", "n_known"))
         scores = [
             ScoreSums(n_known, **{field: float(columns[_rule_column(r, field)][i]) for field in reads})
             for r in range(1 + len(fitted.again))
@@ -149,8 +162,23 @@ def facts_of_sums(
                 for feature, one in zip(GUARDED, outside, strict=True)
             ]
         related = related_to({column: float(columns[column][i]) for column in seen_columns()})
-        counts = (round(n), round(n_labels), n_correct, n_known)
+        n_correct = n_labels * float(columns["n_correct"][i]) / max(float(columns["weight_labelled"][i]), 1e-300)
+        counts = (round(n), round(n_labels), n_correct, n_effective, n_known)
         yield SliceFacts(name, *counts, _worst(outside), np.array(accuracies), related, own[i])
+
+
+def _in_effective_responses(sums: SliceSums) -> SliceSums:
+    r"""Scale the weighted sums of each slice so that its weights add up to the effective number of responses.
+
+    .. math:: n_{\text{eff}} = \frac{(\sum_i w_i)^2}{\sum_i w_i^2}
+
+    Shares stay as they are, and every test and interval counts as many responses as tell as much with equal weights
+    (Kish, 1965, "Survey Sampling", sec. 8.2). With equal weights nothing changes.
+    """
+    total, squares = sums.column("weight"), sums.column("weight2")
+    scale = np.divide(total, squares, out=np.ones_like(total), where=squares > 0)
+    weighted = np.array([name not in _COUNTS for name in sums.columns])
+    return replace(sums, values=np.where(weighted, sums.values * scale[:, None], sums.values))
 
 
 def _outside(
@@ -175,6 +203,10 @@ def facts_of_responses(fitted: Fitted, responses: Responses) -> Iterator[SliceFa
         return float(np.nanmedian(profiles.column(feature)[slices[name]]))
 
     by_rows = fitted.rule.plan.arm.of_rows is not None and fitted.rule.learned is not None
+    if by_rows and np.ptp(responses.capture_weights) > 0:
+        raise ValueError(
+            f"`method` must be one that adds up where probabilities of capture differ, got {fitted.rule.plan.method!r}."
+        )
     for facts in facts_of_sums(fitted, sum_responses(fitted, responses), median=median):
         if not by_rows:
             yield facts

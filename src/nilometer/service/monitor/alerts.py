@@ -174,14 +174,14 @@ class Monitor:
         for key in (ALL, *self._store.slicing.keys):
             found = random_labels(connection, key, first_hour=first, last_hour=first + _LABEL_HOURS - 1)
             for (name, model), labels in found.items():
-                correct = np.array(labels)
+                correct, share = _for_traffic(labels, least)
                 high = float(confidence_sequence(correct, confidence_level=1 - min(level, 0.5)).high.min())
                 text = (
-                    f"{_named((key, name, model))}: {len(labels)} random labels, {correct.mean():.3f} correct, show an "
+                    f"{_named((key, name, model))}: {len(labels)} random labels, {share:.3f} correct, show an "
                     f"accuracy below {least:g} (at most {high:.3f})"
                 )
                 sign = Sign("accuracy_fell", (key, name, model), p_value=level, text=text, fires=high < least)
-                self._follow(connection, sign, is_calm=correct.mean() >= least)
+                self._follow(connection, sign, is_calm=share >= least)
 
     def _follow(self, connection: sqlite3.Connection, sign: Sign, *, is_calm: bool) -> None:
         """Open an alert, keep it open, or close it after enough calm windows."""
@@ -202,20 +202,35 @@ class Monitor:
         connection.execute("UPDATE alerts SET calm=?, closed=? WHERE id=?", (calm, closed, found[0]))
 
 
+def _for_traffic(labels: list[tuple[float, float]], least: float) -> tuple[NDArray[np.float64], float]:
+    r"""Labels x that were captured with probabilities π, as if all traffic had been labelled, and their accuracy.
+
+    .. math:: y = m + \frac{\pi_{\min}}{\pi} (x - m)
+
+    lies in [0, 1] and has a mean of at least m, the least accuracy, wherever the accuracy of the traffic has.
+    """
+    correct, chances = np.array(labels).T
+    return least + chances.min() / chances * (correct - least), float(np.average(correct, weights=1 / chances))
+
+
 def _named(place: Place) -> str:
     key, name, model = place
     return f"{model}, {'all traffic' if key == ALL else f'{key}={name}'}"
 
 
 def _moments(connection: sqlite3.Connection, span: _Span, *, start: int, end: int) -> dict[Place, NDArray[np.float64]]:
-    """Moments of each slice in the windows from start to before end, shape (windows, 3)."""
+    """Moments of each slice in the windows from start to before end, shape (windows, 3).
+
+    Weighted by one over the probability of capture, and scaled to as many prompts as tell as much with equal weights.
+    """
     hours = span.scale.hours
     rows = connection.execute(
-        "SELECT slice_key, slice, model, hour / ? - ?, sum(n), sum(p), sum(p2) FROM moments "
+        "SELECT slice_key, slice, model, hour / ? - ?, sum(n), sum(p), sum(p2), sum(w2) FROM moments "
         "WHERE sentinel=? AND hour >= ? AND hour < ? GROUP BY 1, 2, 3, 4",
         (hours, start, span.sentinel, start * hours, end * hours),
     )
     found: dict[Place, NDArray[np.float64]] = {}
-    for key, name, model, window, *moments in rows:
-        found.setdefault((key, name, model), np.zeros((end - start, 3)))[window] = moments
+    for key, name, model, window, *moments, squares in rows:
+        scaled = np.array(moments) * (moments[0] / squares)
+        found.setdefault((key, name, model), np.zeros((end - start, 3)))[window] = scaled
     return found

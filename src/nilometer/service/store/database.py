@@ -9,9 +9,7 @@ from nilometer.errors import TraceFormatError
 
 __all__ = ["DATABASE_VERSION", "open_database", "transaction"]
 
-DATABASE_VERSION = 1
-
-_SCHEMA = """
+_FIRST = """
 CREATE TABLE tokens (
     sha256 TEXT PRIMARY KEY, role TEXT NOT NULL, name TEXT NOT NULL, made INTEGER NOT NULL
 ) WITHOUT ROWID;
@@ -70,9 +68,24 @@ CREATE TABLE audit (
 );
 """
 
+_SECOND = """
+ALTER TABLE moments ADD COLUMN w2 REAL NOT NULL DEFAULT 0;
+UPDATE moments SET w2 = n;
+CREATE TABLE names (
+    slice_key TEXT, slice TEXT, n REAL NOT NULL, is_admitted INTEGER NOT NULL, PRIMARY KEY (slice_key, slice)
+) WITHOUT ROWID;
+INSERT INTO names SELECT slice_key, slice, sum(n), 1 FROM requests
+    WHERE slice_key <> 'all' AND slice NOT IN ('(none)', '(other)') GROUP BY slice_key, slice;
+CREATE TABLE removals (file TEXT PRIMARY KEY, time INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+_MIGRATIONS = (_FIRST, _SECOND)
+"""Scripts that lead from one version to the next, in order; one that was released is never changed."""
+DATABASE_VERSION = len(_MIGRATIONS)
+
 
 def open_database(path: Path) -> sqlite3.Connection:
-    """Open the file, made when it is not there; every commit is on disk when it returns.
+    """Open the file, made when it is not there and brought to this version; every commit is on disk when it returns.
 
     Raises
     ------
@@ -99,11 +112,16 @@ def open_database(path: Path) -> sqlite3.Connection:
 def _prepare(connection: sqlite3.Connection) -> int:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version == 0:
-        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {DATABASE_VERSION}; COMMIT;")
-        return DATABASE_VERSION
-    return int(version)
+    if _version(connection) < DATABASE_VERSION:
+        with transaction(connection):
+            for statement in ";".join(_MIGRATIONS[_version(connection) :]).split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {DATABASE_VERSION}")
+    return _version(connection)
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 @contextmanager

@@ -43,6 +43,8 @@ class Ingested(NamedTuple):
     """Requests by hour, model, slice key, slice and outcome."""
     texts: list[Text]
     """Redacted, of the requests whose capture keeps them."""
+    names: Counter[tuple[str, str]]
+    """Requests by slice key and value."""
     captures: dict[str, tuple[int, dict[str, int]]]
     """Latest counts of every captured process, with their time."""
 
@@ -53,39 +55,51 @@ def profile_frames(frames: Sequence[Frame], slicing: Slicing, *, redact: Callabl
     weights: list[float] = []
     texts: list[Text] = []
     shipped: list[pa.Table] = []
-    requests: Requests = Counter()
+    counted = _Counted(slicing)
     captures: dict[str, tuple[int, dict[str, int]]] = {}
     for frame in frames:
         if frame.outcome == "counts":
             captures[frame.id] = (frame.time, frame.counts)
             continue
         if frame.outcome == "table":
-            shipped += _shipped(frame, slicing, requests)
+            shipped += _shipped(frame, counted)
             continue
         own, outcome = _read(frame)
         traces += own
         texts += frame_texts(frame, own, redact)
         weights += [frame.capture_probability] * len(own)
-        for key, name in slicing.of(frame.attributes, own[0].model or "" if own else frame.model).items():
-            requests[frame.time // _HOUR_US, frame.model, key, name, outcome] += 1
+        counted.add(frame.time, own[0].model or "" if own else frame.model, outcome, attributes=frame.attributes)
     tables = [*([_profiles([trace_batch(traces)], weights)] if traces else []), *shipped]
-    return Ingested(pa.concat_tables(tables) if tables else None, requests, texts, captures)
+    return Ingested(pa.concat_tables(tables) if tables else None, counted.requests, texts, counted.names, captures)
 
 
-def _shipped(frame: Frame, slicing: Slicing, requests: Requests) -> list[pa.Table]:
+class _Counted:
+    """Counts of requests by what they are and by the values of the slice keys."""
+
+    def __init__(self, slicing: Slicing) -> None:
+        self.requests: Requests = Counter()
+        self.names: Counter[tuple[str, str]] = Counter()
+        self._slicing = slicing
+
+    def add(self, time: int, model: str, outcome: str, *, attributes: dict[str, str]) -> None:
+        """Count one request."""
+        values = self._slicing.values(attributes, model)
+        self.names.update(values.items())
+        for key, name in self._slicing.of(values).items():
+            self.requests[time // _HOUR_US, model, key, name, outcome] += 1
+
+
+def _shipped(frame: Frame, counted: _Counted) -> list[pa.Table]:
     """Profiles of traces that were read elsewhere; every row counts as a request."""
     try:
         table = frame_table(frame)
     except TraceFormatError:
-        for key, name in slicing.of({}, "").items():
-            requests[frame.time // _HOUR_US, "", key, name, "unreadable"] += 1
+        counted.add(frame.time, "", "unreadable", attributes={})
         return []
     columns = ("time", "model", "attributes", "chosen_logprobs")
     for time, model, attributes, logprobs in zip(*(table[name] for name in columns), strict=True):
         outcome = "scored" if logprobs.is_valid else "no_logprobs"
-        name_of_model = model.as_py() or ""
-        for key, name in slicing.of(dict(attributes.as_py() or ()), name_of_model).items():
-            requests[time.value // _HOUR_US, name_of_model, key, name, outcome] += 1
+        counted.add(time.value, model.as_py() or "", outcome, attributes=dict(attributes.as_py() or ()))
     return [_profiles(table.to_batches(), [1.0] * table.num_rows)]
 
 
@@ -136,6 +150,8 @@ def commit_chunk(
             return 0
         _commit_offset(connection, chunk)
         _commit_requests(connection, found)
+        if found.requests:
+            slicing.commit(connection, found.names, hour=max(hour for hour, *_ in found.requests))
         _commit_parts(connection, chunk, parts, into="parts")
         _commit_parts(connection, chunk, texts, into="texts")
         if scored is not None and sentinel is not None:

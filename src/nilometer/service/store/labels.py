@@ -99,17 +99,20 @@ def _join(connection: sqlite3.Connection, rows: list[dict[str, Any]]) -> int:
 
 def random_labels(
     connection: sqlite3.Connection, slice_key: str, *, first_hour: int, last_hour: int
-) -> dict[tuple[str, str], list[float]]:
-    """Random labels by (slice, model) in the order in which they came; the first of each trace counts."""
+) -> dict[tuple[str, str], list[tuple[float, float]]]:
+    """Random labels and their probabilities of capture by (slice, model), in the order in which they came.
+
+    The first label of each trace counts.
+    """
     rows = connection.execute(
-        "SELECT trace_id, model, attributes, correct FROM labels "
+        "SELECT trace_id, model, attributes, correct, coalesce(capture_probability, 1) FROM labels "
         "WHERE is_random AND hour BETWEEN ? AND ? ORDER BY id DESC",
         (first_hour, last_hour),
     )
     first = {row[0]: row for row in rows}
-    found: dict[tuple[str, str], list[float]] = {}
-    for _, model, attributes, correct in reversed(first.values()):
-        found.setdefault((_slice_of(slice_key, model, attributes), model), []).append(correct)
+    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for _, model, attributes, correct, chance in reversed(first.values()):
+        found.setdefault((_slice_of(slice_key, model, attributes), model), []).append((correct, chance))
     return found
 
 

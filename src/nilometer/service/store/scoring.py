@@ -38,7 +38,8 @@ class HourSums(NamedTuple):
     mode: str
     sums: SliceSums
     moments: NDArray[np.float64]
-    """Shape (slices, 3): prompts, and sum and sum of squares of their mean probability of a correct answer."""
+    """Shape (slices, 4): sums over prompts of their weight w, of w p and w p² with p their mean probability of a
+    correct answer, and of w²; w is one over the probability of capture."""
 
 
 class Refusal(NamedTuple):
@@ -98,13 +99,15 @@ def _moments(
     """Sums over prompts; answers to one prompt err together, so that their mean counts once."""
     prompts = pc.coalesce(table["prompt_id"], table["trace_id"]).to_pylist()
     place = {name: i for i, name in enumerate(names)}
-    units: dict[tuple[str, str], list[float]] = {}
-    for unit, value in zip(zip(slices, prompts, strict=True), p.tolist(), strict=True):
+    chances = table["capture_probability"].to_pylist()
+    units: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for unit, value in zip(zip(slices, prompts, strict=True), zip(p.tolist(), chances, strict=True), strict=True):
         units.setdefault(unit, []).append(value)
-    found = np.zeros((len(names), 3))
+    found = np.zeros((len(names), 4))
     for (name, _), values in units.items():
-        mean = sum(values) / len(values)
-        found[place[name]] += (1.0, mean, mean * mean)
+        mean = sum(value for value, _ in values) / len(values)
+        weight = 1 / values[0][1]
+        found[place[name]] += (weight, weight * mean, weight * mean * mean, weight * weight)
     return found
 
 
@@ -127,8 +130,8 @@ def add_sums(connection: sqlite3.Connection, sentinel: str, scored: Iterable[Hou
             total = values if before is None else values + np.frombuffer(before[0])
             connection.execute("REPLACE INTO sums VALUES (?,?,?,?,?,?,?,?,?)", (*place, total.tobytes()))
         connection.executemany(
-            "INSERT INTO moments VALUES (?,?,?,?,?,?,?,?) "
-            "ON CONFLICT DO UPDATE SET n = n + excluded.n, p = p + excluded.p, p2 = p2 + excluded.p2",
+            "INSERT INTO moments VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE "
+            "SET n = n + excluded.n, p = p + excluded.p, p2 = p2 + excluded.p2, w2 = w2 + excluded.w2",
             [
                 (sentinel, one.slice_key, name, one.model, one.hour, *moments)
                 for name, moments in zip(one.sums.slices, one.moments.tolist(), strict=True)

@@ -1,6 +1,7 @@
 """Slices of live traffic: one slicing per key, each with a bounded number of names."""
 
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,14 +13,17 @@ __all__ = ["ALL", "NO_SLICE", "OTHER", "Slicing"]
 ALL = "all"
 OTHER = "(other)"
 NO_SLICE = "(none)"
+_COUNTED = 10
+"""Names of a key that are counted, in multiples of those that have a place."""
 _COLUMNS = ("model", "finish_reason", "model_fingerprint", "temperature")
 
 
 class Slicing:
     """Names the slice of every response under every key, at most ``most`` names a key.
 
-    Names are admitted as they come; what comes after the last is ``(other)``, so that a key with 50,000 values
-    costs no more than one with a thousand. ``all`` stands beside the keys and puts everything into one slice.
+    Names are admitted as they come until the key is full; every hour the names with most traffic take the places, and
+    the others are ``(other)``, so that a key with 50,000 values costs no more than one with a thousand. ``all`` stands
+    beside the keys and puts everything into one slice.
 
     Parameters
     ----------
@@ -41,9 +45,10 @@ class Slicing:
         self._most = most
         self._known: dict[str, set[str]] = {key: {NO_SLICE} for key in keys}
 
-    def admit(self, key: str, name: str) -> None:
-        """Know a name from before, such as from the sums of the store."""
-        self._known.setdefault(key, {NO_SLICE}).add(name)
+    def load(self, connection: sqlite3.Connection) -> None:
+        """Know the names that had a place before."""
+        for key, name in connection.execute("SELECT slice_key, slice FROM names WHERE is_admitted"):
+            self._known.setdefault(key, {NO_SLICE}).add(name)
 
     def names(self, table: pa.Table) -> dict[str, list[str]]:
         """Slice of every row by key, ``all`` first."""
@@ -53,10 +58,46 @@ class Slicing:
             found[key] = [self._admitted(key, value) for value in values]
         return found
 
-    def of(self, attributes: dict[str, str], model: str) -> dict[str, str]:
-        """Slice of one request, captured or not, by key."""
+    def values(self, attributes: dict[str, str], model: str) -> dict[str, str]:
+        """Value of every key in one request, captured or not, whether it is a slice or not."""
         own = {"model": model, **attributes}
-        return {ALL: ALL} | {key: self._admitted(key, own.get(key, NO_SLICE)) for key in self.keys}
+        return {key: own.get(key, NO_SLICE) for key in self.keys}
+
+    def of(self, values: dict[str, str]) -> dict[str, str]:
+        """Slice of one request by key, from the values of its keys."""
+        return {ALL: ALL} | {key: self._admitted(key, value) for key, value in values.items()}
+
+    def commit(self, connection: sqlite3.Connection, counts: Mapping[tuple[str, str], int], *, hour: int) -> None:
+        """Count requests by key and value inside a transaction; a new hour gives the places to those with most.
+
+        Counts halve in a day. A name keeps its place until another has half as much again, so that places do not
+        change from hour to hour.
+        """
+        connection.executemany(
+            "INSERT INTO names VALUES (?,?,?,?) "
+            "ON CONFLICT DO UPDATE SET n = n + excluded.n, is_admitted = excluded.is_admitted",
+            [(key, name, n, name in self._known[key]) for (key, name), n in counts.items() if name != NO_SLICE],
+        )
+        kept = connection.execute("SELECT value FROM meta WHERE name='names_ranked'").fetchone()
+        if kept is not None and hour <= int(kept[0]):
+            return
+        connection.execute("REPLACE INTO meta VALUES ('names_ranked', ?)", (str(hour),))
+        if kept is not None:
+            connection.execute("UPDATE names SET n = n * ?", (0.5 ** ((hour - int(kept[0])) / 24),))
+            for key in self.keys:
+                self._rank(connection, key)
+
+    def _rank(self, connection: sqlite3.Connection, key: str) -> None:
+        order = "SELECT slice FROM names WHERE slice_key=? ORDER BY n * (1 + 0.5 * is_admitted) DESC, slice LIMIT ?"
+        connection.execute(
+            f"DELETE FROM names WHERE slice_key=? AND slice NOT IN ({order})", (key, key, _COUNTED * self._most)
+        )
+        best = [name for (name,) in connection.execute(order, (key, self._most - 1))]
+        connection.execute("UPDATE names SET is_admitted = 0 WHERE slice_key=?", (key,))
+        connection.executemany(
+            "UPDATE names SET is_admitted = 1 WHERE slice_key=? AND slice=?", [(key, name) for name in best]
+        )
+        self._known[key] = {NO_SLICE, *best}
 
     def _admitted(self, key: str, value: str) -> str:
         known = self._known[key]

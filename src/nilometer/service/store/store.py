@@ -86,9 +86,7 @@ class Store:
         self._lock = _take_lock(self.root)
         self._connection = open_database(self.root / "nilometer.db")
         self._check_keys()
-        for key, name in self._connection.execute("SELECT DISTINCT slice_key, slice FROM requests"):
-            if key != ALL:
-                self.slicing.admit(key, name)
+        self.slicing.load(self._connection)
 
     def close(self) -> None:
         """Let go of the folder."""
