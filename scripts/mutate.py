@@ -116,9 +116,11 @@ def _levels(mutant: Mutant) -> Iterator[tuple[str, tuple[str, ...]]]:
     own = [f"{folder}/test_{inner.name}" for folder in folders if (ROOT / folder / f"test_{inner.name}").exists()][:1]
     yield "own", (mutant.file, *own)
     inside = "rglob" if len(folders[0].parts) > 2 else "glob"
-    package = sorted(str(path.relative_to(ROOT)) for path in getattr(ROOT / folders[0], inside)("test_*.py"))
+    package = [str(path.relative_to(ROOT)) for path in getattr(ROOT / folders[0], inside)("test_*.py")]
+    named = _naming(mutant.file)
+    package.sort(key=lambda path: (path not in named, path))
     yield "package", tuple(path for path in package if path not in own)
-    yield "named", tuple(path for path in _naming(mutant.file) if path not in {*own, *package})
+    yield "named", tuple(path for path in named if path not in {*own, *package})
 
 
 @cache
