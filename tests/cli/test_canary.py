@@ -3,6 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from servers import FakeServer, completion
 
 from nilometer.cli import main
 from nilometer.errors import ConfigError, MissingLogprobsError, TraceFormatError
@@ -113,3 +114,19 @@ def test_a_record_of_another_kind_is_refused_and_the_old_one_stays(tmp_path):
         with pytest.raises(ConfigError, match=r"as in the record|of other prompts"):
             add_to_canary(path, other)
         assert path.read_bytes() == before
+
+
+def test_a_model_is_recorded_and_asked_again(capsys, tmp_path):
+    with FakeServer(lambda body, n: (200, completion("4"), {})) as server:
+        model = ("--model", f"openai:{server.url}", "--model-name", "m", "--repeats", "2")
+        (tmp_path / "prompts.txt").write_text("2 + 2?\n\n3 + 3?\n")
+        (tmp_path / "other.txt").write_text("4 + 4?\n")
+        asked = ("canary", "record", tmp_path / "c.json", *model, "--k", "1")
+        code, _, err = run(capsys, *asked, "--prompts", tmp_path / "prompts.txt")
+        assert (code, "4 answers to 2 prompts, asked at 1 times" in err) == (0, True)
+        code, _, err = run(capsys, *asked)
+        assert (code, "8 answers to 2 prompts, asked at 2 times" in err) == (0, True)
+        code, _, err = run(capsys, *asked, "--prompts", tmp_path / "other.txt")
+        assert (code, "the record is of other prompts" in err) == (2, True)
+        code, out, _ = run(capsys, "canary", "check", tmp_path / "c.json", *model, "--permutations", "99")
+        assert (code, out.startswith("No change seen")) == (0, True)

@@ -270,3 +270,23 @@ def test_lists_of_json_are_sets(capsys, tmp_path):
     file = write(tmp_path / "l.jsonl", [{"prompt_id": "c", "samples": [["oslo", "bergen"], ["oslo"], ["oslo"]]}])
     code, out, err = run(capsys, "decide", file, "--metric", "f1")
     assert (code, lines(out)[0]["value"]) == (0, ["oslo"]), err
+
+
+def test_lines_may_bring_candidates_label_logprobs_and_temperature(capsys, tmp_path):
+    rows = [
+        {"prompt_id": "a", "samples": ["1", "2", "2", "5"], "candidates": ["1", "5"]},
+        {"prompt_id": "b", "label_logprobs": {"1": -0.1, "5": None, "2": -2.4}, "temperature": 1.0},
+    ]
+    code, out, _ = run(capsys, "decide", write(tmp_path / "s.jsonl", rows), "--metric", "mae", "--labels", "1-5")
+    found = {row["prompt_id"]: row["value"] for row in lines(out)}
+    assert (code, found) == (0, {"a": 1, "b": 1})
+
+
+def test_costs_go_with_their_metric_alone(capsys, tmp_path, scores):
+    (tmp_path / "c.csv").write_text("answer,1,2,3,4,5\n1,0,1,2,3,4\n5,4,3,2,1,0\n")
+    shared = ("decide", scores, "--labels", "1-5", "--costs", tmp_path / "c.csv")
+    code, out, _ = run(capsys, *shared, "--metric", "cost")
+    assert code == 0
+    assert {row["value"] for row in lines(out)} <= {1, 5}
+    code, _, err = run(capsys, *shared, "--metric", "mae")
+    assert (code, "`--costs` goes with `--metric cost`" in err) == (2, True)

@@ -73,3 +73,14 @@ def test_labels_that_match_nothing_leave_with_3(traces, tmp_path):
     labels = tmp_path / "labels.csv"
     labels.write_text("trace_id,correct\nzz,1\n")
     assert _code(traces, "--labels", labels) == 3
+
+
+def test_coverage_of_slices_is_a_table_that_ends(tmp_path, capsys):
+    path = tmp_path / "traces.jsonl"
+    row = {"answer": "4", "chosen_logprobs": [-0.1], "top_logprobs": [-0.1, -3.0]}
+    lines = [{"trace_id": f"t{i}", "tenant": f"t{i % 70}", **row} for i in range(140)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert _code(path, "--by", "tenant") == 0
+    out = capsys.readouterr().out
+    assert "and 10 more (--json lists all)" in out
+    assert "t1" in out

@@ -138,3 +138,23 @@ def test_plan_slices_by_columns_that_profiles_do_not_keep(capsys):
     code, out, err = run(capsys, "plan", "slices", corpus_path("smollm2"), "--k", "2", "--by", "length(answer) > 40")
     assert code == 0, err
     assert "true" in out
+
+
+def test_plan_measure_shows_a_table_and_refuses_labels_of_others(capsys, folder, tmp_path):
+    plan = tmp_path / "plan.jsonl"
+    shared = ("plan", "label", folder / "few.parquet", "--by", "domain", "--budget", "100", "--out", plan)
+    assert run(capsys, *shared)[0] == 0
+    code, out, _ = run(capsys, "plan", "measure", plan, "--labels", folder / "labels.csv")
+    assert code == 0
+    assert re.search(r"0\.\d{3} to \d\.\d{3}", out)
+    (tmp_path / "others.csv").write_text("trace_id,correct\nnobody,1\n")
+    code, _, err = run(capsys, "plan", "measure", plan, "--labels", tmp_path / "others.csv")
+    assert (code, "none of the 1 labels belongs to a response of" in err) == (2, True)
+
+
+def test_plan_weak_shows_what_is_confirmed_and_what_to_label(capsys, folder):
+    code, out, _ = run(capsys, "plan", "weak", folder / "few.parquet", "--by", "domain")
+    assert code == 0
+    assert re.search(r"level=6 +\d+ +0\.\d\d +0\.\d\d \(\d+\) +confirmed", out)
+    code, out, err = run(capsys, "plan", "weak", folder / "few.parquet", "--by", "domain", "--least", "1700")
+    assert (code, "No slice is worse than all traffic" in err) == (0, True)

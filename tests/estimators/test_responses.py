@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 
 from nilometer.estimators import as_responses, cut_responses, fit_sentinel
+from nilometer.estimators.responses import usable_families
 
 
 def _nested(**columns):
@@ -42,3 +43,12 @@ def test_accuracies_are_shares_by_slice():
     table = pa.table({"max": np.ones(5)})
     responses = as_responses(table, ["a", "b", "a", "a", "b"], correct=np.array([1.0, 0.5, 0.0, 1.0, 0.0]))
     assert responses.accuracies == pytest.approx({"a": 2 / 3, "b": 0.25})
+
+
+def test_too_few_labelled_families_leave_each_slice_on_its_own_and_say_so():
+    table = _nested(domain=["a", "b"] * 20)
+    responses = cut_responses(table, ["domain", "level"], correct=np.tile([1.0, 0.0], 20))
+    kept, note = usable_families(responses)
+    assert kept.families.names == responses.slices.names
+    assert note.startswith("only 2 values of domain have labels")
+    assert "intervals may be too narrow for a new domain" in note

@@ -150,3 +150,27 @@ def test_a_page_instead_of_json_names_the_address():
         pytest.raises(TraceFormatError, match=r"/v1/chat/completions: the reply is no JSON object, got '<html>"),
     ):
         ServerRunner(server.url, model="m").answer(["a"], Sampling(), seed=0)
+
+
+def test_every_key_that_is_refused_is_dropped_until_none_is_left():
+    with FakeServer(lambda body, n: (401, b"no", {})) as server:
+        with pytest.raises(ConfigError, match=r"the server answered 401"):
+            Endpoint(server.url, "/x", keys=["sk-one-aaaaaaaa", "sk-two-bbbbbbbb"], retries=QUICK).post(b"{}")
+        assert server.n_calls == 2
+        assert len({header["Authorization"] for header in server.headers}) == 2
+
+
+def test_a_date_to_retry_after_is_waited_for():
+    date = "Fri, 31 Dec 1999 23:59:59 GMT"
+    with FakeServer(lambda body, n: (200, b"{}", {}) if n > 1 else (503, b"", {"Retry-After": date})) as server:
+        assert Endpoint(server.url, "/x", retries=QUICK).post(b"{}") == b"{}"
+    with FakeServer(lambda body, n: (200, b"{}", {}) if n > 1 else (503, b"", {"Retry-After": "soon"})) as server:
+        assert Endpoint(server.url, "/x", retries=QUICK).post(b"{}") == b"{}"
+
+
+def test_nothing_is_asked_of_a_server_without_prompts_or_threads():
+    with FakeServer() as server:
+        assert ServerRunner(server.url, model="m", retries=QUICK).answer([], Sampling(), seed=0) == []
+        assert server.n_calls == 0
+        with pytest.raises(ConfigError, match="`concurrency` must be >= 1, got 0"):
+            ServerRunner(server.url, model="m", retries=QUICK, concurrency=0)

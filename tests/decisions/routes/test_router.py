@@ -289,3 +289,12 @@ def test_a_prompt_is_labelled_where_every_answer_given_has_a_label():
     scores = np.array([[1.0, 0.0, np.nan], [1.0, 0.0, np.nan], [1.0, 0.0, 1.0], [1.0, np.nan, np.nan]])
     one = AnswerTable(models=MODELS[:3], embeddings=x, prompts=np.zeros((4, 2)), scores=scores)
     assert one.labelled.tolist() == [False, True, True, False]
+
+
+def test_the_most_confident_answer_is_a_policy_where_confidence_is_known():
+    one = table(labels=300, costs=np.array([1.0, 2.0, 3.0, 4.0]))
+    confidence = np.where(one.scores > 0, 0.9, 0.1)
+    confidence[:, 0] = np.nan
+    points = {p.name: p for p in policy_points(fit_router(one), replace(one, confidence=confidence))}
+    assert points["most confident"].quality == pytest.approx(one.scores[:, 1:].max(axis=1).mean())
+    assert points["most confident"].cost == pytest.approx(10.0)

@@ -252,3 +252,24 @@ def test_a_slice_without_the_feature_of_the_threshold_gets_the_accuracy_of_the_o
     X = X.append_column("q10", pa.array(np.where(first, np.nan, X["max"].to_numpy())))
     left_out = Sentinel(feature="q10").fit(X, y, groups=groups).fitted_.left_out
     assert left_out[groups[0]].atc == pytest.approx(y[~first].mean())
+
+
+@pytest.mark.parametrize("classifier", ["forest", "mlp", "logistic"])
+@pytest.mark.parametrize("is_balanced", [False, True])
+def test_every_classifier_ranks_what_a_line_separates(classifier, is_balanced):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2000, 2))
+    y = (X[:, 0] > 0.8).astype(np.int64)
+    chosen = {
+        "forest": {"max_depth": 3, "min_samples_split": 2},
+        "mlp": {"hidden_layer_sizes": (5,)},
+        "logistic": {"C": 2},
+    }
+    recipe = Recipe(classifier, balanced=is_balanced, calibrated=False, seed=0)
+    p = fit_classifier(X, y, recipe, chosen=chosen[classifier]).predict_proba(X)[:, 1]
+    assert p[y == 1].mean() > p[y == 0].mean() + 0.1
+
+
+def test_an_unknown_classifier_is_named():
+    with pytest.raises(ValueError, match=r"`classifier` must be one of .*, got 'oracle'"):
+        fit_classifier(np.zeros((4, 1)), np.array([0, 0, 1, 1]), Recipe("oracle"))

@@ -360,3 +360,14 @@ def test_shrinkage_of_equal_variances_has_a_closed_form(distance):
     found = shrink_accuracies(predicted + distance, np.full(50, 0.01), predicted)
     assert found.own_weight == pytest.approx(1 - 0.01 / distance**2, abs=2e-3)
     assert found.between == pytest.approx(distance**2 - 0.01, rel=2e-3)
+
+
+def test_clusters_of_one_are_none_and_copies_count_once():
+    first, p = DATA["first"], DATA["p"]
+    alone = ppi_mean(first, p, weight=0.5)
+    single = ppi_mean(first, p, weight=0.5, clusters=np.arange(len(p)))
+    assert (single.accuracy, single.standard_error) == pytest.approx((alone.accuracy, alone.standard_error))
+    copied = ppi_mean(
+        np.tile(first, 3), np.tile(p, 3), weight=0.5, clusters=np.tile(np.arange(len(p)), 3), finite=False
+    )
+    assert copied.standard_error >= 0.95 * ppi_mean(first, p, weight=0.5, finite=False).standard_error
