@@ -13,6 +13,7 @@ import pytest
 
 from nilometer.cli import main
 from nilometer.service import Store, open_database
+from nilometer.traces import corpus_path
 
 WIRE = Path(__file__).parents[1] / "traces" / "wire"
 
@@ -115,3 +116,59 @@ def test_tail_looks_once_when_told_so(capsys, tmp_path):
     )
     assert code == 0
     assert "2 traces" in out.err
+
+
+@pytest.fixture
+def filled(tmp_path):
+    """A store with the responses of the shipped corpus, and a file of a sentinel."""
+    store, sentinel = tmp_path / "store", tmp_path / "sentinel.parquet"
+    corpus = str(corpus_path("gemma3"))
+    with pytest.raises(SystemExit):
+        main(["fit", corpus, "--by", "domain", "--out", str(sentinel)])
+    with pytest.raises(SystemExit):
+        main(["ship", corpus, "--to", str(store)])
+    opened = Store(store, keys=("domain",))
+    while opened.step():
+        pass
+    opened.close()
+    return store, sentinel
+
+
+def test_stored_profiles_are_scored_and_exported(capsys, filled, tmp_path):
+    store, sentinel = filled
+    code, out = _run(capsys, "store", "rescore", str(store), "--sentinel", str(sentinel), "--json")
+    scored = json.loads(out.out)
+    assert code == 0
+    assert scored["scored"] == scored["stored"] > 1000
+    assert (store / "sentinel.parquet").read_bytes() == sentinel.read_bytes()
+    code, _ = _run(
+        capsys, "store", "export", str(store), "--what", "estimates", "--by", "domain", "--out", str(tmp_path / "e.csv")
+    )
+    assert code == 0
+    profiles = tmp_path / "p.parquet"
+    assert _run(capsys, "store", "export", str(store), "--out", str(profiles))[0] == 0
+    code, out = _run(capsys, "estimate", "--sentinel", str(sentinel), str(profiles), "--by", "domain", "--json")
+    assert code == 0
+    assert len(json.loads(out.out)) > 10
+    code, out = _run(capsys, "store", "export", str(store), "--what", "labels", "--out", str(tmp_path / "l.csv"))
+    assert (code, "There is nothing to export." in out.err) == (0, True)
+    assert _run(capsys, "store", "compact", str(store))[0] == 0
+
+
+def test_export_of_something_else_is_refused(capsys, tmp_path):
+    Store(tmp_path).close()
+    code, out = _run(capsys, "store", "export", str(tmp_path), "--what", "texts", "--out", str(tmp_path / "x"))
+    assert code == 2
+    assert "`--what` must be profiles, estimates or labels, got 'texts'" in out.err
+
+
+def test_sentinel_that_is_replaced_becomes_the_previous_one(tmp_path):
+    from nilometer.cli.serving import keep_sentinel
+
+    folder = tmp_path / "store"
+    folder.mkdir()
+    for name in ("a", "b", "b"):
+        (tmp_path / name).write_text(name)
+        keep_sentinel(folder, tmp_path / name)
+    assert (folder / "sentinel.parquet").read_text() == "b"
+    assert (folder / "sentinel-previous.parquet").read_text() == "a"

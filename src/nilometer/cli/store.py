@@ -1,14 +1,17 @@
-"""``nilometer store``: tokens and checks of a store."""
+"""``nilometer store``: tokens, checks and upkeep of a store."""
 
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nilometer.errors import ConfigError
 
-from .common import JsonOption, talk, write_json
+from .common import JsonOption, progress, talk, write_json
+
+if TYPE_CHECKING:
+    from nilometer.service import Store
 
 __all__ = ["store"]
 
@@ -47,6 +50,90 @@ def _check(folder: FolderArgument, as_json: JsonOption = False) -> None:
             typer.echo(line)
     if found.damaged:
         raise typer.Exit(DAMAGED)
+
+
+@store.command("compact")
+def _compact(folder: FolderArgument) -> None:
+    """Put the small files of every hour that is over together. A running server does so by itself."""
+    with closing(_open(folder)) as opened:
+        n = opened.compact()
+    talk(f"{n:,} files were written." if n else "There was nothing to put together.")
+
+
+@store.command("rescore")
+def _rescore(
+    folder: FolderArgument,
+    sentinel: Annotated[Path, typer.Option(metavar="FILE", help="Made by `nilometer fit`; the store's from now on.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Score every stored profile with another sentinel, while no server runs; a server given it does so by itself."""
+    from nilometer.estimators import load_sentinel
+
+    from .serving import keep_sentinel
+
+    loaded = load_sentinel(sentinel)
+    with closing(_open(folder, loaded)) as opened, progress("scoring") as advance:
+        done, total = opened.rescoring()
+        while done < total:
+            opened.step()
+            before, (done, total) = done, opened.rescoring()
+            if done == before and opened.problems:
+                raise ConfigError("; ".join(f"{part}: {text}" for part, text in opened.problems.items()))
+            advance(done - before)
+    keep_sentinel(folder, sentinel)
+    if as_json:
+        write_json({"scored": done, "stored": total})
+    else:
+        talk(f"{done:,} of {total:,} responses are scored by {sentinel}.")
+
+
+@store.command("export")
+def _export(
+    folder: FolderArgument,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Parquet for profiles, CSV for estimates and labels.")],
+    what: Annotated[str, typer.Option(help="profiles, estimates or labels.")] = "profiles",
+    by: Annotated[str, typer.Option("--by", help="Slice key of the estimates.")] = "all",
+    hours: Annotated[int, typer.Option(min=1, help="How many hours up to now.")] = 24 * 365 * 10,
+) -> None:
+    """Write what a store knows to a file. Works while the server runs."""
+    import sqlite3
+    import time
+
+    from nilometer.service import export_labels, export_profiles
+
+    now = int(time.time() // 3600)
+    path = _database(folder).resolve()
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+        if what == "profiles":
+            n = export_profiles(connection, folder, out, hours=(now - hours + 1, now))
+        elif what == "labels":
+            n = export_labels(connection, out)
+        elif what == "estimates":
+            n = _export_estimates(connection, folder, out, key=by, hours=(now - hours + 1, now))
+        else:
+            raise ConfigError(f"`--what` must be profiles, estimates or labels, got {what!r}.")
+    talk(f"{n:,} rows are in {out}." if n else "There is nothing to export.")
+
+
+def _export_estimates(connection: Any, folder: Path, out: Path, *, key: str, hours: tuple[int, int]) -> int:
+    from nilometer.estimators import load_sentinel
+    from nilometer.service import estimate_hours, export_estimates
+
+    from .serving import SENTINEL
+
+    sentinel = load_sentinel(folder / SENTINEL)
+    known = connection.execute("SELECT DISTINCT hour FROM sums WHERE hour BETWEEN ? AND ? ORDER BY hour", hours)
+    rows = (
+        row for (hour,) in known.fetchall() for row in estimate_hours(connection, sentinel, key, hours=(hour, hour))
+    )
+    return export_estimates(rows, out)
+
+
+def _open(folder: Path, sentinel: Any = None) -> "Store":
+    """Open a store with the slice keys that it was made with."""
+    from nilometer.service import Store, kept_keys
+
+    return Store(folder, keys=kept_keys(_database(folder)), sentinel=sentinel)
 
 
 def _database(folder: Path) -> Path:

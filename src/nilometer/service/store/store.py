@@ -6,7 +6,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,14 @@ from .scoring import SliceRow, add_refusals, add_sums, estimate_hours, score_tab
 from .slicing import ALL, Slicing
 from .spools import Chunk, read_chunks, remove_spool
 from .texts import Text, find_text
+from .upkeep import Forgotten, Retention, compact_hour, expire, forget_rows, purge, scrub_spools
 
-__all__ = ["Store"]
+__all__ = ["Store", "kept_keys"]
 
-_HOUR_US = 3600 * 1_000_000
+_HOUR = 3600
+_HOUR_US = _HOUR * 1_000_000
+_TEND_EVERY = 60
+_FOREVER = Retention()
 _MOST_PARTS = 20
 
 
@@ -51,6 +55,10 @@ class Store:
         Names per key; what comes after them is ``(other)``.
     redact
         What becomes of prompts and answers before they are stored, where a capture keeps them.
+    previous
+        The sentinel before; its estimates stay current until the new one has scored what is stored.
+    retention
+        How long profiles, texts and sums are kept.
 
     Raises
     ------
@@ -60,7 +68,7 @@ class Store:
         If the database is none, or of a newer version.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a folder is served with
         self,
         root: str | Path,
         *,
@@ -68,10 +76,15 @@ class Store:
         sentinel: Sentinel | None = None,
         most_slices: int = 1000,
         redact: Callable[[str], str] = redact,
+        previous: Sentinel | None = None,
+        retention: Retention = _FOREVER,
     ) -> None:
         self.root = Path(root)
         self.spool = self.root / "spool"
         self.sentinel = sentinel
+        self.previous = previous
+        self._retention = retention
+        self._tended = 0.0
         self.slicing = Slicing(keys, most=most_slices)
         self._redact = redact
         self.problems: dict[str, str] = {}
@@ -97,13 +110,15 @@ class Store:
         """Open a connection that only reads, for another thread."""
         return sqlite3.connect(f"file:{self.root / 'nilometer.db'}?mode=ro", uri=True, check_same_thread=False)
 
-    def step(self) -> int:
+    def step(self, *, now: float | None = None) -> int:
         """Do everything that waits; how many requests were committed."""
+        now = time.time() if now is None else now
         try:
             with self._writing:
                 n = self._ingest()
                 self._join_labels()
                 self._score_parts()
+                self._tend(now)
             self.problems.pop("write", None)
         except (OSError, sqlite3.OperationalError) as exc:
             self.problems["write"] = f"{self.root}: cannot be written ({exc}); the spool keeps what comes."
@@ -111,6 +126,35 @@ class Store:
         self.n_committed += n
         self._drained = self._drained if n else time.time()
         return n
+
+    def compact(self, *, now: float | None = None) -> int:
+        """Put the small files of every hour that is over together; how many files were written."""
+        now = time.time() if now is None else now
+        with self._writing:
+            n = 0
+            while compact_hour(self._connection, self.root, before=int(now // _HOUR) - 1):
+                n += 1
+            purge(self._connection, self.root, now=now)
+        return n
+
+    def forget(self, user: str, *, key: str = "user", who: str = "unknown") -> Forgotten:
+        """Delete the profiles and texts of the responses whose attribute ``key`` is ``user``; sums stay.
+
+        What waits in the spool is committed first, and the committed part of spool files that captures still write is
+        overwritten. Labels stay without naming the trace or the user.
+
+        Raises
+        ------
+        TraceFormatError
+            If a file of the store is missing or damaged.
+        """
+        self.step()
+        with self._writing:
+            found = forget_rows(self._connection, self.root, key=key, user=user)
+            scrub_spools(self._connection, self.spool)
+            with transaction(self._connection) as connection:
+                self.log(connection, who=who, act="forget", detail=f"{found.n_responses} responses by {key}")
+        return found
 
     def add_labels(self, labels: Sequence[LabelIn], *, who: str) -> int:
         """Append labels; how many were new. They are on disk when this returns and joined by the next step."""
@@ -137,12 +181,25 @@ class Store:
         last_hour: int,
         name: str | None = None,
         reader: sqlite3.Connection | None = None,
+        sentinel: Sentinel | None = None,
     ) -> list[SliceRow]:
-        """Estimate every slice, or one, of every model over some hours since 1970; nothing without a sentinel."""
-        if self.sentinel is None:
+        """Estimate every slice, or one, of every model over some hours since 1970; nothing without a sentinel.
+
+        ``sentinel`` may be ``previous`` while the one in use scores what is stored.
+        """
+        sentinel = self.sentinel if sentinel is None else sentinel
+        if sentinel is None:
             return []
         connection = self._connection if reader is None else reader
-        return estimate_hours(connection, self.sentinel, slice_key, hours=(first_hour, last_hour), name=name)
+        return estimate_hours(connection, sentinel, slice_key, hours=(first_hour, last_hour), name=name)
+
+    def rescoring(self, reader: sqlite3.Connection | None = None) -> tuple[int, int]:
+        """Responses that the sentinel in use has scored, and all that are stored."""
+        connection = self._connection if reader is None else reader
+        key = "" if self.sentinel is None else self.sentinel.zero().key
+        query = "SELECT coalesce(sum(n), 0), coalesce(sum(n * (file IN (SELECT file FROM scored WHERE sentinel=?))), 0)"
+        n, done = connection.execute(f"{query} FROM parts", (key,)).fetchone()
+        return done, n
 
     def _check_keys(self) -> None:
         given = "\n".join(self.slicing.keys)
@@ -195,22 +252,42 @@ class Store:
             self._searched = last
 
     def _score_parts(self) -> None:
-        """Score some stored profiles that the sentinel has not seen."""
+        """Score some stored profiles that the sentinel has not seen, and new ones by the previous one until it has."""
         if self.sentinel is None:
             return
-        key = self.sentinel.zero().key
+        if not self._score_some(self.sentinel):
+            self.previous = None
+        if self.previous is not None:
+            self._score_some(self.previous)
+
+    def _score_some(self, sentinel: Sentinel) -> int:
+        key = sentinel.zero().key
         waiting = self._connection.execute(
-            "SELECT file FROM parts WHERE file NOT IN (SELECT file FROM scored WHERE sentinel=?) LIMIT ?",
+            "SELECT file FROM parts WHERE file NOT IN (SELECT file FROM scored WHERE sentinel=?) "
+            "ORDER BY hour DESC LIMIT ?",
             (key, _MOST_PARTS),
         ).fetchall()
         for (file,) in waiting:
             table = pq.read_table(self.root / file, partitioning=None)
             hours = table["time"].cast("int64").to_numpy() // _HOUR_US
-            scored = score_table(table, self.slicing.names(table), np.asarray(hours), by=self.sentinel)
+            scored = score_table(table, self.slicing.names(table), np.asarray(hours), by=sentinel)
             with transaction(self._connection) as connection:
                 add_sums(connection, key, scored.sums)
                 add_refusals(connection, key, scored.refusals)
                 connection.execute("REPLACE INTO scored VALUES (?,?)", (key, file))
+        return len(waiting)
+
+    def _tend(self, now: float) -> None:
+        """Put one hour's small files together, and every minute drop what is too old."""
+        try:
+            compact_hour(self._connection, self.root, before=int(now // _HOUR) - 1)
+            self.problems.pop("files", None)
+        except TraceFormatError as exc:
+            self.problems["files"] = str(exc)
+        if now - self._tended > _TEND_EVERY:
+            self._tended = now
+            expire(self._connection, self._retention, hour=int(now // _HOUR))
+            purge(self._connection, self.root, now=now)
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -233,6 +310,7 @@ class Store:
         """State of the store as plain values: problems, lag, what waits."""
         connection = self._connection if reader is None else reader
         waiting_bytes = self.waiting_bytes(connection)
+        scored, stored = self.rescoring(connection)
         sizes = [path.stat().st_size for path in self.spool.glob("*.spool") if path.exists()]
         query = "SELECT coalesce(sum(value), 0) FROM meta WHERE name = 'damaged_frames'"
         (damaged,) = connection.execute(query).fetchone()
@@ -246,7 +324,16 @@ class Store:
             "labels": n_labels,
             "labels_waiting_for_their_trace": waiting,
             "requests_committed": self.n_committed,
+            "responses_scored": scored,
+            "responses_stored": stored,
         }
+
+
+def kept_keys(database: Path) -> tuple[str, ...]:
+    """Slice keys that a store was made with."""
+    with closing(open_database(database)) as connection:
+        kept = connection.execute("SELECT value FROM meta WHERE name='slice_keys'").fetchone()
+    return tuple(kept[0].split("\n")) if kept is not None and kept[0] else ()
 
 
 def _take_lock(root: Path) -> int:

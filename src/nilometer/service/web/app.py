@@ -123,20 +123,24 @@ class _Api:
         return _json({**await self._read(self._store.health), "last_step": self._worker.last_step})
 
     async def slices(self, request: "Request", who: str) -> "Response":
-        """Estimate and realised accuracy of every slice of ``key`` over the last ``hours``."""
+        """Estimate and realised accuracy of every slice of ``key`` over the last ``hours``.
+
+        While a new sentinel scores what is stored, ``by_previous_sentinel`` has what the one before estimates.
+        """
         key, hours = self._key(request), _hours(request, 24)
         last = int(time.time() // _HOUR)
         first = last - hours + 1
 
         def both(connection: Any) -> Any:
-            rows = self._store.estimates(key, first_hour=first, last_hour=last, reader=connection)
-            return rows, realized_rows(connection, key, first_hour=first, last_hour=last)
+            span = {"first_hour": first, "last_hour": last, "reader": connection}
+            rows, before = self._store.estimates(key, **span), self._store.previous
+            earlier = [] if before is None else self._store.estimates(key, **span, sentinel=before)
+            return rows, earlier, realized_rows(connection, key, first_hour=first, last_hour=last)
 
-        rows, realized = await self._read(both)
+        rows, earlier, realized = await self._read(both)
         found = {(one.model, one.slice): one for one in realized}
-        return _json(
-            {"key": key, "hours": hours, "slices": [_row(row, found.get((row.model, row.slice))) for row in rows]}
-        )
+        shown, previous = ([_row(row, found.get((row.model, row.slice))) for row in own] for own in (rows, earlier))
+        return _json({"key": key, "hours": hours, "slices": shown, "by_previous_sentinel": previous})
 
     async def hours(self, request: "Request", who: str) -> "Response":
         """Estimates of one ``slice`` of ``key`` in each of the last ``hours``."""
