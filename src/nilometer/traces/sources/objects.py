@@ -1,6 +1,7 @@
 """JSON objects of lines, server-sent events, documents and archives, each with its place in the file."""
 
 import io
+import json
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -13,16 +14,19 @@ from nilometer.errors import TraceFormatError
 from .archives import archive_samples, with_head
 from .bytes import LONGEST, lines_of, opened
 
-__all__ = ["END_OF_STREAM", "json_objects", "objects_of_bytes"]
+__all__ = ["END_OF_STREAM", "json_objects", "objects_in", "objects_of_bytes"]
 
 END_OF_STREAM = b"[DONE]"
 """The line by which servers end a stream of events."""
 
 _BOM = b"\xef\xbb\xbf"
+_AROUND = b" \t\r\n\x0b\x0c\x1e,"
+"""What may stand around an object: blanks, the separator of JSON text sequences, the comma of a list's items."""
 _MOST_TRIES = 64
 _LIST: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw])
 _TOP: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _RAW: msgspec.json.Decoder[msgspec.Raw] = msgspec.json.Decoder(msgspec.Raw)
+_PYTHON = json.JSONDecoder()
 _FAULTS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 Item = tuple[int | str, bytes, bool]
@@ -63,7 +67,7 @@ def objects_of_bytes(data: bytes, name: str) -> Iterator[Item]:
 def _lines(path: Path, file: BinaryIO) -> Iterator[Item]:
     lines: Lines = enumerate(lines_of(path, file), start=1)
     for number, (data, is_cut) in lines:
-        text = data.strip().removeprefix(_BOM)
+        text = data.strip(_AROUND).removeprefix(_BOM)
         if not text:
             continue
         if _begins_document(text):
@@ -72,11 +76,34 @@ def _lines(path: Path, file: BinaryIO) -> Iterator[Item]:
         yield from _objects(number, text, is_cut=is_cut, is_first=True)
         break
     for number, (data, is_cut) in lines:
-        text = data.strip()
-        if text[:1] == b"{":
+        text = data.strip(_AROUND)
+        if text == b"{":
+            yield from _documents(path, chain([text], (line for _, (line, _) in lines)), before=number - 1)
+        elif text[:1] == b"{":
             yield number, text, is_cut
         elif text:
             yield from _objects(number, text, is_cut=is_cut)
+
+
+def objects_in(data: bytes) -> list[bytes]:
+    """Return the objects that stand one after the other without a line feed between; none if something else does.
+
+    Examples
+    --------
+    >>> objects_in(b'{"a": 1}{"b": 2}'), objects_in(b'{"a": 1} and')
+    ([b'{"a": 1}', b'{"b": 2}'], [])
+    """
+    text, found, place = data.decode("utf-8", "replace"), [], 0
+    while place < len(text):
+        try:
+            value, end = _PYTHON.raw_decode(text, place)
+        except (ValueError, RecursionError):
+            return []
+        if not isinstance(value, dict):
+            return []
+        found.append(text[place:end].encode())
+        place = end + len(text[end:]) - len(text[end:].lstrip(" \t\r\n\x1e,"))
+    return found
 
 
 def _objects(number: int, text: bytes, *, is_cut: bool, is_first: bool = False) -> Iterator[Item]:
@@ -110,9 +137,9 @@ def _begins_document(text: bytes) -> bool:
     return False
 
 
-def _documents(path: Path, lines: Iterator[bytes]) -> Iterator[Item]:
-    """Yield the objects of pretty-printed documents that stand one after the other."""
-    number = 0
+def _documents(path: Path, lines: Iterator[bytes], *, before: int = 0) -> Iterator[Item]:
+    """Yield the objects of documents, pretty-printed or on one line, that stand one after the other."""
+    number = before
     for document in _whole_documents(path, lines):
         for item in _items(path, document):
             number += 1
@@ -127,19 +154,21 @@ def _whole_documents(path: Path, lines: Iterator[bytes]) -> Iterator[bytes]:
         size += len(line) + 1
         if size > LONGEST:
             raise TraceFormatError(f"{path}: a document must be <= {LONGEST >> 20} MB. Write one response a line.")
-        if line[:1] in (b"}", b"]") and n_tries < _MOST_TRIES:
+        is_single = len(waiting) == 1 and line.strip()[-1:] == b"}"
+        if is_single or (line[:1] in (b"}", b"]") and n_tries < _MOST_TRIES):
             document = b"\n".join(waiting)
             if not _fault(document):
                 yield document
                 waiting, size, n_tries = [], 0, 0
             else:
-                n_tries += 1
+                n_tries += not is_single
     document = b"\n".join(waiting)
     if document.strip():
         fault = _fault(document)
-        if fault:
+        pieces = objects_in(document) if fault else [document]
+        if not pieces:
             raise TraceFormatError(f"{path}: not a JSON document ({fault}).")
-        yield document
+        yield from pieces
 
 
 def _fault(document: bytes) -> str:

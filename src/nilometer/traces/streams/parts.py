@@ -1,6 +1,6 @@
 """What one line of a stream adds to an answer, and how such parts make up the whole."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
@@ -14,7 +14,16 @@ _LISTS: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgs
 _NULL = b"null"
 UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, LookupError, RecursionError)
 """What pieces raise that cannot be put together."""
-_PARALLEL = {"tokens", "token_logprobs", "top_logprobs", "output_token_logprobs", "output_top_logprobs", "top_tokens"}
+_PARALLEL = {
+    "tokens",
+    "token_logprobs",
+    "top_logprobs",
+    "output_token_logprobs",
+    "output_top_logprobs",
+    "top_tokens",
+    "chosenCandidates",
+    "topCandidates",
+}
 """Lists that stand side by side, so that one must not get shorter than the others."""
 
 
@@ -121,9 +130,13 @@ class Answer:
         lists = [piece if isinstance(piece, dict) else {"content": piece} for piece in self.lists]
         names = dict.fromkeys(name for piece in lists for name in piece)
         columns = {name: [bytes(piece.get(name, _NULL)).strip() for piece in lists] for name in names}
-        growing = _is_cumulative(list(self.texts.values()), list(columns.values()))
+        texts_grow = all(map(_text_grows, self.texts.values()))
+        lists_grow = _lists_grow(columns.values(), beside_growing_texts=texts_grow)
+        merged = {name: _joined_list(name, columns, growing=lists_grow) for name in names}
+        pieces = list(self.texts.values())
+        growing = texts_grow and (lists_grow or _are_wholes(pieces, merged))
         texts = {name: pieces[-1] if growing else joined_text(pieces) for name, pieces in self.texts.items()}
-        return texts, {name: _joined_list(name, columns, growing=growing) for name in names}
+        return texts, merged
 
 
 class Joined(NamedTuple, Generic[C]):
@@ -152,12 +165,31 @@ def joined_text(pieces: Sequence[str]) -> str:
     return "".join(pieces)
 
 
-def _is_cumulative(texts: Sequence[Sequence[str]], columns: Sequence[Sequence[bytes]]) -> bool:
-    """Whether every text and list goes on from the one before; texts alone need three, as "1", "10" may be pieces."""
+def _lists_grow(columns: Iterable[Sequence[bytes]], *, beside_growing_texts: bool) -> bool:
+    """Whether every list goes on from the one before; where the text does not, that takes three."""
     lists = [given for column in columns if len(given := [value for value in column if value != _NULL]) > 1]
-    if not all(map(_grows, lists)) or not all(_text_grows(pieces) for pieces in texts):
-        return False
-    return bool(lists) or any(len(pieces) > 2 for pieces in texts)
+    least = 2 if beside_growing_texts else 3
+    return bool(lists) and all(len(given) >= least and _grows(given) for given in lists)
+
+
+def _are_wholes(texts: Sequence[Sequence[str]], lists: Mapping[str, msgspec.Raw]) -> bool:
+    """Whether texts that go on from each other are wholes, not pieces such as "1", "10", "100".
+
+    Where the tokens spell neither the last of them nor all one after the other, that takes three.
+    """
+    spelled = "".join(text for value in lists.values() for text in _token_texts(value))
+    if spelled == "".join(pieces[-1] for pieces in texts):
+        return True
+    is_joined = spelled == "".join(piece for pieces in texts for piece in pieces)
+    return not is_joined and any(len(pieces) > 2 for pieces in texts)
+
+
+def _token_texts(listed: msgspec.Raw) -> Iterator[str]:
+    for item in msgspec.json.decode(listed) or ():
+        text = item.get("token", item.get("text")) if isinstance(item, dict) else item
+        text = item[2] if isinstance(item, list) and len(item) > 2 else text
+        if isinstance(text, str):
+            yield text
 
 
 def _text_grows(pieces: Sequence[str]) -> bool:

@@ -90,6 +90,8 @@ class ResponsesJoiner(Generic[C]):
         is_lost = stream is not None and bool(stream.parts) and is_empty and stream.is_damaged
         if stream is not None and stream.parts and is_empty:
             fields["output"] = _output(stream)
+        elif stream is not None and not stream.is_damaged and b'"logprob"' not in bytes(response.get("output", b"")):
+            fields["output"] = _with_logprobs(response["output"], stream)
         self._open.pop(identity, None)
         if stream is not None and stream.n_lines:
             yield Joined({}, stream.context, stream.n_lines, "nothing")
@@ -119,6 +121,20 @@ class ResponsesJoiner(Generic[C]):
                 yield Joined({}, stream.context, stream.n_lines, "nothing")
             else:
                 yield _cut(stream)
+
+
+def _with_logprobs(output: msgspec.Raw, stream: _Open[Any]) -> msgspec.Raw:
+    """Give the texts of a whole response the log-probabilities that came with their pieces alone."""
+    wholes = [answer.whole() for _, answer in stream.parts.values() if answer.lists]
+    came = {texts.get("text", ""): lists["logprobs"] for texts, lists in wholes}
+    if not came:
+        return output
+    items = msgspec.json.decode(output)
+    parts = [part for item in items if isinstance(item, dict) for part in item.get("content") or []]
+    for part in parts:
+        if isinstance(part, dict) and not part.get("logprobs") and part.get("text") in came:
+            part["logprobs"] = came[part["text"]]
+    return msgspec.Raw(msgspec.json.encode(items))
 
 
 def _cut(stream: _Open[C]) -> Joined[C]:

@@ -1,5 +1,6 @@
 """Responses taken out of their envelopes: batch bodies, requests beside them, lists, JSON inside a text."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from .formats import FORMATS, Format
 from .lines.context import Context
 from .lines.line import Line, decode_json, unquoted
 from .lines.paths import Step, follow
+from .logprobs.seen import seen_logprobs
 from .logs.table import COLUMNS
 from .notes import note
 
@@ -22,6 +24,7 @@ ENVELOPES = (
     "raw_response",
     "response_body",
     "completion",
+    "outputBodyJson",
     "output",
     "outputs",
     "result",
@@ -33,17 +36,29 @@ ENVELOPES = (
     "request_states",
     "observations",
     "runs",
+    "resourceSpans",
+    "scopeSpans",
     "spans",
+    "completions",
+    "chunks",
+    "events",
+    "records",
+    "items",
     "data",
     "message",
     "json",
 )
 """Keys that are opened in search of a response, the surest first."""
 
+_EVENTS = re.compile(r"\s*(?:data:|event:|:)")
+"""How the text of server-sent events begins."""
+_EVENT = re.compile(r"^data:\s*(\{.*)$", re.MULTILINE)
+_PAGING = {"object", "first_id", "last_id", "has_more", "next", "next_page", "nextPageToken", "total", "count", "page"}
 _KEEPALIVES = ("ping", "keepalive", "heartbeat")
 _DEPTH = 8
 _NODES = 500
 _WIDEST = 3
+_LOOKED_ITEMS = 3
 _COLUMN_NAMES = frozenset(entry.name for entry in COLUMNS)
 
 
@@ -173,11 +188,10 @@ def _keyed(line: Line, search: Search) -> list[_Found]:
         return []
     found: list[_Found] = []
     for key in keys:
-        item = _as_line(line.raw(key))
-        if item is not None and search.recognise(item) is not None:
-            found.append(_Found(item, ((Line({"trace_id": key}), ""),)))
-        elif not found:
+        inner = _inside(line.raw(key), search, 1) if line.child(key) is not None else []
+        if not inner and not found:
             return []
+        found += [item._replace(outer=((Line({"trace_id": key}), ""), *item.outer)) for item in inner]
     return found
 
 
@@ -197,6 +211,8 @@ def _as_list(value: Any) -> Sequence[Any]:
     if isinstance(value, msgspec.Raw):
         start = memoryview(value)[:1].tobytes()
         value = decode_json(value) if start in (b"[", b'"') else None
+    if isinstance(value, str) and _EVENTS.match(value):
+        return [unquoted(event) for event in _EVENT.findall(value)]
     value = unquoted(value)
     return value if isinstance(value, list) else []
 
@@ -225,12 +241,18 @@ def _is_keepalive(line: Line) -> bool:
     return "choices" in line and not line.keys_of_first("choices") and line.get("choices") == []
 
 
+def _is_empty_list(line: Line) -> bool:
+    """Return whether it is a page of a list, or an envelope, with nothing on it."""
+    inner = [key for key in line if key not in _PAGING]
+    return len(inner) == 1 and inner[0] in ENVELOPES and line.get(inner[0]) == []
+
+
 def _holds_none(value: Any, depth: int = _WIDEST) -> bool:
     """Return whether a line holds no response by design: an error, a keep-alive, an envelope around such or none."""
     line = _as_line(value)
     if line is None:
         return value is None
-    if is_error(line) or _is_keepalive(line):
+    if is_error(line) or _is_keepalive(line) or _is_empty_list(line):
         return True
     inner = [key for key in ENVELOPES[:4] if key in line]
     return bool(depth) and any(line.get(key) in (None, {}) or _holds_none(line.raw(key), depth - 1) for key in inner)
@@ -240,8 +262,16 @@ def _unknown(value: Any) -> str:
     line = value if isinstance(value, Line) else Line(next((item for item in value if isinstance(item, dict)), {}))
     keys = ", ".join(_shown(key) for key in list(line)[:8]) or "none"
     path = guess_path(line)
-    cure = f" A response stands at `{path}`: give `--at {path}`." if path else " Name the format with --format."
-    return f"no known format has these keys: {keys}.{cure}"
+    return f"no known format has these keys: {keys}. {_cure(line, path)}"
+
+
+def _cure(line: Line, path: str | None) -> str:
+    if path:
+        return f"A response stands at `{path}`: give `--at {path}`."
+    seen = seen_logprobs(line.plain())
+    if seen is None:
+        return "Name the format with --format."
+    return f"Numbers that look like log-probabilities stand at {seen}: name the columns with `--columns`."
 
 
 def _shown(key: str) -> str:
@@ -269,8 +299,8 @@ def guess_path(line: Line) -> str | None:
             waiting += [
                 (_joined(path, key), item) for key, item in value.items() if isinstance(item, dict | list | str)
             ]
-        elif isinstance(value, list) and value:
-            waiting.append((f"{path}[*]", value[0]))
+        elif isinstance(value, list):
+            waiting += [(f"{path}[*]", item) for item in value[:_LOOKED_ITEMS]]
     return None
 
 

@@ -1,6 +1,7 @@
 """One file: from its JSON objects to traces, every line counted once."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,13 @@ import msgspec
 from nilometer.errors import TraceFormatError
 
 from ..batch import Trace
-from ..sources import END_OF_STREAM, is_regular, json_objects, objects_of_bytes
+from ..sources import END_OF_STREAM, is_regular, json_objects, objects_in, objects_of_bytes
 from ..streams import Joined, joiners
 from .envelopes import Opened, is_error, open_line, recognise
 from .formats import FORMATS
 from .layout import Layout
 from .lines.context import Context
-from .lines.line import Line
+from .lines.line import Line, decode_json
 from .logprobs.seen import seen_logprobs
 from .report import FileReport
 from .rows import is_foreign, table_rows
@@ -37,6 +38,7 @@ FAULTS = (
 """What a line of another shape than its format's may raise; it costs that line alone."""
 
 
+_TRAILING = "trailing characters"
 _LOOKED = 100
 """So many responses of a file are searched for numbers that no reader found."""
 
@@ -77,6 +79,8 @@ class FileReader:
         self._is_usual = False
         self._asked: int | None = None
         self._top_tokens = False
+        self._n_peeked = 0
+        self._peeked: str | None = None
 
     def traces(self, *, top_tokens: bool = False) -> Iterator[Trace]:
         """Yield the traces in the order in which their responses end, with the texts of the alternatives or without."""
@@ -88,19 +92,21 @@ class FileReader:
                 continue
             self._report.n_lines += 1
             try:
-                whole = None if self._in_stream is None else self._in_stream.append(data)
-                if whole is not None:
-                    yield from self._whole(whole)
-                    continue
-                usual = None if self._top_tokens or not self._is_usual else usual_chat(data)
-                if usual is not None:
-                    yield from self._usual(self._name(place), usual)
-                    continue
-                yield from self._line(self._name(place), data)
+                yield from self._object(place, data)
             except FAULTS as exc:
-                self._fault(place, data, exc, is_cut=is_cut)
+                yield from self._after_fault(place, data, exc, is_cut=is_cut)
         for joiner in self._joiners:
             yield from self._whole(joiner.rest())
+
+    def _object(self, place: int | str, data: bytes) -> list[Trace]:
+        """Return the traces that one JSON object completes, read in one pass where it is like those before it."""
+        if self._in_stream is not None:
+            self._peek(data)
+            whole = self._in_stream.append(data)
+            if whole is not None:
+                return self._whole(whole)
+        usual = None if self._top_tokens or not self._is_usual else usual_chat(data)
+        return self._line(self._name(place), data) if usual is None else self._usual(self._name(place), usual)
 
     def _line(self, fallback_id: str, data: bytes) -> list[Trace]:
         opened = list(open_line(data, fallback_id, self._search))
@@ -148,6 +154,13 @@ class FileReader:
         if place is not None:
             report.unread[place] = report.unread.get(place, 0) + 1
 
+    def _peek(self, data: bytes) -> None:
+        """Search the first pieces of streams for numbers in places of which no joiner knows."""
+        if self._n_peeked < _LOOKED and self._peeked is None:
+            self._n_peeked += 1
+            with suppress(*FAULTS):
+                self._peeked = seen_logprobs(decode_json(data))
+
     def _name(self, place: int | str) -> str:
         """Name of a response without an id."""
         return f"{self._path.name}:{place}"
@@ -184,6 +197,8 @@ class FileReader:
         self._report.n_read += answer.n_lines if traces else 0
         self._report.n_skipped += 0 if traces else answer.n_lines
         self._report.n_cut += answer.status == "cut"
+        if traces and self._peeked and all(trace.chosen_logprobs is None for trace in traces):
+            self._report.unread[self._peeked] = self._report.unread.get(self._peeked, 0) + 1
         return traces
 
     def _damaged(self, answer: Joined[Context], reason: str) -> None:
@@ -191,6 +206,19 @@ class FileReader:
         self._report.n_lost += answer.n_lines
         _, _, place = answer.context.fallback_id.rpartition(":")
         self._on_bad(f"{self._path}:{place}: {reason}")
+
+    def _after_fault(self, place: int | str, data: bytes, exc: Exception, *, is_cut: bool) -> Iterator[Trace]:
+        """Read the objects of a line that holds several, one by one; any other bad line is counted."""
+        objects = objects_in(data) if _TRAILING in str(exc) else []
+        if len(objects) < 2:
+            self._fault(place, data, exc, is_cut=is_cut)
+            return
+        self._report.n_lines += len(objects) - 1
+        for number, one in enumerate(objects, start=1):
+            try:
+                yield from self._object(f"{place}.{number}", one)
+            except FAULTS as fault:
+                self._fault(f"{place}.{number}", one, fault, is_cut=False)
 
     def _fault(self, place: int | str, data: bytes, exc: Exception, *, is_cut: bool) -> None:
         fault = _fault_of(data)

@@ -57,9 +57,14 @@ def table_rows(path: Path) -> Iterator[tuple[int, bytes]]:
     """
     try:
         for number, row in enumerate(_rows(path), start=1):
-            yield number, msgspec.json.encode(row, enc_hook=str)
+            yield number, msgspec.json.encode({name: _text(value) for name, value in row.items()}, enc_hook=str)
     except (pa.ArrowException, csv.Error, UnicodeDecodeError, OSError) as exc:
         raise TraceFormatError(f"{path}: not a readable table ({exc}).") from exc
+
+
+def _text(value: Any) -> Any:
+    """Read bytes, which some libraries keep JSON in, as text."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:

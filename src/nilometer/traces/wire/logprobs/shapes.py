@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ..lines.line import unquoted
 from .clean import Listed
 from .tokens import is_token, listed_alternatives, listed_pairs, listed_tokens
 
@@ -43,7 +44,7 @@ _PARTS = ("reasoning_content", "content", "refusal")
 def find_listed(holder: Mapping[str, Any]) -> Listed | None:
     """Look for log-probabilities in an object under the names of ``HOLDERS``; None if none stands there."""
     for key in HOLDERS:
-        value = holder.get(key)
+        value = unquoted(holder.get(key))
         if value is not None and value != {} and (key not in _TOKENS_ONLY or is_token(_first_of(value))):
             found = _legacy(holder) if key == "token_logprobs" else read_listed(value, holder)
             if found is not None:
@@ -66,13 +67,13 @@ def _keyed(*names: str) -> Callable[[Any], bool]:
 
 
 def _is_content(value: Any) -> bool:
-    return isinstance(value, Mapping) and any(isinstance(value.get(name), list) for name in _PARTS)
+    return isinstance(value, Mapping) and any(isinstance(unquoted(value.get(name)), list) for name in _PARTS)
 
 
 def _content(value: Mapping[str, Any], beside: Mapping[str, Any]) -> Listed | None:
     """Tokens of the reasoning come before those of the answer, as the model wrote them."""
-    answer = value.get("content") or value.get("refusal") or []
-    return _tokens([*(value.get("reasoning_content") or []), *answer], beside)
+    given = {name: unquoted(value.get(name)) or [] for name in _PARTS}
+    return _tokens([*given["reasoning_content"], *(given["content"] or given["refusal"])], beside)
 
 
 def _tokens(value: Sequence[Any], beside: Mapping[str, Any]) -> Listed | None:

@@ -14,6 +14,7 @@ __all__ = ["is_langchain", "message_fields", "message_trace", "parse_langchain"]
 _ANSWERS = ("ai", "AIMessage", "AIMessageChunk")
 _SPEAKERS = (*_ANSWERS, "human", "HumanMessage", "system", "SystemMessage", "tool", "ToolMessage", "function")
 _FIELDS = ("response_metadata", "data", "additional_kwargs")
+_GENERATION = {"generation_info", "message"}
 _NOTHING: Mapping[str, Any] = {}
 
 
@@ -21,9 +22,15 @@ def is_langchain(line: Line) -> bool:
     """Return whether the line is a message, however it was dumped, or a result with generations."""
     if "lc" in line and "kwargs" in line:
         return True
-    if isinstance(line.get("generations"), list) and isinstance((line.get("generations") or [None])[0], list):
+    if "generations" in line and _is_result(line.get("generations")):
         return True
     return line.get("type") in _SPEAKERS and any(name in line for name in _FIELDS)
+
+
+def _is_result(generations: Any) -> bool:
+    """Return whether generations are LangChain's: a list for every prompt, or those of one prompt."""
+    first = generations[0] if isinstance(generations, list) and generations else None
+    return isinstance(first, list) or (isinstance(first, dict) and not _GENERATION.isdisjoint(first))
 
 
 def parse_langchain(line: Line, context: Context) -> Iterator[Trace]:
@@ -34,12 +41,15 @@ def parse_langchain(line: Line, context: Context) -> Iterator[Trace]:
             yield message_trace(fields, {}, context)
         return
     output = line.get("llm_output") or {}
-    for number_of_prompt, generations in enumerate(line.items("generations")):
+    prompts = line.items("generations")
+    if prompts and isinstance(prompts[0], Mapping):
+        prompts = [prompts]
+    for number_of_prompt, generations in enumerate(prompts):
         for place, generation in enumerate(generations):
-            several = len(line.items("generations")) > 1 or len(generations) > 1
+            several = len(prompts) > 1 or len(generations) > 1
             trace = message_trace(message_fields(generation.get("message")) or {}, generation, context, output=output)
             base = str(context.trace_id or (context.fallback_id if several else trace.trace_id))
-            trace.prompt_id = f"{base}/{number_of_prompt}" if len(line.items("generations")) > 1 else base
+            trace.prompt_id = f"{base}/{number_of_prompt}" if len(prompts) > 1 else base
             trace.trace_id = f"{trace.prompt_id}#{place}" if len(generations) > 1 else trace.prompt_id
             yield trace
 

@@ -39,13 +39,26 @@ def parse_langfuse(line: Line, context: Context) -> Iterator[Trace]:
     context.prompt = _prompt(unquoted(line.get("input")))
     own = {name: line.get(name) for name in ("name", "environment", "userId", "sessionId") if line.get(name)}
     context.attributes = scalars(metadata) | scalars(own)
-    if isinstance(output, dict) and is_response(Line(output)):
-        traces = list(parse_response(Line(output), context))
+    kept = next((found for found in _responses(output, metadata) if is_response(found)), None)
+    if kept is not None:
+        traces = list(parse_response(kept, context))
     else:
         traces = [_message(line, output, metadata, context=context)]
     for trace in traces:
         trace.model = trace.model or _either(line, "model", "providedModelName", "provided_model_name")
         yield trace
+
+
+def _responses(output: Any, metadata: dict[str, Any]) -> Iterator[Line]:
+    """Yield where an application keeps the whole response: the output, its choices alone, or the metadata."""
+    if isinstance(output, dict):
+        yield Line(output)
+    if isinstance(output, list) and output and isinstance(output[0], dict) and "message" in output[0]:
+        yield Line({"choices": output})
+    for name in ("response", "raw_response"):
+        inner = _object(metadata.get(name))
+        if inner:
+            yield Line(inner)
 
 
 def _message(line: Line, output: Any, metadata: dict[str, Any], *, context: Context) -> Trace:

@@ -21,6 +21,8 @@ def is_langsmith(line: Line) -> bool:
 
 def parse_langsmith(line: Line, context: Context) -> Iterator[Trace]:
     """Yield the traces of a run of a model; chains, tools and retrievers hold none, nor do runs that failed."""
+    for child in line.items("child_runs"):
+        yield from _child(child, context)
     outputs = line.child("outputs")
     if line.get("run_type") != "llm" or outputs is None:
         return
@@ -42,17 +44,31 @@ def parse_langsmith(line: Line, context: Context) -> Iterator[Trace]:
         yield trace
 
 
+def _child(child: Any, context: Context) -> Iterator[Trace]:
+    run = Line(child) if isinstance(child, dict) else None
+    if run is not None and is_langsmith(run):
+        own = Context(context.fallback_id, top_tokens=context.top_tokens)
+        yield from (own.complete(trace) for trace in parse_langsmith(run, own))
+
+
 def _answers(outputs: Line, context: Context) -> Iterator[Trace]:
     if is_langchain(outputs):
         yield from parse_langchain(outputs, context)
     elif is_response(outputs):
         yield from parse_response(outputs, context)
     else:
-        fields = message_fields(outputs.get("output")) or message_fields(outputs.get("message"))
-        if fields is None and isinstance(outputs.get("content"), str):
-            fields = {"content": outputs.get("content")}
+        messages = [outputs.get("output"), outputs.get("message"), outputs.plain()]
+        fields = next((own for own in map(_spoken, messages) if own is not None), None)
         if fields is not None:
             yield message_trace(fields, {}, context)
+
+
+def _spoken(message: Any) -> Any:
+    """Return the fields of an answer's message: LangChain's, or one of role and content."""
+    fields = message_fields(message)
+    if fields is not None or not isinstance(message, dict) or message.get("role") not in (None, "assistant"):
+        return fields
+    return {**message, "response_metadata": message} if isinstance(message.get("content"), str) else None
 
 
 def _prompt(inputs: Any) -> str | None:

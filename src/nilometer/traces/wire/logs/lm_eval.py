@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,11 +27,12 @@ def is_lm_eval(line: Line) -> bool:
 
 
 def parse_lm_eval(line: Line, context: Context) -> Iterator[Trace]:
-    """Yield one trace per sample.
+    """Yield one trace per sample, or one per text where a sample drew several.
 
     These logs hold no token. Of a multiple-choice sample, the summed log-probabilities of the choices,
     renormalised, become one token whose alternatives are the choices; of a generated sample only the text.
-    The label is the first metric of the log; the short fields of the document are attributes.
+    The label is the first metric of the log, which of several texts judges the first; the short fields of the document
+    are attributes.
     """
     responses = line.get("resps")
     names = [*(line.get("metrics") or ()), "acc", "exact_match", "acc_norm"]
@@ -49,17 +51,25 @@ def parse_lm_eval(line: Line, context: Context) -> Iterator[Trace]:
     context.attributes = fields | ({"task": task[1]} if task else {})
     sums = _conditional(line, _choice_sums(responses))
     if sums is None:
-        first = responses[0] if responses else ""
-        trace.answer = str(first[0] if isinstance(first, list) and first else first)
-    else:
-        if not np.isfinite(sums).all():
-            raise TraceFormatError("the sums of the choices must be finite numbers.")
-        values = np.array(sums) - np.logaddexp.reduce(sums)
-        clean = clean_logprobs(Listed([float(values.max())], [float(value) for value in values], [len(values)]))
-        trace.k, trace.n_tokens = len(values), 1
-        trace.chosen_logprobs, trace.top_logprobs = clean.chosen, clean.top
-        trace.answer = str(int(values.argmax()))
+        yield from _texts(trace, responses)
+        return
+    if not np.isfinite(sums).all():
+        raise TraceFormatError("the sums of the choices must be finite numbers.")
+    values = np.array(sums) - np.logaddexp.reduce(sums)
+    clean = clean_logprobs(Listed([float(values.max())], [float(value) for value in values], [len(values)]))
+    trace.k, trace.n_tokens = len(values), 1
+    trace.chosen_logprobs, trace.top_logprobs = clean.chosen, clean.top
+    trace.answer = str(int(values.argmax()))
     yield trace
+
+
+def _texts(trace: Trace, responses: Any) -> Iterator[Trace]:
+    """Yield the trace of every text that was drawn; the first carries the label."""
+    given = [responses] if not isinstance(responses, list) else responses
+    texts = [str(text) for group in given for text in (group if isinstance(group, list) else [group])] or [""]
+    for place, text in enumerate(texts):
+        identity = f"{trace.trace_id}#{place}" if len(texts) > 1 else trace.trace_id
+        yield replace(trace, trace_id=identity, answer=text, correct=None if place else trace.correct)
 
 
 def _choice_sums(responses: Any) -> list[float] | None:

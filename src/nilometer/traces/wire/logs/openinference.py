@@ -13,11 +13,12 @@ __all__ = ["is_openinference", "parse_openinference"]
 
 def is_openinference(line: Line) -> bool:
     """Return whether the line is a span of an OpenInference (Phoenix) export."""
-    return (
-        "attributes.output.value" in line
-        or "output.value" in (line.get("attributes") or {})
-        or _nested_output(line) is not None
-    )
+    if "attributes.output.value" in line or "attributes.openinference.span.kind" in line:
+        return True
+    if "attributes" not in line:
+        return False
+    attributes = _attributes(line)
+    return not attributes.keys().isdisjoint(("output.value", "openinference.span.kind")) or bool(_nested_output(line))
 
 
 def parse_openinference(line: Line, context: Context) -> Iterator[Trace]:
@@ -31,7 +32,8 @@ def parse_openinference(line: Line, context: Context) -> Iterator[Trace]:
     settings = _object(_span_value(line, "llm.invocation_parameters"))
     context.temperature = number(settings.get("temperature")) if "temperature" in settings else context.temperature
     context.k = settings["top_logprobs"] if isinstance(settings.get("top_logprobs"), int) else context.k
-    span_id = line.get("context.span_id") or (line.get("context") or {}).get("span_id")
+    own = line.get("context") or {}
+    span_id = line.get("context.span_id") or own.get("span_id") or line.get("spanId") or line.get("span_id")
     context.trace_id = context.trace_id or (span_id.removeprefix("0x") if isinstance(span_id, str) else span_id)
     context.prompt = prompt_text(Line(_object(_span_value(line, "input.value")))) or context.prompt
     kept = {name.partition(".")[0]: _span_value(line, name) for name in ("session.id", "user.id")}
@@ -41,13 +43,22 @@ def parse_openinference(line: Line, context: Context) -> Iterator[Trace]:
 
 def _span_value(line: Line, name: str) -> Any:
     """Return an attribute of a span, however the export spells it: flat, nested, or as a column."""
-    attributes = line.get("attributes") or {}
+    attributes = _attributes(line)
     value = line.get(f"attributes.{name}", attributes.get(name))
     if value is None:
         head, _, rest = name.partition(".")
         inner = line.get(f"attributes.{head}") or attributes.get(head)
         value = inner.get(rest) if rest and isinstance(inner, dict) else None
     return value
+
+
+def _attributes(line: Line) -> dict[str, Any]:
+    """Return the attributes of a span, which OTLP writes as a list of keys and typed values."""
+    attributes = line.get("attributes") or {}
+    if isinstance(attributes, list):
+        pairs = [pair for pair in attributes if isinstance(pair, dict) and isinstance(pair.get("value"), dict)]
+        return {str(pair.get("key")): next(iter(pair["value"].values()), None) for pair in pairs}
+    return attributes if isinstance(attributes, dict) else {}
 
 
 def _object(value: Any) -> dict[str, Any]:
@@ -57,5 +68,5 @@ def _object(value: Any) -> dict[str, Any]:
 
 
 def _nested_output(line: Line) -> Any:
-    output = (line.get("attributes") or {}).get("output")
+    output = _attributes(line).get("output")
     return output.get("value") if isinstance(output, dict) else None

@@ -21,7 +21,9 @@ _KNOWN = {field.name for field in TRACE_SCHEMA} - {*_LISTS, "attributes", "trace
 
 def is_plain(line: Line) -> bool:
     """Return whether the line has the column names of the trace schema."""
-    return "chosen_logprobs" in line or "top_logprobs" in line or ("trace_id" in line and "answer" in line)
+    if "chosen_logprobs" in line or ("trace_id" in line and "answer" in line):
+        return True
+    return "top_logprobs" in line and "logprob" not in line
 
 
 def parse_plain(line: Line, context: Context) -> Iterator[Trace]:

@@ -21,6 +21,8 @@ def is_promptfoo(line: Line) -> bool:
 def parse_promptfoo(line: Line, context: Context) -> Iterator[Trace]:
     """Yield the trace of one result, from the raw response where it is kept; whether it passed is the label."""
     response = line.get("response") or {}
+    if response.get("output") is None and response.get("raw") is None and (line.get("error") or response.get("error")):
+        return
     provider = line.get("provider")
     name = provider.get("id") if isinstance(provider, dict) else provider
     test, prompt = line.get("testIdx"), line.get("prompt")

@@ -16,6 +16,8 @@ __all__ = ["is_uqlm", "parse_uqlm"]
 
 def is_uqlm(line: Line) -> bool:
     """Return whether the line is a result: prompts and responses as lists."""
+    if {"prompt", "response"} <= set(line):
+        return isinstance(line.get("logprob"), list)
     return isinstance(line.get("responses"), list) and isinstance(line.get("prompts"), list)
 
 
@@ -27,10 +29,17 @@ _COLUMNS = {
     "sampled_logprobs": ("sampled_logprob", "sampled_logprobs", "multiple_logprobs"),
 }
 """Names of the columns, those of newer versions first."""
+_MANY = {"prompt": "prompts", "response": "responses", "sampled_response": "sampled_responses"}
+"""Names of the columns in rows, and in the whole result."""
 
 
 def parse_uqlm(line: Line, context: Context) -> Iterator[Trace]:
-    """Yield a trace per response, and per sampled response where the result keeps them."""
+    """Yield a trace per response, and per sampled response where the result keeps them.
+
+    Of a result turned into rows, a line is one response.
+    """
+    if "responses" not in line:
+        line = Line({_MANY.get(key, key): [line.get(key)] for key in line if line.is_nested(key) or key in _MANY})
     columns = {name: _column(line, keys) for name, keys in _COLUMNS.items()}
     n = len(columns["responses"])
     for name, values in columns.items():

@@ -124,7 +124,8 @@ def _read(choice: Any, number: int) -> Choice:
         raise TraceFormatError(f"`index` must be a whole number, got {index!r:.60}.")
     message = choice.get("message")
     holders = (choice, message) if isinstance(message, Mapping) else (choice,)
-    listed = next((found for found in map(find_listed, holders) if found is not None), None)
+    found = [listed for listed in map(find_listed, holders) if listed is not None]
+    listed = next((one for one in found if len(one.chosen)), found[0] if found else None)
     return Choice(number if index is None else index, _text(choice), choice.get("finish_reason") or None, listed)
 
 

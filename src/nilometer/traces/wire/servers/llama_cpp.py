@@ -30,7 +30,7 @@ def parse_llama_cpp(line: Line, context: Context) -> Iterator[Trace]:
         model=line.get("model"),
         provider="llama.cpp",
         temperature=number(settings.get("temperature")),
-        finish_reason="length" if line.get("stop_type") == "limit" or line.get("stopped_limit") else "stop",
+        finish_reason=_reason(line),
         prompt=prompt if isinstance(prompt, str) else None,
         answer=line.get("content"),
     )
@@ -42,3 +42,9 @@ def parse_llama_cpp(line: Line, context: Context) -> Iterator[Trace]:
     if filled.logprobs_mode != "processed":
         filled.logprobs_mode = "processed" if settings.get("post_sampling_probs") else "raw"
     yield filled
+
+
+def _reason(line: Line) -> str | None:
+    if line.get("stop") is False:  # pieces of a stream that broke off
+        return None
+    return "length" if line.get("stop_type") == "limit" or line.get("stopped_limit") else "stop"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from ...batch import Trace
-from ..lines.context import Context, microseconds, token_count
+from ..lines.context import Context, finish_reason, microseconds, token_count
 from ..lines.line import Line
 from ..logprobs.fill import with_logprobs
 from .choices import provider_of, read_choices
@@ -29,7 +29,7 @@ def parse_openai_chat(line: Line, context: Context) -> Iterator[Trace]:
             model=line.get("model"),
             model_fingerprint=line.get("system_fingerprint"),
             provider=line.get("provider") or provider_of(line),
-            finish_reason=choice.finish_reason,
+            finish_reason=finish_reason(choice.finish_reason),
             answer=choice.text,
         )
         yield with_logprobs(trace, choice.listed, context, counted=None if many else token_count(line.get("usage")))

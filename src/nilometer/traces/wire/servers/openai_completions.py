@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from ...batch import Trace
-from ..lines.context import Context, microseconds, token_count
+from ..lines.context import Context, finish_reason, microseconds, token_count
 from ..lines.line import Line
 from ..logprobs.clean import Listed
 from ..logprobs.fill import with_logprobs
@@ -36,7 +36,7 @@ def parse_openai_completions(line: Line, context: Context) -> Iterator[Trace]:
             model=line.get("model"),
             model_fingerprint=line.get("system_fingerprint"),
             provider=provider_of(line),
-            finish_reason=choice.finish_reason,
+            finish_reason=finish_reason(choice.finish_reason),
             answer=text,
         )
         yield with_logprobs(trace, listed, context, counted=counted)
