@@ -77,7 +77,7 @@ SERVERS: tuple[Format, ...] = (
         "gemini",
         is_gemini,
         parse_gemini,
-        "Gemini and Vertex AI generateContent, camel and snake case, whole or streamed, batch predictions and operations",
+        "Gemini and Vertex AI generateContent in either case, whole or streamed, batch predictions and operations",
         "k, tokens, times, ids",
         "`generationConfig: {responseLogprobs: true, logprobs: 20}`; not every model allows it",
     ),
