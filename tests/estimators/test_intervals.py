@@ -124,3 +124,8 @@ def test_pooling_finds_the_prior_that_the_spreads_were_drawn_from():
     pooled = pool_residuals(own, [own._replace(spread=float(one)) for one in seen])
     assert pooled.degrees == pytest.approx(8 + 3, rel=0.1)
     assert pooled.spread**2 == pytest.approx((8 * 0.3**2 + 3 * 0.6**2) / (8 + 3), rel=0.05)
+
+
+def test_two_other_models_are_enough_to_pool():
+    own = Residuals(4, 0.0, 0.8, 0.01, 3.0)
+    assert pool_residuals(own, [own._replace(spread=0.4), own._replace(spread=0.42)]).spread < 0.8

@@ -52,3 +52,9 @@ def test_too_few_labelled_families_leave_each_slice_on_its_own_and_say_so():
     assert kept.families.names == responses.slices.names
     assert note.startswith("only 2 values of domain have labels")
     assert "intervals may be too narrow for a new domain" in note
+
+
+def test_every_slice_has_the_family_it_was_cut_in():
+    responses = cut_responses(_nested(), ["domain", "level"])
+    tasks = ("gcd", "max", "min", "mod", "sum")
+    assert responses.family_of == {f"domain={task}, level={level}": task for task in tasks for level in "12"}

@@ -52,3 +52,12 @@ def test_too_little_or_unequal_input_is_refused():
         compare(posteriors, truths[:3])
     with pytest.raises(ConfigError, match="the answers of a must be one per truth"):
         compare(posteriors, truths, answers={"a": [1.0]})
+
+
+def test_a_metric_of_all_answers_together_is_resampled_as_a_whole():
+    posteriors, truths = data(60)
+    rng = np.random.default_rng(3)
+    answers = {"noise": rng.integers(1, 6, 60).tolist(), "right": truths.tolist()}
+    cell = compare(posteriors, truths, answers=answers, metrics=["qwk"]).cells[1]
+    assert cell.value == pytest.approx(1)
+    assert 0.3 < cell.low < cell.gain < cell.high

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from nilometer.decisions import RULES, CostMatrix, bregman_rule, decide, decide_arrays
+from nilometer.decisions.answers.minimisers import smape_best
 from nilometer.errors import ConfigError
 from nilometer.estimators import Posterior
 
@@ -225,3 +226,8 @@ def test_values_that_are_not_numbers_are_refused_in_arrays():
         decide_arrays([[1.0]], "f1")
     with pytest.raises(ConfigError, match="cost is no rule"):
         decide_arrays([[1.0]], "cost", parameter=CostMatrix(costs=[[0, 1], [1, 0]], labels=(0, 1)))
+
+
+def test_many_rows_are_solved_block_by_block():
+    values, weights = np.tile([1.0, 2.0, 8.0], (1200, 1)), np.tile([0.2, 0.5, 0.3], (1200, 1))
+    assert (smape_best(values, weights) == smape_best(values[:1], weights[:1])[0]).all()

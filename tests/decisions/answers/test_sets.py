@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from nilometer.decisions import CostMatrix, decide, user_rule
+from nilometer.decisions.answers.sets import f_measure
 from nilometer.errors import ConfigError
 from nilometer.estimators import Posterior
 
@@ -184,3 +185,8 @@ def test_bad_rules_say_why():
 def test_of_equally_good_sets_the_smaller_is_the_answer(name):
     samples = [frozenset(), frozenset("a")]
     assert decide(Posterior.from_samples(samples), name).value == frozenset()
+
+
+def test_a_set_and_a_bag_of_the_same_items_are_equal():
+    assert f_measure(frozenset({"a", "b"}), ("a", "b")) == 1.0
+    assert f_measure(frozenset({"a"}), ("a", "a")) == pytest.approx(2 / 3)

@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from nilometer.decisions import AcquireOptions, SliceCost, choose_slices, cover_slice, moved_share, plan_acquisition
+from nilometer.decisions import (
+    AcquireOptions,
+    SliceCost,
+    choose_slices,
+    cover_slice,
+    exponent_sensitivity,
+    moved_share,
+    plan_acquisition,
+)
 from nilometer.errors import ConfigError, NotEnoughDataError
 from nilometer.estimators import Estimate, NotEnoughData
 
@@ -94,3 +102,9 @@ def test_chosen_slices_are_the_middles_of_equal_parts_of_the_difficulty():
     assert choose_slices(nine, 3) == ("1", "4", "7")
     with pytest.raises(NotEnoughDataError, match="6 slices cannot be chosen of 5"):
         choose_slices(scores, 6)
+
+
+def test_draws_of_the_sensitivity_follow_the_generator():
+    rows = [_slice(name, a, half=0.15) for name, a in (("a", 0.5), ("b", 0.55), ("c", 0.6), ("d", 0.9))]
+    found = {tuple(exponent_sensitivity(rows, 50, rng=np.random.default_rng(s)).values()) for s in range(6)}
+    assert len(found) > 2

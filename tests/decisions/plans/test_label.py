@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from nilometer.decisions import (
+    PlannedLabel,
     Text,
     allocate_labels,
     measure_plan,
@@ -229,3 +230,16 @@ def test_even_a_sure_slice_counts_with_a_variance_of_two_percent():
         np.full(2, 400), np.zeros(2, int), 60, variances=np.array([0.02, 0.25]), priors=prior, weights=np.full(2, 0.5)
     )
     assert [one.n_new for one in found.slices] == wanted.tolist()
+
+
+def test_labels_speak_for_their_own_stratum():
+    shared = {"slice": "s", "labels_before": 0, "correct_before": 0.0, "p_correct": 0.5}
+    rows = [
+        PlannedLabel(
+            trace_id=f"{stratum}{i}", stratum=stratum, stratum_size=size, inclusion_probability=2 / size, **shared
+        )
+        for stratum, size in ((0, 10), (1, 30), (2, 60))
+        for i in range(2)
+    ]
+    correct = {row.trace_id: float(row.stratum == 0) + 0.5 * (row.stratum == 1) for row in rows}
+    assert measure_plan([rows], correct)["s"].accuracy == pytest.approx(0.1 * 1 + 0.3 * 0.5 + 0.6 * 0)

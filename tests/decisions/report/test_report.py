@@ -1,10 +1,12 @@
 """What the report estimates with, and that no label counts twice."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from nilometer.decisions import build_report
-from nilometer.estimators import cut_responses, fit_sentinel
+from nilometer.decisions.report.curves import calibration_curve
+from nilometer.estimators import Sentinel, cut_responses, fit_sentinel, left_out_probabilities
 from nilometer.signals import profile_traces
 from nilometer.traces import corpus_path, read_traces
 
@@ -36,3 +38,16 @@ def test_labels_of_the_fit_that_come_with_the_traffic_again_do_not_count_twice(h
     assert _methods(again) == {"combined[monotone]"}
     for one, other in zip(again.best_estimates, in_place.best_estimates, strict=True):
         assert (one.low, one.high) == pytest.approx((other.low, other.high), abs=1e-6)
+
+
+def test_calibration_curve_has_the_mean_label_of_every_bin():
+    rng = np.random.default_rng(0)
+    groups = np.repeat([f"s{i}" for i in range(6)], 60)
+    entropy = rng.gamma(2.0, np.repeat(np.linspace(0.2, 1.2, 6), 60))
+    y = (rng.random(360) < np.exp(-entropy)).astype(float)
+    sentinel = Sentinel(bootstraps=0).fit(pa.table({"max": entropy}), y, groups=groups)
+    curve = calibration_curve(sentinel)
+    p, labels = left_out_probabilities(sentinel.labelled_, sentinel.left_out_)
+    assert np.mean(curve.x) == pytest.approx(p.mean(), abs=0.02)
+    assert np.mean(curve.y) == pytest.approx(labels.mean(), abs=0.02)
+    assert list(curve.x) == sorted(curve.x)

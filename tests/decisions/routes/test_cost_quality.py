@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from nilometer.decisions import cheapest_point, compare_with_mixing, fixed_points, oracle_point, policy_point
+from nilometer.decisions import (
+    PolicyPoint,
+    cheapest_point,
+    compare_with_mixing,
+    fixed_points,
+    oracle_point,
+    policy_point,
+)
 from nilometer.errors import NotEnoughDataError
 
 SCORES = np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [0.0, 1.0]])
@@ -63,3 +70,10 @@ def test_budgets_and_targets_pick_points():
 def test_no_labels_no_point():
     with pytest.raises(NotEnoughDataError, match="No prompt has labels"):
         policy_point("x", "model", np.array([]))
+
+
+def test_of_points_that_cost_the_same_the_better_reaches_a_target():
+    points = [
+        PolicyPoint(name, "single", 1.0, quality, quality, quality, 9) for name, quality in (("a", 0.7), ("b", 0.9))
+    ]
+    assert cheapest_point(points, target=0.6).name == "b"

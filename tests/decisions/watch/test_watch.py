@@ -134,3 +134,15 @@ def test_labels_that_contradict_an_estimate_are_reported_and_others_not():
 @pytest.mark.parametrize(("before", "after"), [([5], [3]), ([5, 0], [3, 0]), ([5, 2], [0, 0]), ([0, 0], [0, 0])])
 def test_a_mix_of_one_slice_or_of_nothing_does_not_change(before, after):
     assert mix_p_value(np.array(before), np.array(after)) == 1.0
+
+
+def test_two_labels_of_a_window_are_enough_and_no_note_is_empty(corpus):
+    profiles, correct = _traffic(corpus, later=("1", "2", "3"))
+    names = np.asarray(slice_names(profiles, ["domain"]).to_pylist())
+    last = np.flatnonzero((np.arange(len(correct)) >= 1200) & (names == names[-1]))[:2]
+    shown = np.full(len(correct), np.nan)
+    shown[:600], shown[last] = correct[:600], correct[last]
+    found = build_watch(profiles, None, by=("domain",), correct=shown, sentinel=_fit(profiles, correct))
+    (row,) = [row for row in found.rows if row.window == found.windows[-1] and row.slice == names[-1]]
+    assert row.realized.n_labels == 2
+    assert all(found.notes)

@@ -273,3 +273,18 @@ def test_every_classifier_ranks_what_a_line_separates(classifier, is_balanced):
 def test_an_unknown_classifier_is_named():
     with pytest.raises(ValueError, match=r"`classifier` must be one of .*, got 'oracle'"):
         fit_classifier(np.zeros((4, 1)), np.array([0, 0, 1, 1]), Recipe("oracle"))
+
+
+@pytest.mark.parametrize(("bootstraps", "n_again"), [(0, 0), (1, 0), (2, 2), (3, 3)])
+def test_two_fits_on_labels_drawn_again_are_the_fewest_that_show_a_spread(bootstraps, n_again):
+    X, y, groups = _traffic()
+    assert len(Sentinel(bootstraps=bootstraps).fit(X, y, groups=groups).fitted_.again) == n_again
+
+
+def test_truncated_answers_have_the_accuracy_of_their_labels_with_half_a_success():
+    X, y, groups = _traffic()
+    truncated = np.arange(len(y)) % 8 == 0
+    X = X.append_column("truncated", pa.array(truncated.astype(float)))
+    sentinel = Sentinel(bootstraps=0).fit(X, y, groups=groups)
+    wanted = (y[truncated].sum() + 0.5) / (truncated.sum() + 1)
+    assert sentinel.fitted_.rule.strata["truncated"] == pytest.approx(wanted)

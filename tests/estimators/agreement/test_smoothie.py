@@ -19,6 +19,7 @@ from nilometer.estimators import (
     precision_weights,
     update_agreement,
 )
+from nilometer.estimators.agreement.local import PromptIndex
 
 
 def outputs(seed=0, n=40, m=5, d=4, scales=None):
@@ -419,3 +420,15 @@ def test_differences_within_rounding_are_none_whatever_the_unit(scale):
     found = ModelQualities(("a", "b", "c"), errors, scale**2 * np.eye(3), 100, 100.0).differences()
     assert found.difference[0] == pytest.approx(scale * np.array([0.0, 0.0, 0.1]), rel=1e-9)
     assert found.difference[0, 1] == 0.0
+
+
+def test_near_prompts_weigh_more_and_weights_sum_to_one():
+    prompts = np.random.default_rng(0).normal(size=(40, 3))
+    for rows in (prompts[:2], prompts):
+        near = PromptIndex(prompts).nearest(rows, k=5, weighting="gaussian")
+        assert near.weights.sum(axis=1) == pytest.approx(1)
+        assert (np.diff(near.weights, axis=1) <= 0).all()
+
+
+def test_prompts_of_equal_weight_count_as_what_they_are():
+    assert Smoothie().fit(outputs(n=37)).qualities_.n_effective == pytest.approx(37)

@@ -14,6 +14,7 @@ from nilometer.estimators import (
     combine,
     confidence_sequence,
     cut_strata,
+    draw_accuracies,
     draw_sample,
     inclusion_probabilities,
     labelled_mean,
@@ -371,3 +372,43 @@ def test_clusters_of_one_are_none_and_copies_count_once():
         np.tile(first, 3), np.tile(p, 3), weight=0.5, clusters=np.tile(np.arange(len(p)), 3), finite=False
     )
     assert copied.standard_error >= 0.95 * ppi_mean(first, p, weight=0.5, finite=False).standard_error
+
+
+def test_a_contradicted_prior_gives_way_as_far_as_its_flat_part_says():
+    """Posterior by draws from the prior, weighted by the probability of 2 correct labels of 12."""
+    estimate = replace(_prior(0.8, 0.96), spread=0.04, degrees=30.0)
+    correct = _labelled(np.array([1.0] * 2 + [0.0] * 10 + [0.0] * 10_000), np.r_[0:12])
+    rate = draw_accuracies(estimate, 2_000_000, rng=np.random.default_rng(0))
+    weights = rate**2 * (1 - rate) ** 10
+    found = combine(estimate, labelled_mean(correct, finite=False), finite=False)
+    assert found.accuracy == pytest.approx(np.average(rate, weights=weights), abs=0.005)
+
+
+@pytest.mark.parametrize(("correlation", "is_used"), [(0.15, False), (0.3, True)])
+def test_predictions_count_from_a_correlation_of_one_over_root_n_less_2(correlation, is_used):
+    """27 labels: the least correlation is 1 / sqrt(25) = .2."""
+    y = np.array([1.0] * 13 + [0.0] * 14)
+    noise = np.random.default_rng(0).normal(size=27)
+    z = (y - y.mean()) / y.std()
+    noise -= noise.mean() + z * (noise @ z) / 27
+    f = correlation * z + np.sqrt(1 - correlation**2) * noise / noise.std()
+    assert np.corrcoef(y, f)[0, 1] == pytest.approx(correlation)
+    assert (prediction_weight(y, f) > 0) == is_used
+
+
+def test_a_fall_is_seen_at_exactly_the_level():
+    assert start_monitor(0.8)._replace(most_wealth=4.0).has_fallen(0.75)
+    assert not start_monitor(0.8)._replace(most_wealth=3.99).has_fallen(0.75)
+
+
+def test_the_error_of_strata_counts_two_more_responses_of_the_accuracy_of_all():
+    correct = np.array([1, 0, 1, 1, np.nan, np.nan, 0, 0, 1, np.nan])
+    strata = np.array([0] * 6 + [1] * 4)
+    accuracy = 0.6 * 3 / 4 + 0.4 * 1 / 3
+    variance = 0.0
+    for own, size, n in ((np.array([1, 0, 1, 1]), 6, 4), (np.array([0, 0, 1]), 4, 3)):
+        mean = (own.sum() + 2 * accuracy) / (n + 2)
+        variance += (size / 10) ** 2 * (1 - n / size) * mean * (1 - mean) / n
+    found = stratified_mean(correct, strata)
+    assert found.accuracy == pytest.approx(accuracy)
+    assert found.standard_error == pytest.approx(np.sqrt(variance))

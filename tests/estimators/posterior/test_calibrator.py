@@ -140,3 +140,10 @@ def test_losses_of_numbers_are_mean_squared_errors_before_and_after():
     means = truth / 2 + 0.1
     assert fitted.loss_before_ == pytest.approx(np.mean((truth - means) ** 2))
     assert fitted.loss_after_ == pytest.approx(0, abs=1e-12)
+
+
+def test_the_loss_before_is_the_mean_surprise_of_the_true_label():
+    said, truth, _ = simulated(40, names=["a", "b", "c", "d"])
+    fitted = Calibrator(kind="isotonic").fit(said, truth)
+    p = [dict(zip(one.values, one.weights, strict=True))[t] for one, t in zip(said, truth, strict=True)]
+    assert fitted.loss_before_ == pytest.approx(-np.log(p).mean())

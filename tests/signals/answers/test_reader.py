@@ -5,6 +5,7 @@ from hypothesis import given, strategies as st
 
 from nilometer.errors import ConfigError
 from nilometer.signals import find_place, parse_items, parse_label, parse_number, placed
+from nilometer.signals.answers.numbers import find_numbers
 
 LETTERS = list("ABCDEFGHIJ")
 
@@ -182,3 +183,8 @@ def test_thousands_are_read_in_every_locale(value):
     english = f"{value:,}"
     for text in (english, english.replace(",", " "), english.replace(",", "'"), f"{english.replace(',', '.')},0"):
         assert parse_number()(text) == value
+
+
+def test_a_fraction_over_zero_is_no_number():
+    assert find_numbers(r"\frac{1}{0}") == []
+    assert [one.value for one in find_numbers(r"\frac{1}{4}")] == [0.25]
