@@ -23,11 +23,11 @@ from nilometer.decisions import (
 from nilometer.errors import ConfigError, NotEnoughDataError
 from nilometer.estimators import Calibrator, NotEnoughData, Posterior
 from nilometer.models import Retries, Sampling
-from nilometer.signals import placed
+from nilometer.signals import parse_scale, parser_for, placed
 
 from .common import JsonOption, talk, write_json
 from .decide_compare import show_comparison
-from .decide_inputs import Asked, Reading, parse_scale, parser_for, read_posteriors, read_truths
+from .decide_inputs import Asked, Reading, read_posteriors, read_truths
 from .decide_live import LiveOptions, draw_samples
 from .runners import ConcurrencyOption, ExtraOption, MaxWaitOption, ModelNameOption, TimeoutOption
 

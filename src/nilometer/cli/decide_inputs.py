@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,20 +20,14 @@ from nilometer.estimators import (
 )
 from nilometer.signals import (
     Parser,
-    parse_answer,
-    parse_items,
     parse_label,
-    parse_number,
-    parse_text,
-    parse_tokens,
 )
 from nilometer.traces import read_traces
 
 from .common import check_bad_lines, expand_files
 
-__all__ = ["PARSERS", "Asked", "Reading", "parse_scale", "parser_for", "read_posteriors", "read_truths"]
+__all__ = ["Asked", "Reading", "read_posteriors", "read_truths"]
 
-PARSERS = ("answer", "number", "label", "items", "tokens", "text", "raw")
 _RESPONSES = ("choices", "outputs", "completion_probabilities")
 _ENVELOPES = ("response", "response_body", "body", "completion", "output")
 _IDS = ("prompt_id", "custom_id", "trace_id", "id", "doc_id")
@@ -85,55 +79,6 @@ class Asked:
         self.ids.append(identity)
         self.posteriors.append(posterior)
         self.greedy.append(greedy)
-
-
-def parse_scale(text: str | None) -> tuple[Any, ...] | None:
-    """Read ``--labels``: ``1-5`` is the whole numbers, ``a,b,c`` the texts; numbers stay numbers.
-
-    Examples
-    --------
-    >>> parse_scale("1-5"), parse_scale("low, high"), parse_scale("0,0.5,1")
-    ((1, 2, 3, 4, 5), ('low', 'high'), (0, 0.5, 1))
-    """
-    if text is None:
-        return None
-    low, dash, high = text.partition("-")
-    if dash and low.strip().isdigit() and high.strip().isdigit():
-        scale: tuple[Any, ...] = tuple(range(int(low), int(high) + 1))
-    else:
-        scale = tuple(_number_or_text(part.strip()) for part in text.split(",") if part.strip())
-    if len(set(scale)) < 2:
-        raise ConfigError(f"`--labels` must name at least two labels (1-5 or a,b,c), got {text!r}.")
-    return scale
-
-
-def _number_or_text(text: str) -> Any:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
-
-
-def parser_for(name: str | None, labels: tuple[Any, ...] | None, kind: str) -> Parser:
-    """Return the parser asked for, or the one that fits the metric and the scale."""
-    if name is None:
-        name = {"set": "items", "number": "number", "text": "raw"}.get(kind, "answer") if labels is None else "label"
-    if name == "label" and labels is None:
-        raise ConfigError("`--parse label` needs the scale (`--labels`).")
-    made: dict[str, Callable[[], Parser]] = {
-        "label": lambda: parse_label(labels or ()),
-        "number": parse_number,
-        "items": lambda: parse_items,
-        "tokens": lambda: parse_tokens,
-        "text": lambda: parse_text,
-        "answer": lambda: parse_answer,
-        "raw": lambda: str,
-    }
-    if name not in made:
-        raise ConfigError(f"`--parse` must be one of {', '.join(PARSERS)}, got {name!r}.")
-    return made[name]()
 
 
 def read_posteriors(files: list[str], reading: Reading) -> Asked:

@@ -13,6 +13,7 @@ from .kinds import (
     read_answer as read_answer,
 )
 from .labels import label_text as label_text
+from .named import PARSERS as PARSERS, parse_scale as parse_scale, parser_for as parser_for
 from .reader import (
     Found as Found,
     Parser as Parser,
