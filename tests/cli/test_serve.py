@@ -49,6 +49,25 @@ def test_other_address_needs_a_token_and_the_message_says_how(capsys, tmp_path):
     assert f"nilometer store token {tmp_path} --role read" in out.err
 
 
+def test_gateway_answers_until_it_is_stopped_and_other_addresses_need_a_token(capsys, tmp_path):
+    config = tmp_path / "gateway.toml"
+    config.write_text('folder = "data"\n[[models]]\nname = "a"\nurl = "http://127.0.0.1:9/v1"\n')
+    code, out = _run(capsys, "gateway", str(config), "--host", "0.0.0.0")
+    assert code == 2
+    assert f"nilometer store token {tmp_path / 'data'} --role ask" in out.err
+    command = [sys.executable, "-c", "from nilometer.cli import main; main()", "gateway", str(config), "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        url = next(
+            found.group(1) for line in process.stderr if (found := re.search(r"running on (http://[\d.:]+)", line))
+        )
+        models = httpx.get(f"{url}/v1/models").json()["data"]
+        lost = httpx.post(f"{url}/v1/chat/completions", json={"model": "a", "messages": []})
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) in (0, 130)
+    assert [one["id"] for one in models] == ["a"]
+    assert (lost.status_code, lost.json()["error"]["type"]) == (502, "no_answer")
+
+
 def test_token_is_printed_once(capsys, tmp_path):
     Store(tmp_path).close()
     code, out = _run(capsys, "store", "token", str(tmp_path), "--role", "label", "--name", "ann")

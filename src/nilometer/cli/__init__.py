@@ -30,6 +30,7 @@ VERBS = (
     "sampler",
     "tokens",
     "proxy",
+    "gateway",
     "serve",
     "store",
     "status",

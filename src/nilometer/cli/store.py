@@ -24,7 +24,7 @@ DAMAGED = 3
 @store.command("token")
 def _token(
     folder: FolderArgument,
-    role: Annotated[str, typer.Option(help="ingest, read, label or admin.")] = "read",
+    role: Annotated[str, typer.Option(help="ask (a gateway), ingest, read, label or admin.")] = "read",
     name: Annotated[str, typer.Option(help="Who has it; named in the log of acts.")] = "unnamed",
 ) -> None:
     """Make a token and print it once; only its hash is kept. Works while the server runs."""

@@ -17,7 +17,14 @@ from .embedders import (
 )
 from .embedding import EmbeddedTexts as EmbeddedTexts, embed_texts as embed_texts
 from .hf import HFRunner as HFRunner, smollm2_folder as smollm2_folder
-from .http import PATIENT as PATIENT, Endpoint as Endpoint, RefusedError as RefusedError, Retries as Retries
+from .http import (
+    PATIENT as PATIENT,
+    Endpoint as Endpoint,
+    RefusedError as RefusedError,
+    Retries as Retries,
+    clean_text as clean_text,
+    retry_after as retry_after,
+)
 from .journal import Journal as Journal
 from .problems import Problem as Problem, make_problems as make_problems, verify as verify
 from .prompts import Conversation as Conversation

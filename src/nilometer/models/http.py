@@ -15,7 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from nilometer.errors import ConfigError
 
-__all__ = ["PATIENT", "Endpoint", "RefusedError", "Retries", "check_url", "clean_text"]
+__all__ = ["PATIENT", "Endpoint", "RefusedError", "Retries", "check_url", "clean_text", "retry_after"]
 
 _LARGEST_REPLY, _LARGEST_ERROR = 64 << 20, 4096
 _SHOWN = 200
@@ -197,7 +197,7 @@ class Endpoint:
         said = clean_text(_body(exc), self._secrets)
         answered = f"the server answered {exc.code} ({said})"
         if exc.code in (408, 429) or exc.code >= 500:
-            return _Again(answered, after=_retry_after(exc.headers.get("Retry-After")), is_limit=exc.code == 429)
+            return _Again(answered, after=retry_after(exc.headers.get("Retry-After")), is_limit=exc.code == 429)
         if 300 <= exc.code < 400:
             to = urlsplit(exc.headers.get("Location") or "")
             return self._fatal(
@@ -213,7 +213,7 @@ class Endpoint:
         return self._fatal(answered)
 
 
-def _retry_after(value: str | None) -> float | None:
+def retry_after(value: str | None) -> float | None:
     """Seconds of a ``Retry-After`` header, a number or a date."""
     if value is None:
         return None

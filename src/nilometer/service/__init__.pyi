@@ -1,4 +1,5 @@
 from .capture import *
+from .gateway import *
 from .monitor import *
 from .store import *
 from .web import *

@@ -73,6 +73,8 @@ def route_paced(router: Router, prompt_embedding: ArrayLike | None, pace: Pace) 
         raise ConfigError("the router must have a budget. Make it with `for_budget`.")
     left = router.budget * (pace.n_prompts + 1) - pace.spent
     within = router.costs <= left * (1 + 1e-12)
+    if router.allowed is not None:
+        within &= router.allowed
     limited = replace(router, budget=None, cost_weight=pace.cost_weight, allowed=within)
     route = limited.route(prompt_embedding)
     cost = float(router.costs[router.models.index(route.model)])

@@ -1,5 +1,6 @@
 """Which model to call for a prompt, from its embedding alone, with the reason."""
 
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -78,6 +79,16 @@ class Router:
             return np.asarray(self.smoothie.weights_, dtype=np.float64)
         p = np.clip(self.overall()[0][0], 0.01, 0.99)
         return np.asarray(p / (1.0 - p))
+
+    @property
+    def vote_weights(self) -> Floats:
+        """(models,) weights of a vote: log-odds of a right answer by labels, 0 below one half; else as in answers.
+
+        With independent models the vote by log-odds is the most probable answer.
+        """
+        if self.labelled is None:
+            return self.answer_weights
+        return np.asarray(np.log(np.maximum(self.answer_weights, 1.0)))
 
     def route(self, prompt_embedding: ArrayLike | None = None) -> Route:
         """Choose the model for one prompt.
@@ -172,6 +183,21 @@ class Router:
             return may
         return np.asarray(may & (self.costs <= self.budget * (1 + 1e-12)))
 
+    def _eligible(self) -> Bools:
+        """(models,) the affordable models; where none is, the cheapest of those that may be called."""
+        may = self.affordable()
+        if may.any() or self.costs is None:
+            return may
+        allowed = np.ones(len(self.models), dtype=bool) if self.allowed is None else self.allowed
+        cheapest = np.where(allowed, self.costs, np.inf)
+        return np.asarray(cheapest == cheapest.min())
+
+    def without_neighbors(self) -> "Router":
+        """Return the router that has one model for all prompts, for prompts that cannot be embedded."""
+        whole = copy(self.smoothie)
+        whole.n_neighbors = None
+        return replace(self, smoothie=whole)
+
     def overall(self) -> tuple[Floats, Floats | None]:
         """Expected quality (1, models) and its standard error (models,) over all prompts."""
         if self.labelled is None:
@@ -181,7 +207,7 @@ class Router:
 
     def _choose(self, quality: Floats) -> NDArray[np.int64]:
         value = quality if self.costs is None else quality - self.cost_weight * self.costs
-        value = np.where(np.isfinite(value) & self.affordable(), value, -np.inf)
+        value = np.where(np.isfinite(value) & self._eligible(), value, -np.inf)
         best = value.max(axis=1, keepdims=True)
         tied = value >= best - 1e-9 * np.maximum(np.abs(best), 1e-12)
         price = np.zeros(len(self.models)) if self.costs is None else self.costs

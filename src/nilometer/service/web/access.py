@@ -14,10 +14,11 @@ from nilometer.errors import ConfigError
 __all__ = ["ROLES", "Access", "make_token"]
 
 ROLES: dict[str, frozenset[str]] = {
+    "ask": frozenset({"ask"}),
     "ingest": frozenset({"ingest"}),
     "read": frozenset({"read"}),
     "label": frozenset({"read", "label"}),
-    "admin": frozenset({"ingest", "read", "label", "admin"}),
+    "admin": frozenset({"ask", "ingest", "read", "label", "admin"}),
 }
 """What a token of each role may do."""
 
