@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from nilometer.errors import TraceFormatError
-from nilometer.traces import is_parquet, whole_file
+from nilometer.traces import is_parquet, read_checked_table, write_checked_table
 
+from .attention import ATTENTION_FEATURE_NAMES
 from .tokens.features import FEATURE_NAMES
 
 __all__ = ["PROFILE_VERSION", "is_profile_file", "read_profiles", "write_profiles"]
@@ -22,9 +24,7 @@ _ALWAYS = ("trace_id", "k", "logprobs_mode")
 
 def write_profiles(path: str | Path, profiles: pa.Table) -> None:
     """Write profiles as Parquet, whole or not at all, with the version of the format in the schema."""
-    metadata = {**(profiles.schema.metadata or {}), _KEY: str(PROFILE_VERSION).encode()}
-    with whole_file(path) as file:
-        pq.write_table(profiles.replace_schema_metadata(metadata), file, compression="zstd")
+    write_checked_table(path, profiles, {_KEY: str(PROFILE_VERSION).encode()})
 
 
 def is_profile_file(path: Path) -> bool:
@@ -34,7 +34,10 @@ def is_profile_file(path: Path) -> bool:
     """
     if not is_parquet(path):
         return False
-    schema = pq.read_schema(path)
+    try:
+        schema = pq.read_schema(path)
+    except (pa.ArrowException, OSError, ValueError):
+        return False  # the reader of traces says what is wrong with it
     if _KEY in (schema.metadata or {}):
         return True
     names = set(schema.names)
@@ -47,17 +50,10 @@ def read_profiles(paths: Sequence[Path]) -> pa.Table:
     Raises
     ------
     TraceFormatError
-        If a file is of a newer format, or columns of two files have types that do not fit together.
+        If a file is of a newer format, damaged, or holds something else than numbers as features, or columns of two
+        files have types that do not fit together.
     """
-    tables = []
-    for path in paths:
-        table = pq.read_table(path)
-        version = int((table.schema.metadata or {}).get(_KEY, b"0"))
-        if version > PROFILE_VERSION:
-            raise TraceFormatError(
-                f"{path}: profile version must be <= {PROFILE_VERSION}, got {version}. Update nilometer."
-            )
-        tables.append(table.replace_schema_metadata(None))
+    tables = [_read(path) for path in paths]
     try:
         whole = pa.concat_tables(tables, promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError) as exc:
@@ -69,3 +65,33 @@ def read_profiles(paths: Sequence[Path]) -> pa.Table:
         elif whole[name].null_count:
             whole = whole.set_column(whole.column_names.index(name), name, values)
     return whole
+
+
+def _read(path: Path) -> pa.Table:
+    table = read_checked_table(path)
+    version = (table.schema.metadata or {}).get(_KEY, b"0").decode("ascii", "replace")
+    if not version.isdecimal() or int(version) > PROFILE_VERSION:
+        raise TraceFormatError(
+            f"{path}: profile version must be <= {PROFILE_VERSION}, got {version}. Update nilometer."
+        )
+    names = table.column_names
+    for name in (*_ALWAYS, *FEATURE_NAMES):
+        if names.count(name) > 1 or (name in _ALWAYS and name not in names):
+            raise TraceFormatError(f"{path}: profiles must have `{name}` once, got {names.count(name)} columns of it.")
+    if not set(FEATURE_NAMES) & set(names):
+        raise TraceFormatError(f"{path}: profiles must have a feature, got {', '.join(names)}. Give profiles.")
+    for name in sorted({*FEATURE_NAMES, *ATTENTION_FEATURE_NAMES} & set(names)):
+        _check_numbers(path, name, table[name])
+    return table.replace_schema_metadata(None)
+
+
+def _check_numbers(path: Path, name: str, column: pa.ChunkedArray) -> None:
+    kind = column.type
+    if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
+        raise TraceFormatError(
+            f"{path}: `{name}` must hold numbers, got {kind}. Make it anew with `nilometer profile`."
+        )
+    if pa.types.is_floating(kind) and pc.any(pc.is_inf(column)).as_py():
+        raise TraceFormatError(
+            f"{path}: `{name}` must be finite or unknown, got inf. Make it anew with `nilometer profile`."
+        )

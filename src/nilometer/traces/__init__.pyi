@@ -1,4 +1,5 @@
 from .batch import Trace as Trace, trace_batch as trace_batch
+from .checked import read_checked_table as read_checked_table, write_checked_table as write_checked_table
 from .corpus import corpus_names as corpus_names, corpus_path as corpus_path
 from .doctor import *
 from .index import SliceIndex as SliceIndex, index_slices as index_slices
@@ -9,6 +10,14 @@ from .labels import (
     read_labels as read_labels,
 )
 from .panel import Panel as Panel, read_panel as read_panel
+from .saved import (
+    SavedKind as SavedKind,
+    SavedTable as SavedTable,
+    read_saved_json as read_saved_json,
+    read_saved_table as read_saved_table,
+    write_saved_json as write_saved_json,
+    write_saved_table as write_saved_table,
+)
 from .schema import (
     ATTENTION_COLUMNS as ATTENTION_COLUMNS,
     ATTENTION_SCHEMA as ATTENTION_SCHEMA,

@@ -2,12 +2,13 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,11 +16,23 @@ import pyarrow.parquet as pq
 from nilometer.errors import TraceFormatError
 
 from .batch import bad_rows
+from .digest import ColumnDigests
 from .schema import ATTENTION_COLUMNS, FORMAT_VERSION, TRACE_SCHEMA, trace_schema
 
-__all__ = ["VERSION_KEY", "conform_batch", "has_attention", "is_parquet", "read_store", "whole_file", "write_traces"]
+__all__ = [
+    "DAMAGE",
+    "DIGESTS",
+    "VERSION_KEY",
+    "conform_batch",
+    "has_attention",
+    "is_parquet",
+    "read_store",
+    "whole_file",
+    "write_traces",
+]
 
 VERSION_KEY = b"nilometer.format_version"
+DIGESTS = b"nilometer.digests"
 
 _LISTS = ("chosen_logprobs", "top_logprobs", "attention")
 _ROW_GROUP_ROWS = 4096
@@ -27,7 +40,7 @@ _ROW_GROUP_VALUES = 16_000_000
 _LEAST_ROWS = 1000
 _ATTENTION_ROWS = 128
 _LARGEST_GROUP = 4 << 30
-_DAMAGE = (pa.ArrowException, OSError, ValueError, OverflowError, LookupError, TypeError, MemoryError)
+DAMAGE = (pa.ArrowException, OSError, ValueError, OverflowError, LookupError, TypeError, MemoryError)
 """What damaged bytes make the Parquet reader raise."""
 _DICTIONARY = [
     "prompt_id",
@@ -77,11 +90,13 @@ def write_traces(path: str | Path, batches: Iterable[pa.RecordBatch] | pa.Table)
     source = iter(batches.to_batches() if isinstance(batches, pa.Table) else batches)
     first = next(source, None)
     schema = _disk_schema(() if first is None else first.schema.names)
-    n_rows = 0
+    n_rows, digests = 0, ColumnDigests()
     with whole_file(path) as file, _writer(file, schema) as writer:
         for group in _row_groups(chain([] if first is None else [first], source), schema):
             writer.write_table(group, row_group_size=group.num_rows)
+            digests.add(group)
             n_rows += group.num_rows
+        writer.add_key_value_metadata({DIGESTS: msgspec.json.encode(digests.finish())})
     return n_rows
 
 
@@ -146,7 +161,7 @@ def has_attention(paths: Sequence[Path]) -> bool:
             return False
         try:
             names = pq.read_schema(path).names
-        except _DAMAGE:
+        except DAMAGE:
             return False
         if not set(ATTENTION_COLUMNS) <= set(names):
             return False
@@ -200,19 +215,29 @@ def _batches(path: Path, schema: pa.Schema, batch_rows: int) -> Iterator[pa.Reco
         with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
             _check_kind(path, file)
             known = [name for name in file.schema_arrow.names if name in schema.names]
-            n_missing = file.metadata.num_rows
+            n_missing, digests = file.metadata.num_rows, ColumnDigests()
             for batch in file.iter_batches(batch_size=batch_rows, columns=known):
                 batch.validate(full=True)
                 n_missing -= batch.num_rows
+                digests.add(batch)
                 yield conform_batch(batch, schema)
             if n_missing:
                 raise pa.ArrowInvalid(f"{n_missing} of {file.metadata.num_rows} rows are missing")
+            check_digests((file.metadata.metadata or {}).get(DIGESTS), digests.finish())
     except FileNotFoundError:
         raise
-    except _DAMAGE as exc:
+    except DAMAGE as exc:
         if isinstance(exc, TraceFormatError):
             raise
         raise TraceFormatError(f"{path}: not a readable Parquet file ({exc}).") from exc
+
+
+def check_digests(written: bytes | None, found: Mapping[str, str]) -> None:
+    """Refuse columns whose digest is another than when the file was written; files of others carry none."""
+    known = msgspec.json.decode(written, type=dict[str, str]) if written else {}
+    for name, digest in found.items():
+        if known.get(name, digest) != digest:
+            raise pa.ArrowInvalid(f"the values of `{name}` are not those that were written")
 
 
 def _check_kind(path: Path, file: pq.ParquetFile) -> None:
