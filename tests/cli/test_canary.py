@@ -1,6 +1,7 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
 import numpy as np
 import pytest
 from servers import FakeServer, completion
@@ -62,7 +63,7 @@ def test_changed_model_exits_3_and_the_same_0(capsys, records):
     [
         (("check", "old.json"), "give either `--model`"),
         (("check", "none.json", "--against", "old.json"), "none.json: No such file"),
-        (("check", "bad.json", "--against", "old.json"), "bad.json:1: not a canary"),
+        (("check", "bad.json", "--against", "old.json"), "bad.json: not a canary"),
         (("check", "old.json", "--model", "gpt"), "`--model` must be hf:FOLDER"),
         (("check", "old.json", "--against", "processed.json"), "`logprobs_mode` must be raw as in the record"),
         (("record", "new.json"), "Missing option"),
@@ -73,7 +74,8 @@ def test_changed_model_exits_3_and_the_same_0(capsys, records):
 def test_mistakes_exit_2(capsys, records, monkeypatch, arguments, text):
     monkeypatch.chdir(records)
     (records / "bad.json").write_text("{}")
-    (records / "processed.json").write_text((records / "old.json").read_text().replace('"raw"', '"processed"'))
+    processed = msgspec.structs.replace(read_canary(records / "old.json"), logprobs_mode="processed")
+    write_canary(records / "processed.json", processed)
     code, _, err = run(capsys, "canary", *arguments)
     assert code == 2
     assert text in err
@@ -87,10 +89,10 @@ def test_answers_without_logprobs_are_refused():
 def test_a_record_of_another_version_or_shape_is_refused(records):
     path = records / "old.json"
     text = path.read_text()
-    path.write_text(text.replace('"format_version": 1', '"format_version": 9'))
-    with pytest.raises(TraceFormatError, match="format version 9 is not 1"):
+    path.write_text(text.replace('"format_version": 2', '"format_version": 9'))
+    with pytest.raises(TraceFormatError, match="file version must be <= 2, got 9"):
         read_canary(path)
-    path.write_text(text.replace('"k": 4', '"k": 5'))
+    write_canary(path, msgspec.structs.replace(read_canary(records / "new.json"), k=5))
     with pytest.raises(TraceFormatError, match="every answer must have k = 5"):
         read_canary(path)
 
@@ -130,3 +132,15 @@ def test_a_model_is_recorded_and_asked_again(capsys, tmp_path):
         assert (code, "the record is of other prompts" in err) == (2, True)
         code, out, _ = run(capsys, "canary", "check", tmp_path / "c.json", *model, "--permutations", "99")
         assert (code, out.startswith("No change seen")) == (0, True)
+
+
+def test_a_record_of_version_1_is_read_and_gains_a_digest(tmp_path):
+    path = tmp_path / "c.json"
+    path.write_text(
+        '{"model":"m","k":1,"logprobs_mode":"raw","asked":["a"],"logprobs":{"x":[[-0.5]]},"format_version":1}'
+    )
+    add_to_canary(path, Canary("m", 1, "raw", ["b"], {"x": [[-0.7]]}))
+    assert read_canary(path).logprobs == {"x": [[-0.5], [-0.7]]}
+    path.write_text(path.read_text().replace("-0.7", "-0.8"))
+    with pytest.raises(TraceFormatError, match="its digest must be that of what it holds"):
+        read_canary(path)

@@ -1,15 +1,17 @@
 """The canary: a few fixed prompts whose first token is asked again and again, kept in a small JSON file."""
 
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 
 from nilometer.arrays import Floats
 from nilometer.errors import ConfigError, MissingLogprobsError, TraceFormatError
+from nilometer.traces import SavedKind, read_saved_json, write_saved_json
 
 from .journal import locked
 from .recording import Runner, Sampling
@@ -28,20 +30,24 @@ CANARY_PROMPTS = (
 )
 """Short, so that they cost little, and open, so that the first token is not certain."""
 
-_VERSION = 1
+_VERSION = 2
+_Logprob = Annotated[float, Meta(le=1e-3)]
+"""A server may round a probability of 1 to a little above."""
 
 
-class Canary(msgspec.Struct, frozen=True):
+class Canary(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Answers to the prompts of a canary, asked at one or more times."""
 
     model: str
-    k: int
+    k: Annotated[int, Meta(ge=1, le=10_000)]
     logprobs_mode: str
-    asked: list[str]
+    asked: list[Annotated[str, Meta(max_length=40)]]
     """When, UTC."""
-    logprobs: dict[str, list[list[float | None]]]
+    logprobs: dict[str, Annotated[list[list[_Logprob | None]], Meta(min_length=1)]]
     """By prompt, one list per answer: log-probabilities of the k best first tokens, best first."""
-    format_version: int = _VERSION
+    format_version: Annotated[int, Meta(ge=1)] = _VERSION
+    digest: str | None = None
+    """Of the other fields, in the file."""
 
     def arrays(self) -> dict[str, Floats]:
         """Shape (answers, k) by prompt, NaN where not given."""
@@ -51,6 +57,11 @@ class Canary(msgspec.Struct, frozen=True):
         """Put the answers of another time to these."""
         logprobs = {name: [*rows, *other.logprobs.get(name, [])] for name, rows in self.logprobs.items()}
         return msgspec.structs.replace(self, asked=[*self.asked, *other.asked], logprobs=logprobs)
+
+
+_KIND = SavedKind(
+    "canary", Canary, _VERSION, 2, "`nilometer canary record`", TraceFormatError, version_field="format_version"
+)
 
 
 def ask_canary(
@@ -86,9 +97,7 @@ def ask_canary(
 
 def write_canary(path: Path, canary: Canary) -> None:
     """Write a canary as JSON; the old file stays until the new one is whole."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_bytes(msgspec.json.format(msgspec.json.encode(canary), indent=1))
-    draft.replace(path)
+    write_saved_json(path, _KIND, msgspec.structs.replace(canary, format_version=_VERSION))
 
 
 def add_to_canary(path: Path, canary: Canary) -> Canary:
@@ -123,15 +132,10 @@ def read_canary(path: Path) -> Canary:
     Raises
     ------
     TraceFormatError
-        If the file is not one.
+        If the file is not one, is of a newer format, or was changed.
     """
-    try:
-        found = msgspec.json.decode(path.read_bytes(), type=Canary)
-    except msgspec.DecodeError as exc:
-        raise TraceFormatError(f"{path}:1: not a canary ({exc}). Make one with `nilometer canary record`.") from exc
-    if found.format_version != _VERSION:
-        raise TraceFormatError(f"{path}:1: format version {found.format_version} is not {_VERSION}. Record it again.")
+    found = read_saved_json(path, _KIND)
     lengths = {len(row) for rows in found.logprobs.values() for row in rows}
     if lengths != {found.k}:
-        raise TraceFormatError(f"{path}:1: every answer must have k = {found.k} values, got {sorted(lengths)}.")
+        raise TraceFormatError(f"{path}: every answer must have k = {found.k} values, got {sorted(lengths)[:9]}.")
     return found

@@ -1,5 +1,7 @@
 """What the sentinel refuses, and in which words."""
 
+import re
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,7 +24,7 @@ def _traffic(n=120, seed=0):
         ({"method": "guess"}, "`method` must be one of .*combined.*, got 'guess'"),
         ({"classifier": "tree"}, "`classifier` must be one of monotone, .*forest.*, got 'tree'"),
         ({"confidence_level": 1.0}, r"`confidence_level` must lie in \(0, 1\), got 1\.0"),
-        ({"bootstraps": -3}, "`bootstraps` must be >= 0, got -3"),
+        ({"bootstraps": -3}, r"`bootstraps` must lie in 0\.\.1,000, got -3"),
         ({"feature": "nope"}, r"`feature` must name features of a profile \(FEATURE_NAMES\), got 'nope'"),
         ({"features": ("max", "nope")}, r"`features` must name features of a profile \(FEATURE_NAMES\), got 'nope'"),
         ({"method": "pcc", "features": 4}, "`features` must be 1, 3, 10, 17 or names of features, got 4"),
@@ -71,20 +73,14 @@ def test_what_is_no_sentinel_file_is_refused(tmp_path):
         load_sentinel(file)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ((b'"file_version":3', b'"file_version":99'), r"file version must be <= \d+, got 99\. Update nilometer"),
-        ((b'"check":[0.', b'"check":[1.'), "fitted again, the sentinel gives other probabilities"),
-    ],
-)
-def test_a_sentinel_file_of_another_version_is_refused(tmp_path, change, message):
+def test_a_sentinel_file_of_a_newer_version_is_refused(tmp_path):
     X, y, groups = _traffic()
     file = tmp_path / "s.nilo"
     save_sentinel(file, Sentinel().fit(X, y, groups=groups))
     table = pq.read_table(file)
-    changed = {key: value.replace(*change) for key, value in table.schema.metadata.items()}
-    assert changed != table.schema.metadata
-    pq.write_table(table.replace_schema_metadata(changed), file)
-    with pytest.raises(IncompatibleModelError, match=message):
+    newer = {
+        key: re.sub(rb'"file_version":\d+', b'"file_version":99', text) for key, text in table.schema.metadata.items()
+    }
+    pq.write_table(table.replace_schema_metadata(newer), file)
+    with pytest.raises(IncompatibleModelError, match=r"file version must be <= \d+, got 99\. Update nilometer"):
         load_sentinel(file)

@@ -57,7 +57,7 @@ def test_file_gives_the_same_probabilities_and_refuses_others(tmp_path):
     for text, reason in (
         ("{}", "not a token confidence"),
         ("x", "not a token"),
-        ('{"token_confidence": 9}', "version must"),
+        ('{"token_confidence": 9}', "version must be <= 2, got 9"),
     ):
         (tmp_path / "bad.json").write_text(text)
         with pytest.raises(IncompatibleModelError, match=reason):

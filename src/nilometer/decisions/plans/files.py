@@ -1,13 +1,20 @@
 """Label plans as files: our own JSONL, and forms that annotation tools import."""
 
 import csv
+import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
+from hashlib import blake2b
+from math import isfinite
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TextIO
+
+import msgspec
+from msgspec import Meta
 
 from nilometer.errors import ConfigError, TraceFormatError
+from nilometer.traces import whole_file
 
 from .acquire import SliceCost
 from .label import PlannedLabel
@@ -15,6 +22,24 @@ from .label import PlannedLabel
 __all__ = ["PLAN_FORMATS", "Text", "read_costs", "read_label_plan", "write_label_plan"]
 
 PLAN_FORMATS = ("jsonl", "csv", "label-studio", "argilla")
+_NAMES = tuple(field.name for field in fields(PlannedLabel))
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "'")
+_DIGITS = (17, 9)
+"""Digits of numbers that name a plan: all of them, and in CSV those that every spreadsheet keeps."""
+_CURE = "Give the file as `nilometer plan label` wrote it."
+
+
+class _Line(msgspec.Struct):
+    """What a line of a plan must hold; the sizes of strata become those of arrays."""
+
+    trace_id: str
+    slice: str
+    stratum: Annotated[int, Meta(ge=0, le=1000)]
+    stratum_size: Annotated[int, Meta(ge=1, le=10_000_000)]
+    inclusion_probability: Annotated[float, Meta(gt=0, le=1)]
+    p_correct: Annotated[float, Meta(ge=0, le=1)] | None
+    labels_before: Annotated[int, Meta(ge=0, le=2**40)]
+    correct_before: Annotated[float, Meta(ge=0, le=2**40)]
 
 
 class Text(NamedTuple):
@@ -40,22 +65,44 @@ def write_label_plan(
     if form not in PLAN_FORMATS:
         raise ConfigError(f"`form` must be one of {', '.join(PLAN_FORMATS)}, got {form!r}.")
     rows = [(row, texts.get(row.trace_id, Text(None, None))) for row in planned]
-    with path.open("w", encoding="utf-8", newline="") as file:
-        if form == "csv":
-            names = [*(field.name for field in fields(PlannedLabel)), "prompt", "answer", "correct"]
-            writer = csv.DictWriter(file, names)
-            writer.writeheader()
-            writer.writerows({**asdict(row), **text._asdict(), "correct": ""} for row, text in rows)
-        elif form == "label-studio":
-            tasks = [{"data": {**asdict(row), **_shown(text)}} for row, text in rows]
-            json.dump(tasks, file, ensure_ascii=False, indent=1)
-        else:
-            one = _argilla if form == "argilla" else _plain
-            file.writelines(json.dumps(one(row, text), ensure_ascii=False) + "\n" for row, text in rows)
+    with whole_file(path) as file:
+        file.write(
+            _written(rows, form, key=_plan_key(planned, digits=_DIGITS[form == "csv"])).encode("utf-8", "replace")
+        )
 
 
-def _plain(row: PlannedLabel, text: Text) -> dict[str, Any]:
-    return {**asdict(row), **text._asdict()}
+def _written(rows: Sequence[tuple[PlannedLabel, Text]], form: str, *, key: str) -> str:
+    if form == "csv":
+        out = io.StringIO(newline="")
+        writer = csv.DictWriter(out, [*_NAMES, "plan", "prompt", "answer", "correct"])
+        writer.writeheader()
+        writer.writerows(_cells({**asdict(row), "plan": key, **text._asdict(), "correct": ""}) for row, text in rows)
+        return out.getvalue()
+    if form == "label-studio":
+        return json.dumps(
+            [{"data": {**asdict(row), **_shown(text)}} for row, text in rows], ensure_ascii=False, indent=1
+        )
+    own = {"plan": key}
+    found = (_argilla(*row) if form == "argilla" else {**asdict(row[0]), **own, **row[1]._asdict()} for row in rows)
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found)
+
+
+def _plan_key(planned: Iterable[PlannedLabel], *, digits: int) -> str:
+    """Name of a plan: the same for the same rows in any order."""
+    lines = sorted("\0".join(_digits(getattr(row, name), digits) for name in _NAMES) for row in planned)
+    return blake2b("\n".join(lines).encode("utf-8", "replace"), digest_size=8).hexdigest()
+
+
+def _digits(value: Any, digits: int) -> str:
+    return f"{value:.{digits}g}" if isinstance(value, float | int) else str(value)
+
+
+def _cells(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Cells whose texts no spreadsheet takes for a formula."""
+    return {
+        name: f"'{value}" if isinstance(value, str) and value.startswith(_FORMULAS) else value
+        for name, value in row.items()
+    }
 
 
 def _argilla(row: PlannedLabel, text: Text) -> dict[str, Any]:
@@ -73,41 +120,66 @@ def read_label_plan(path: Path) -> list[PlannedLabel]:
     Raises
     ------
     TraceFormatError
-        If a line is not one of a plan.
+        If a line is not one of a plan, or lines are missing, changed or of another plan; plans of version 0.2.0 do not
+        show that.
     """
-    names = [field.name for field in fields(PlannedLabel)]
-    with path.open(encoding="utf-8", newline="") as file:
-        first = file.read(1)
-        file.seek(0)
-        rows: Any = ((i, line) for i, line in enumerate(file, 1) if line.strip())
-        if first != "{":
-            rows = enumerate(csv.DictReader(file), 2)
-        planned = []
-        for number, row in rows:
-            try:
-                values = row if isinstance(row, dict) else json.loads(row)
-                planned.append(_row({name: values[name] for name in names}))
-            except (KeyError, TypeError, ValueError) as exc:
-                raise TraceFormatError(
-                    f"{path}:{number}: not a line of a label plan ({exc!r}). Give the file of `nilometer plan label`."
-                ) from exc
+    planned: list[PlannedLabel] = []
+    keys: set[str | None] = set()
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            is_csv = file.read(1) != "{"
+            file.seek(0)
+            for number, row in _lines(file, is_csv=is_csv):
+                key, values = _row(path, number, row)
+                keys.add(key)
+                planned.append(values)
+    except (UnicodeDecodeError, csv.Error) as exc:
+        raise TraceFormatError(f"{path}: not a label plan ({exc}). {_CURE}") from exc
     if not planned:
         raise TraceFormatError(f"{path}:1: the plan is empty.")
+    _check_consistent(path, planned)
+    if keys != {None} and keys != {_plan_key(planned, digits=_DIGITS[is_csv])}:
+        raise TraceFormatError(f"{path}: lines are missing, changed or of another plan. {_CURE}")
     return planned
 
 
-def _row(values: Mapping[str, Any]) -> PlannedLabel:
-    p = values["p_correct"]
-    return PlannedLabel(
-        trace_id=str(values["trace_id"]),
-        slice=str(values["slice"]),
-        stratum=int(values["stratum"]),
-        stratum_size=int(values["stratum_size"]),
-        inclusion_probability=float(values["inclusion_probability"]),
-        p_correct=None if p in {None, ""} else float(p),
-        labels_before=int(values["labels_before"]),
-        correct_before=float(values["correct_before"]),
-    )
+def _lines(file: TextIO, *, is_csv: bool) -> Iterable[tuple[int, Any]]:
+    if is_csv:
+        return enumerate(csv.DictReader(file), 2)
+    return ((i, line) for i, line in enumerate(file, 1) if line.strip())
+
+
+def _row(path: Path, number: int, row: Any) -> tuple[str | None, PlannedLabel]:
+    """Return the key of a line's plan, and what it holds."""
+    try:
+        values = row if isinstance(row, dict) else msgspec.json.decode(row, type=dict[str, Any])
+        key = values.get("plan") or None
+        if isinstance(row, dict):
+            values = {name: _cell(values[name], is_quoted=key is not None) for name in _NAMES}
+        kept = msgspec.convert({name: values[name] for name in _NAMES}, _Line, strict=not isinstance(row, dict))
+    except (KeyError, ValueError, TypeError, RecursionError) as exc:
+        raise TraceFormatError(f"{path}:{number}: not a line of a label plan ({exc}). {_CURE}") from exc
+    return key, PlannedLabel(**{name: getattr(kept, name) for name in _NAMES})
+
+
+def _cell(value: str | None, *, is_quoted: bool) -> str | None:
+    return value[1:] if value and is_quoted and value.startswith("'") else value or None
+
+
+def _check_consistent(path: Path, planned: Sequence[PlannedLabel]) -> None:
+    """Refuse rows that no plan can hold together."""
+    if len({row.trace_id for row in planned}) < len(planned):
+        raise TraceFormatError(f"{path}: a response must be in a plan once, got one twice. {_CURE}")
+    if any(row.correct_before > row.labels_before for row in planned):
+        raise TraceFormatError(f"{path}: `correct_before` must be <= `labels_before`. {_CURE}")
+    sizes: dict[tuple[str, int], set[int]] = {}
+    for row in planned:
+        sizes.setdefault((row.slice, row.stratum), set()).add(row.stratum_size)
+    for (name, stratum), found in sizes.items():
+        if len(found) > 1:
+            raise TraceFormatError(
+                f"{path}: stratum {stratum} of {name!r} must have one size, got {sorted(found)}. {_CURE}"
+            )
 
 
 def read_costs(path: Path) -> dict[str, SliceCost]:
@@ -120,13 +192,19 @@ def read_costs(path: Path) -> dict[str, SliceCost]:
     """
     costs: dict[str, SliceCost] = {}
     usual = SliceCost()
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
         for number, row in enumerate(csv.DictReader(file), 2):
             try:
                 values = [float(row.get(name) or default) for name, default in zip(usual._fields, usual, strict=True)]
-                costs[row["slice"]] = SliceCost(float(row["cost"]), *values[1:])
+                costs[row["slice"]] = _checked_cost(SliceCost(float(row["cost"]), *values[1:]))
             except (KeyError, TypeError, ValueError) as exc:
                 raise TraceFormatError(
                     f"{path}:{number}: a line must have a slice and a cost > 0, and numbers in examples and exponent."
                 ) from exc
     return costs
+
+
+def _checked_cost(cost: SliceCost) -> SliceCost:
+    if not all(isfinite(value) and value > 0 for value in cost):
+        raise ValueError(f"got {cost}")
+    return cost

@@ -27,13 +27,14 @@ from .rules.reference import check_compatible, check_labels, foreign_models, mix
 from .rules.rule import FitPlan
 from .sums import facts_of_responses, facts_of_sums, sum_columns, sum_responses
 
-__all__ = ["METHODS", "MONOTONE_FEATURES", "Sentinel"]
+__all__ = ["METHODS", "MONOTONE_FEATURES", "MOST_BOOTSTRAPS", "Sentinel"]
 
 Floats = NDArray[np.float64]
 
 METHODS = tuple(sorted(LABEL_FREE))
 MONOTONE_FEATURES = ("nll_sum", "nll_avg", "se_sum", "max", "tail_mass_max")
 """Usual features of the monotone classifier; those that are constant or unknown are left out."""
+MOST_BOOTSTRAPS = 1000
 _FALLBACK = "nll_sum"
 
 
@@ -330,8 +331,8 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"`classifier` must be one of {', '.join(CLASSIFIERS)}, got {self.classifier!r}.")
         if not 0 < self.confidence_level < 1:
             raise ValueError(f"`confidence_level` must lie in (0, 1), got {self.confidence_level}.")
-        if self.bootstraps < 0:
-            raise ValueError(f"`bootstraps` must be >= 0, got {self.bootstraps}.")
+        if not 0 <= self.bootstraps <= MOST_BOOTSTRAPS:
+            raise ValueError(f"`bootstraps` must lie in 0..{MOST_BOOTSTRAPS:,}, got {self.bootstraps}.")
         named = () if self.features is None or isinstance(self.features, int) else self.features
         for parameter, name in (("feature", self.feature), *(("features", name) for name in named)):
             if name not in FEATURES and name not in ATTENTION_FEATURE_NAMES:

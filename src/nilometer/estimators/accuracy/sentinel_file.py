@@ -1,28 +1,66 @@
 """Sentinels on disk: parameters and labelled profiles in one Parquet file, fitted again when loaded."""
 
-from errno import ENOENT
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+from msgspec import Meta
 
 from nilometer.errors import IncompatibleModelError
+from nilometer.signals import ATTENTION_FEATURE_NAMES, FEATURE_NAMES
+from nilometer.traces import SavedKind, SavedTable, read_saved_table, write_saved_table
 
 from ..intervals import Residuals
 from ..profiles import Profiles
-from .sentinel import Sentinel
+from .sentinel import MOST_BOOTSTRAPS, Sentinel
 
 __all__ = ["FILE_VERSION", "load_sentinel", "save_sentinel"]
 
-FILE_VERSION = 3
-_KEY = b"nilometer.sentinel"
+FILE_VERSION = 4
 _CHECKED_ROWS = 32
 _MOST_OFF = 1e-4
 """By how much a probability may be off after fitting again: solvers before version 0.3 stopped some 1e-6 early."""
+_UNITS = ("_correct", "_slice", "_family")
+_Probability = Annotated[float, Meta(ge=0, le=1)]
+_Name = Annotated[str, Meta(max_length=10_000)]
+
+
+class _Parameters(msgspec.Struct, forbid_unknown_fields=True):
+    """Parameters of the constructor, which checks their names."""
+
+    method: _Name
+    feature: _Name
+    classifier: _Name
+    features: Annotated[int, Meta(ge=1, le=100)] | tuple[_Name, ...] | None
+    balanced: bool
+    calibrated: bool
+    confidence_level: Annotated[float, Meta(gt=0, lt=1)]
+    bootstraps: Annotated[int, Meta(ge=0, le=MOST_BOOTSTRAPS)]
+    random_state: Annotated[int, Meta(ge=0, lt=2**32)]
+    pool: tuple[Residuals, ...] = ()
+
+
+class _Provenance(msgspec.Struct, forbid_unknown_fields=True):
+    k: tuple[_Name, ...]
+    logprobs_mode: tuple[_Name, ...]
+    model: tuple[_Name, ...]
+
+
+class _Head(msgspec.Struct, forbid_unknown_fields=True):
+    file_version: Annotated[int, Meta(ge=1)]
+    nilometer: _Name
+    scikit_learn: _Name = msgspec.field(name="scikit-learn")
+    parameters: _Parameters
+    provenance: _Provenance
+    check: Annotated[list[_Probability], Meta(min_length=1, max_length=_CHECKED_ROWS)]
+
+
+_KIND = SavedKind(
+    "sentinel file", _Head, FILE_VERSION, 4, "`nilometer fit`", IncompatibleModelError, key=b"nilometer.sentinel"
+)
 
 
 def save_sentinel(path: str | Path, sentinel: Sentinel) -> None:
@@ -42,21 +80,21 @@ def save_sentinel(path: str | Path, sentinel: Sentinel) -> None:
     check_is_fitted(sentinel, "fitted_")
     labelled = sentinel.labelled_
     reference = labelled.profiles
-    head = {
-        "file_version": FILE_VERSION,
-        "nilometer": version("nilometer"),
-        "scikit-learn": version("scikit-learn"),
-        "parameters": sentinel.get_params(),
-        "provenance": reference.provenance,
-        "check": sentinel.predict_proba(reference.rows(np.arange(min(_CHECKED_ROWS, len(reference)))))[:, 1].tolist(),
-    }
+    checked = reference.rows(np.arange(min(_CHECKED_ROWS, len(reference))))
+    head = _Head(
+        file_version=FILE_VERSION,
+        nilometer=version("nilometer"),
+        scikit_learn=version("scikit-learn"),
+        parameters=_plain(sentinel.get_params()),
+        provenance=_Provenance(**reference.provenance),
+        check=sentinel.predict_proba(checked)[:, 1].tolist(),
+    )
     columns = {name: reference.column(name) for name in reference.names}
     units = {
         "_slice": labelled.slices.to_arrow().cast(pa.string()),
         "_family": labelled.families.to_arrow().cast(pa.string()),
     }
-    table = pa.table({**columns, "_correct": labelled.correct, **units})
-    pq.write_table(table.replace_schema_metadata({_KEY: msgspec.json.encode(head)}), path, compression="zstd")
+    write_saved_table(path, _KIND, SavedTable(head, pa.table({**columns, "_correct": labelled.correct, **units})))
 
 
 def load_sentinel(path: str | Path) -> Sentinel:
@@ -67,7 +105,7 @@ def load_sentinel(path: str | Path) -> Sentinel:
     FileNotFoundError
         If there is no such file.
     IncompatibleModelError
-        If the file is no sentinel, is of a newer format, or fitting it again gives other probabilities.
+        If the file is no sentinel, is of a newer format, was changed, or fitting it again gives other probabilities.
 
     Examples
     --------
@@ -81,47 +119,62 @@ def load_sentinel(path: str | Path) -> Sentinel:
     >>> loaded.estimate(data) == sentinel.estimate(data)
     True
     """
+    head, table = read_saved_table(path, _KIND)
     try:
-        table = pq.read_table(path)
-    except FileNotFoundError as exc:
-        raise FileNotFoundError(ENOENT, "no such file", str(path)) from exc
-    except pa.ArrowInvalid as exc:
-        raise IncompatibleModelError(f"{path}: not a sentinel file ({exc}).") from exc
-    head = _head(path, table)
-    names = tuple(name for name in table.column_names if not name.startswith("_"))
-    values = np.stack([table[name].to_numpy() for name in names], axis=1)
-    provenance = {name: tuple(found) for name, found in head["provenance"].items()}
-    sentinel = Sentinel(**_parameters(head))
-    sentinel.fit(
-        Profiles(values, names, provenance),
-        table["_correct"].to_numpy(),
-        table["_slice"],
-        families=table["_family" if head["file_version"] > 1 else "_slice"],
-    )
-    again = sentinel.predict_proba(sentinel.labelled_.profiles.rows(np.arange(len(head["check"]))))[:, 1]
-    if not np.allclose(again, head["check"], atol=_MOST_OFF):
+        sentinel = _fit_again(head, table)
+    except (ValueError, ArithmeticError, LookupError, TypeError) as exc:
+        raise IncompatibleModelError(
+            f"{path}: no sentinel can be fitted on what it holds ({exc}). Make one with `nilometer fit`."
+        ) from exc
+    again = sentinel.predict_proba(sentinel.labelled_.profiles.rows(np.arange(len(head.check))))[:, 1]
+    if not np.allclose(again, head.check, atol=_MOST_OFF):
         raise IncompatibleModelError(
             f"{path}: fitted again, the sentinel gives other probabilities than when it was saved with scikit-learn "
-            f"{head['scikit-learn']} (here {version('scikit-learn')}). Fit it anew, or install that version."
+            f"{head.scikit_learn} (here {version('scikit-learn')}). Fit it anew, or install that version."
         )
     return sentinel
 
 
-def _parameters(head: dict[str, Any]) -> dict[str, Any]:
+def _plain(parameters: dict[str, Any]) -> _Parameters:
+    """Parameters without numpy's numbers, which no file knows."""
+    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in parameters.items()}
+    return msgspec.convert(plain, _Parameters)
+
+
+def _fit_again(head: _Head, table: pa.Table) -> Sentinel:
+    names = tuple(name for name in table.column_names if name not in _UNITS)
+    _check_columns(table, names)
+    if len(head.check) != min(_CHECKED_ROWS, table.num_rows):
+        raise ValueError(f"`check` must have {min(_CHECKED_ROWS, table.num_rows)} values, got {len(head.check)}.")
+    values = np.stack([table[name].to_numpy() for name in names], axis=1)
+    return Sentinel(**_parameters(head)).fit(
+        Profiles(values, names, msgspec.structs.asdict(head.provenance)),
+        table["_correct"].to_numpy(),
+        table["_slice"],
+        families=table["_family" if head.file_version > 1 else "_slice"],
+    )
+
+
+def _check_columns(table: pa.Table, names: tuple[str, ...]) -> None:
+    """Refuse features that are unknown or no numbers, and units that are missing."""
+    known = {*FEATURE_NAMES, *ATTENTION_FEATURE_NAMES}
+    for name in names:
+        if name not in known or table.column_names.count(name) > 1:
+            raise ValueError(f"columns must be features, each once, got {name!r}.")
+    for name in (*names, "_correct"):
+        if not pa.types.is_floating(table.schema.field(name).type) or table[name].null_count:
+            raise ValueError(f"`{name}` must hold numbers, got {table.schema.field(name).type}.")
+        values = table[name].to_numpy()
+        if np.isinf(values).any() or (name == "_correct" and not ((values >= 0) & (values <= 1)).all()):
+            raise ValueError(f"`{name}` must hold finite numbers, and `_correct` numbers in [0, 1].")
+    for name in ("_slice", "_family"):
+        if name in table.column_names and not pa.types.is_string(table.schema.field(name).type):
+            raise ValueError(f"`{name}` must hold texts, got {table.schema.field(name).type}.")
+
+
+def _parameters(head: _Head) -> dict[str, Any]:
     """Parameters of the constructor; before version 3 the feature of ``atc`` could be the classifier."""
-    found = {name: tuple(v) if isinstance(v, list) else v for name, v in head["parameters"].items()}
-    if head["file_version"] < 3 and found["method"] == "atc" and found["feature"] == "classifier":
+    found = msgspec.structs.asdict(head.parameters)
+    if head.file_version < 3 and found["method"] == "atc" and found["feature"] == "classifier":
         found |= {"method": "atc_classifier", "feature": "max"}
-    return {**found, "pool": msgspec.convert(found.get("pool", ()), tuple[Residuals, ...])}
-
-
-def _head(path: str | Path, table: pa.Table) -> dict[str, Any]:
-    metadata = table.schema.metadata or {}
-    if _KEY not in metadata:
-        raise IncompatibleModelError(f"{path}: not a sentinel file. Make one with `nilometer fit`.")
-    head: dict[str, Any] = msgspec.json.decode(metadata[_KEY])
-    if head["file_version"] > FILE_VERSION:
-        raise IncompatibleModelError(
-            f"{path}: file version must be <= {FILE_VERSION}, got {head['file_version']}. Update nilometer."
-        )
-    return head
+    return found

@@ -1,20 +1,22 @@
 """The probability that a single generated token is right, from its alternatives and from attention."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted
 
 from nilometer.arrays import Bools, Floats
 from nilometer.errors import IncompatibleModelError, NotEnoughDataError
+from nilometer.traces import SavedKind, read_saved_json, write_saved_json
 
 __all__ = ["TokenConfidence", "load_token_confidence", "save_token_confidence"]
 
-_FILE_VERSION = 1
+_FILE_VERSION = 2
 _LEAST_TOKENS = 100
 _LEAST_OF_A_KIND = 10
 _HEAVY_TAILED = ("nll", "worst_nll", "varentropy", "attention_varentropy")
@@ -126,20 +128,44 @@ def _check_enough(right: Bools) -> None:
         )
 
 
+class _Head(msgspec.Struct, forbid_unknown_fields=True):
+    token_confidence: Annotated[int, Meta(ge=1)]
+    """Version of the file."""
+    names: list[str]
+    strength: Annotated[float, Meta(gt=0)]
+    coefficients: Annotated[list[float], Meta(min_length=1, max_length=10_000)]
+    intercept: float
+    mean: list[float]
+    scale: list[Annotated[float, Meta(gt=0)]]
+    n_tokens: Annotated[int, Meta(ge=0)]
+    digest: str | None = None
+
+
+_KIND = SavedKind(
+    "token confidence",
+    _Head,
+    _FILE_VERSION,
+    2,
+    "`nilometer tokens --learn`",
+    IncompatibleModelError,
+    version_field="token_confidence",
+)
+
+
 def save_token_confidence(path: str | Path, confidence: TokenConfidence) -> None:
     """Write a fitted token confidence as JSON; nothing in it is executed when it is read."""
     check_is_fitted(confidence, "coefficients_")
-    head = {
-        "token_confidence": _FILE_VERSION,
-        "names": confidence.names,
-        "strength": confidence.strength,
-        "coefficients": confidence.coefficients_.tolist(),
-        "intercept": confidence.intercept_,
-        "mean": confidence.mean_.tolist(),
-        "scale": confidence.scale_.tolist(),
-        "n_tokens": confidence.n_tokens_,
-    }
-    Path(path).write_bytes(msgspec.json.format(msgspec.json.encode(head), indent=1) + b"\n")
+    head = _Head(
+        token_confidence=_FILE_VERSION,
+        names=list(confidence.names),
+        strength=float(confidence.strength),
+        coefficients=confidence.coefficients_.tolist(),
+        intercept=float(confidence.intercept_),
+        mean=confidence.mean_.tolist(),
+        scale=confidence.scale_.tolist(),
+        n_tokens=int(confidence.n_tokens_),
+    )
+    write_saved_json(path, _KIND, head)
 
 
 def load_token_confidence(path: str | Path) -> TokenConfidence:
@@ -148,7 +174,7 @@ def load_token_confidence(path: str | Path) -> TokenConfidence:
     Raises
     ------
     IncompatibleModelError
-        If the file is something else or of a newer version.
+        If the file is something else, of a newer version, or was changed.
 
     Examples
     --------
@@ -160,17 +186,15 @@ def load_token_confidence(path: str | Path) -> TokenConfidence:
     >>> bool((again.predict_proba([[1.0]]) == confidence.predict_proba([[1.0]])).all())
     True
     """
-    try:
-        head = msgspec.json.decode(Path(path).read_bytes(), type=dict[str, Any])
-        known = head["token_confidence"] <= _FILE_VERSION
-    except (msgspec.DecodeError, KeyError, TypeError) as exc:
+    head = read_saved_json(path, _KIND)
+    n = len(head.coefficients)
+    if {n, len(head.mean), len(head.scale), len(head.names) or n} != {n}:
         raise IncompatibleModelError(
-            f"{path}: not a token confidence. Make one with `nilometer tokens --learn`."
-        ) from exc
-    if not known:
-        raise IncompatibleModelError(f"{path}: version must be <= {_FILE_VERSION}. Update nilometer to read it.")
-    confidence = TokenConfidence(names=tuple(head["names"]), strength=head["strength"])
-    confidence.coefficients_, confidence.intercept_ = np.array(head["coefficients"]), head["intercept"]
-    confidence.mean_, confidence.scale_ = np.array(head["mean"]), np.array(head["scale"])
-    confidence.n_tokens_ = head["n_tokens"]
+            f"{path}: names, coefficients, means and scales must be as many, got {len(head.names)}, {n}, "
+            f"{len(head.mean)} and {len(head.scale)}. Make one with {_KIND.made_by}."
+        )
+    confidence = TokenConfidence(names=tuple(head.names), strength=head.strength)
+    confidence.coefficients_, confidence.intercept_ = np.array(head.coefficients), head.intercept
+    confidence.mean_, confidence.scale_ = np.array(head.mean), np.array(head.scale)
+    confidence.n_tokens_ = head.n_tokens
     return confidence

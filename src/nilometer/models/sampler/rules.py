@@ -2,15 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 import numpy as np
 import pyarrow as pa
+from msgspec import Meta
 
 from nilometer.arrays import AnyFloats
 from nilometer.errors import ConfigError, NotEnoughDataError
 from nilometer.signals import attention_curves, attention_from_batch, ragged_from_batch, token_signals
+from nilometer.traces import SavedKind, read_saved_json, write_saved_json
 
 __all__ = [
     "STATES",
@@ -217,9 +219,27 @@ def _quantile(parts: Sequence[AnyFloats], q: float) -> float:
     return float(np.quantile(values[np.isfinite(values)].astype(np.float64), q))
 
 
+class _Head(msgspec.Struct, forbid_unknown_fields=True):
+    entropy_low: float
+    entropy_high: float
+    varentropy_low: float
+    varentropy_high: float
+    scatter_high: float | None
+    agreement_low: float | None
+    k: Annotated[int, Meta(ge=1, le=10_000)]
+    model: str
+    n_tokens: Annotated[int, Meta(ge=0)]
+    file_version: Annotated[int, Meta(ge=1)] = 1
+    digest: str | None = None
+
+
+_FILE_VERSION = 2
+_KIND = SavedKind("file of sampler thresholds", _Head, _FILE_VERSION, 2, "`nilometer sampler`", ConfigError)
+
+
 def write_thresholds(path: str | Path, thresholds: SamplerThresholds) -> None:
     """Write thresholds as JSON."""
-    Path(path).write_bytes(msgspec.json.format(msgspec.json.encode(thresholds._asdict()), indent=1) + b"\n")
+    write_saved_json(path, _KIND, _Head(**thresholds._asdict(), file_version=_FILE_VERSION))
 
 
 def read_thresholds(path: str | Path) -> SamplerThresholds:
@@ -228,7 +248,7 @@ def read_thresholds(path: str | Path) -> SamplerThresholds:
     Raises
     ------
     ConfigError
-        If the file is not such a file.
+        If the file is not such a file, or was changed.
 
     Examples
     --------
@@ -239,8 +259,8 @@ def read_thresholds(path: str | Path) -> SamplerThresholds:
     ...     read_thresholds(pathlib.Path(folder) / "t.json") == limits
     True
     """
-    try:
-        found = msgspec.json.decode(Path(path).read_bytes(), type=dict[str, Any])
-        return SamplerThresholds(**found)
-    except (msgspec.DecodeError, TypeError) as exc:
-        raise ConfigError(f"{path}: not a file of sampler thresholds. Make one with `nilometer sampler`.") from exc
+    head = read_saved_json(path, _KIND)
+    for low, high in ((head.entropy_low, head.entropy_high), (head.varentropy_low, head.varentropy_high)):
+        if low > high:
+            raise ConfigError(f"{path}: a low threshold must be <= the high one, got {low} and {high}.")
+    return SamplerThresholds(*(getattr(head, name) for name in SamplerThresholds._fields))
