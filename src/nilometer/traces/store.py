@@ -23,6 +23,7 @@ __all__ = [
     "DAMAGE",
     "DIGESTS",
     "VERSION_KEY",
+    "check_digests",
     "conform_batch",
     "has_attention",
     "is_parquet",
