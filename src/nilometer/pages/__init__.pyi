@@ -6,6 +6,7 @@ from .charts import (
     window_chart as window_chart,
 )
 from .colours import COLOURS as COLOURS
+from .console import ConsoleFile as ConsoleFile, console_file as console_file, render_console as render_console
 from .markdown import render_junit as render_junit, render_markdown as render_markdown
 from .report import render_html as render_html
 from .result_charts import coverage_chart as coverage_chart, decision_chart as decision_chart

@@ -13,7 +13,7 @@ from nilometer.display import finite, visible_text
 from .charts import to_svg
 from .colours import COLOURS, SERIES
 
-__all__ = ["render", "render_text", "shade"]
+__all__ = ["environment", "render", "render_text", "shade", "source"]
 
 _SHADES = 16
 """Steps of colour behind a token, as classes: the policy allows no style in an attribute."""
@@ -36,9 +36,9 @@ def render(template: str, *, numbers: Any = None, script: str = "", **values: An
     values
         What the template shows.
     """
-    environment = _environment()
-    style, code = _source("style.css"), _source(script) if script else ""
-    return environment.get_template(template).render(
+    pages = environment()
+    style, code = source("style.css"), source(script) if script else ""
+    return pages.get_template(template).render(
         numbers=None if numbers is None else finite(numbers),
         style=style,
         script=code,
@@ -49,7 +49,7 @@ def render(template: str, *, numbers: Any = None, script: str = "", **values: An
 
 def render_text(template: str, **values: Any) -> str:
     """Fill a template of ``pages/templates`` that is not HTML; it escapes its texts itself."""
-    return _environment(is_html=False).get_template(template).render(**values)
+    return environment(is_html=False).get_template(template).render(**values)
 
 
 def shade(doubt: float) -> int:
@@ -64,8 +64,9 @@ def shade(doubt: float) -> int:
 
 
 @cache
-def _environment(*, is_html: bool = True) -> Environment:
-    environment = Environment(
+def environment(*, is_html: bool = True) -> Environment:
+    """Return the environment of all templates: every text is escaped, and none that acts is let through."""
+    made = Environment(
         loader=PackageLoader("nilometer", "pages/templates"),
         autoescape=is_html,
         undefined=StrictUndefined,
@@ -73,19 +74,19 @@ def _environment(*, is_html: bool = True) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.policies["json.dumps_kwargs"] = {"default": str, "separators": (",", ":")}
+    made.policies["json.dumps_kwargs"] = {"default": str, "separators": (",", ":")}
     # Drawn by us, with every text in it escaped by the drawing library.
-    environment.filters["svg"] = lambda chart: Markup(to_svg(chart))
-    environment.filters["number"] = lambda value, digits=3: f"{value:.{digits}f}"
-    environment.filters["line"] = lambda text: visible_text(text).replace("\n", "\\n")
-    environment.filters["count"] = lambda value: f"{value:,}"
-    return environment
+    made.filters["svg"] = lambda chart: Markup(to_svg(chart))
+    made.filters["number"] = lambda value, digits=3: f"{value:.{digits}f}"
+    made.filters["line"] = lambda text: visible_text(text).replace("\n", "\\n")
+    made.filters["count"] = lambda value: f"{value:,}"
+    return made
 
 
 @cache
-def _source(name: str) -> Markup:
+def source(name: str) -> Markup:
     """Text of a style sheet or script of ours, with the colours filled in; nothing from traces is in it."""
-    return Markup(_environment().get_template(name).render(colours=COLOURS, series=SERIES, shades=_SHADES))
+    return Markup(environment().get_template(name).render(colours=COLOURS, series=SERIES, shades=_SHADES))
 
 
 def _policy(style: str, script: str) -> str:

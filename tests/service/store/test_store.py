@@ -262,7 +262,7 @@ def test_store_of_a_newer_version_is_refused(tmp_path):
     _store(tmp_path).close()
     with sqlite3.connect(tmp_path / "nilometer.db") as connection:
         connection.execute("PRAGMA user_version = 99")
-    with pytest.raises(TraceFormatError, match="store version must be 2, got 99"):
+    with pytest.raises(TraceFormatError, match="store version must be 3, got 99"):
         _store(tmp_path)
 
 

@@ -49,7 +49,7 @@ def test_other_address_without_a_token_is_refused(host, connection):
     [
         ("ingest", {"ingest"}),
         ("read", {"read"}),
-        ("label", {"read", "label"}),
+        ("label", {"label"}),
         ("admin", {"ingest", "read", "label", "admin"}),
     ],
 )

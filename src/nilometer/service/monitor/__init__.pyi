@@ -1,3 +1,17 @@
-from .alerts import AlertOptions as AlertOptions, Monitor as Monitor, open_alerts as open_alerts
+from .alerts import (
+    AlertOptions as AlertOptions,
+    Monitor as Monitor,
+    OpenAlert as OpenAlert,
+    open_alerts as open_alerts,
+)
+from .attention import (
+    STATE_NAMES as STATE_NAMES,
+    Ranked as Ranked,
+    Verdict as Verdict,
+    rank_views as rank_views,
+    state_of as state_of,
+    verdict_of as verdict_of,
+)
 from .deliver import Channel as Channel, Courier as Courier, read_channel as read_channel
 from .judge import SCALES as SCALES, Judgement as Judgement, Scale as Scale, judge_windows as judge_windows
+from .overview import Change as Change, Overview as Overview, Overviews as Overviews, SliceView as SliceView

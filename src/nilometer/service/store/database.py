@@ -79,7 +79,33 @@ INSERT INTO names SELECT slice_key, slice, sum(n), 1 FROM requests
 CREATE TABLE removals (file TEXT PRIMARY KEY, time INTEGER NOT NULL) WITHOUT ROWID;
 """
 
-_MIGRATIONS = (_FIRST, _SECOND)
+_THIRD = """
+ALTER TABLE tokens ADD COLUMN expires INTEGER;
+CREATE TABLE sessions (
+    sha256 TEXT PRIMARY KEY, token TEXT NOT NULL, made INTEGER NOT NULL, expires INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE acknowledgements (
+    id INTEGER PRIMARY KEY, alert INTEGER NOT NULL, time INTEGER NOT NULL, who TEXT NOT NULL, note TEXT NOT NULL
+);
+CREATE INDEX acknowledgements_by_alert ON acknowledgements (alert);
+CREATE TABLE plans (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, made INTEGER NOT NULL, who TEXT NOT NULL,
+    slice_key TEXT NOT NULL, seed INTEGER NOT NULL, double_share REAL NOT NULL, frame TEXT NOT NULL
+);
+CREATE TABLE plan_items (
+    plan INTEGER, place INTEGER, trace_id TEXT NOT NULL, planned TEXT NOT NULL, is_double INTEGER NOT NULL,
+    prompt TEXT, answer TEXT, reference TEXT, PRIMARY KEY (plan, place), UNIQUE (plan, trace_id)
+) WITHOUT ROWID;
+CREATE TABLE label_events (
+    id INTEGER PRIMARY KEY, time INTEGER NOT NULL, who TEXT NOT NULL, plan INTEGER NOT NULL, trace_id TEXT NOT NULL,
+    act TEXT NOT NULL, before REAL, after REAL, reason TEXT NOT NULL, note TEXT NOT NULL, milliseconds INTEGER
+);
+CREATE INDEX label_events_by_plan ON label_events (plan, trace_id);
+CREATE INDEX requests_by_hour ON requests (slice_key, hour);
+CREATE INDEX moments_by_key ON moments (sentinel, slice_key, hour);
+"""
+
+_MIGRATIONS = (_FIRST, _SECOND, _THIRD)
 """Scripts that lead from one version to the next, in order; one that was released is never changed."""
 DATABASE_VERSION = len(_MIGRATIONS)
 

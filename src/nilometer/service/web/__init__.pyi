@@ -1,3 +1,10 @@
-from .access import ROLES as ROLES, Access as Access, make_token as make_token
+from .access import (
+    ROLES as ROLES,
+    Access as Access,
+    Person as Person,
+    Proxy as Proxy,
+    make_token as make_token,
+    revoke_tokens as revoke_tokens,
+)
 from .app import serve_app as serve_app
 from .worker import Worker as Worker
