@@ -424,7 +424,8 @@ def test_store_of_the_first_version_is_brought_to_this_one(tmp_path):
     found = store.reader()
     assert found.execute("SELECT n, w2 FROM moments").fetchall() == [(30.0, 30.0)]
     assert found.execute("SELECT * FROM names").fetchall() == [("domain", "gcd", 30.0, 1)]
-    assert found.execute("PRAGMA user_version").fetchone() == (2,)
+    assert found.execute("PRAGMA user_version").fetchone() == (3,)
+    assert found.execute("SELECT count(*) FROM plans").fetchone() == (0,)
 
 
 def test_clock_that_goes_back_puts_responses_into_their_hour(rows, frame_of, tmp_path):
