@@ -28,8 +28,6 @@ LEAST_SLICES = 4
 
 _FLOOR = 0.1
 """Added to e (1 - e) in the unit of the error; see ``error_unit``."""
-_PRIOR_DEGREES = 2.0
-"""Degrees of freedom of what is expected of a spread before any family is seen: the weight of two families."""
 _DRAWN = 10.0
 """Answers to which the half success and half failure of ``logit`` are added."""
 _VARIANCES = np.geomspace(1e-4, 9.0, 160)
@@ -52,6 +50,8 @@ class Residuals(NamedTuple):
     """Absolute residual in units, and weight, of every slice, smallest first; the weights of a family add to one."""
     prior_spread: float = 0.2
     """What ``spread`` is expected to be, noise aside, where the families leave it open."""
+    prior_degrees: float = 2.0
+    """Degrees of freedom of that expectation: it weighs as much as so many families."""
 
 
 def error_unit(estimate: Floats | float) -> Floats:
@@ -215,7 +215,8 @@ def prediction_interval(
     :math:`s^2`, its degrees of freedom d and the part :math:`e_0` of it that is noise come from :func:`fit_residuals`;
     :math:`e` is the sampling noise of this slice, :math:`v` the variance of its estimate over labels drawn again,
     m the number of intervals that hold together. :math:`p_0` is the scaled inverse chi square with :math:`s_0 = 0.2` on
-    :math:`d_0 = 2` degrees, what left-out families of the choice halves of the corpora had: it keeps the interval
+    :math:`d_0 = 2` degrees (``prior_spread``, ``prior_degrees``), what left-out families of the choice halves of the
+    corpora had: it keeps the interval
     honest where noise hides the spread. Without noise and for m = 1 this is Student's t on :math:`d_0 + d` degrees.
     Cut to [0, 1].
 
@@ -283,7 +284,7 @@ def interval_spread(
     half = _half_width(
         estimate, residuals, n=n, confidence_level=confidence_level, simultaneous=1, label_noise=label_noise
     )
-    degrees = residuals.degrees + _PRIOR_DEGREES
+    degrees = residuals.degrees + residuals.prior_degrees
     return half / float(stdtrit(degrees, 0.5 + confidence_level / 2)), degrees
 
 
@@ -326,7 +327,7 @@ def _half_width(
 def _spread_weights(residuals: Residuals) -> Floats:
     """Posterior of the squared spread without noise, on the grid ``_VARIANCES``, which is even in its logarithm."""
     whole = _VARIANCES + max(residuals.noise, 0.0)
-    log = -_PRIOR_DEGREES / 2 * (np.log(_VARIANCES) + residuals.prior_spread**2 / _VARIANCES)
+    log = -residuals.prior_degrees / 2 * (np.log(_VARIANCES) + residuals.prior_spread**2 / _VARIANCES)
     log -= residuals.degrees / 2 * (np.log(whole) + residuals.spread**2 / whole)
     weights = np.exp(log - log.max())
     return np.asarray(weights / weights.sum())

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from nilometer.signals import ATTENTION_FEATURE_NAMES, FEATURE_NAMES
+from nilometer.signals import ATTENTION_FEATURE_NAMES, FEATURE_NAMES, opinion_columns
 from nilometer.traces import as_table
 
 __all__ = ["Profiles", "as_profiles"]
@@ -101,15 +101,25 @@ def as_profiles(X: Any) -> Profiles:
             )
         return Profiles(X.astype(np.float64), FEATURE_NAMES, dict.fromkeys(_PROVENANCE, ()))
     table = as_table(X, name="X")
-    names = tuple(name for name in (*FEATURE_NAMES, *ATTENTION_FEATURE_NAMES) if name in table.column_names)
+    wanted = (*FEATURE_NAMES, *ATTENTION_FEATURE_NAMES, *opinion_columns(table.column_names))
+    names = tuple(name for name in wanted if name in table.column_names)
     if not names:
         raise ValueError(f"`X` must have columns of FEATURE_NAMES, got {', '.join(table.column_names)}.")
     columns: dict[str, _Column] = {name: partial(_converted, table[name]) for name in names}
+    columns |= {name: _share(table[name], name) for name in opinion_columns(names)}
     return Profiles._of(columns, len(table), {name: _distinct(table, name) for name in _PROVENANCE})
 
 
 def _converted(column: pa.ChunkedArray) -> NDArray[np.float64]:
     return np.asarray(column.to_numpy(), dtype=np.float64)
+
+
+def _share(column: pa.ChunkedArray, name: str) -> NDArray[np.float64]:
+    values = _converted(column)
+    known = values[~np.isnan(values)]
+    if known.size and not 0 <= known.min() <= known.max() <= 1:
+        raise ValueError(f"`{name}` must lie in [0, 1], got {known.min():g} to {known.max():g}.")
+    return values
 
 
 def _distinct(table: pa.Table, name: str) -> tuple[str, ...]:

@@ -59,6 +59,10 @@ class SliceFacts(NamedTuple):
     """In what its responses without log-probabilities differ from the others."""
     own: tuple[float, float, int] | None = None
     """Accuracy by the slice's own labels, its standard deviation, and their number, where it has enough of them."""
+    sampling: float = 0.0
+    """Variance of the accuracies because only some responses have second opinions."""
+    note: str = ""
+    """What a reader should know of how it was estimated."""
 
     @property
     def missing(self) -> float:
@@ -91,6 +95,8 @@ class Fitted:
     pool: tuple[Residuals, ...] = ()
     own: KnownSlices | None = None
     """Lines of the slices with labels of their own; None for methods other than ``combined``."""
+    prior: tuple[float, float] | None = None
+    """Expected spread of the residuals and its degrees of freedom; None for those of log-probabilities alone."""
 
     @cached_property
     def columns(self) -> LeftOutColumns:
@@ -116,6 +122,8 @@ class Fitted:
         own = left_out_residuals(columns, constant=constant)
         if gain is not None and own is not None:
             own = _unsure(own, left_out_residuals(columns, constant=not constant), gain)
+        if own is not None and self.prior is not None:
+            own = own._replace(prior_spread=self.prior[0], prior_degrees=self.prior[1])
         return Verdict(skill, constant, None if own is None else pool_residuals(own, self.pool))
 
     @property
@@ -176,9 +184,10 @@ class Fitted:
             accuracies = np.array([one.accuracy for one in (rule, *self.again)])
         residuals = residuals._replace(spread=residuals.spread * (_OUTSIDE_WIDENING if outside else 1.0))
         accuracy = float(accuracies[0])
-        ends = self._ends(accuracy, residuals, accuracies[1:], n=facts.n_effective, simultaneous=simultaneous)
+        noise = float(np.hypot(np.std(accuracies[1:], ddof=1) if accuracies.size > 2 else 0.0, facts.sampling**0.5))
+        ends = self._ends(accuracy, residuals, noise, n=facts.n_effective, simultaneous=simultaneous)
         bound = {} if verdict.falls_back else _bound(facts, ends["low"], ends["high"])
-        notes = (f"{outside.note}; interval widened" if outside else "", _said(facts, bound), foreign)
+        notes = (facts.note, f"{outside.note}; interval widened" if outside else "", _said(facts, bound), foreign)
         return Estimate(
             slice=facts.name,
             n=facts.n,
@@ -229,10 +238,10 @@ class Fitted:
         return None
 
     def _ends(
-        self, accuracy: float, residuals: Residuals, again: Floats, *, n: float, simultaneous: int
+        self, accuracy: float, residuals: Residuals, noise: float, *, n: float, simultaneous: int
     ) -> dict[str, Any]:
         """Ends of the intervals, and what they were made of, by the names that they have in an estimate."""
-        level, noise = self.confidence_level, float(np.std(again, ddof=1)) if again.size > 1 else 0.0
+        level = self.confidence_level
         spread, degrees = interval_spread(accuracy, residuals, n=n, confidence_level=level, label_noise=noise)
         low, high = spread_interval(accuracy, spread, degrees, confidence_level=level)
         if simultaneous > 1:
@@ -303,7 +312,7 @@ def _unsure(own: Residuals, other: Residuals | None, gain: Gain) -> Residuals:
 
 def needed_features(plan: FitPlan) -> set[str]:
     """Return the names of every feature that the sentinel reads."""
-    return {*plan.features, plan.feature, *STRATA, *GUARDED, "nll_sum", "log_length"}
+    return {*plan.features, *plan.opinions, plan.feature, *STRATA, *GUARDED, "nll_sum", "log_length"}
 
 
 def fit_rules(
@@ -328,7 +337,7 @@ def fit_rules(
         {name: _hull(labelled, name, parts) for name in GUARDED},
         confidence_level,
         tuple(pool),
-        _own_lines(labelled, rule) if plan.method == "combined" else None,
+        _own_lines(labelled, rule) if plan.method == "combined" and not plan.opinions else None,
     )
 
 

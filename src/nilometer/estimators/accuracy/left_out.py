@@ -18,6 +18,7 @@ __all__ = [
     "LeftOutColumns",
     "Skill",
     "as_columns",
+    "compare_errors",
     "describe_skill",
     "family_of_slices",
     "fit_left_out",
@@ -178,6 +179,15 @@ def fit_skill(columns: LeftOutColumns, *, confidence_level: float = 0.95) -> Ski
     ]
     over_constant, over_atc = (_gain(errors[0], other, confidence_level) for other in errors[1:])
     return Skill(over_constant, over_atc, int(names.size))
+
+
+def compare_errors(columns: LeftOutColumns, other: Floats, *, confidence_level: float = 0.95) -> Gain:
+    """Compare the errors of left-out slices with those of other estimates of them, shape (slices,)."""
+    _, place, sizes = np.unique(columns.family, return_inverse=True, return_counts=True)
+    own, their = (
+        np.bincount(place, np.abs(values - columns.realized)) / sizes for values in (columns.estimated, other)
+    )
+    return _gain(own, their, confidence_level)
 
 
 def _gain(error: Floats, other: Floats, confidence_level: float) -> Gain:

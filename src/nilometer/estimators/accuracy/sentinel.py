@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from nilometer.errors import NotEnoughDataError
-from nilometer.signals import ATTENTION_FEATURE_NAMES, FEATURES
+from nilometer.signals import ATTENTION_FEATURE_NAMES, FEATURES, STATED_CONFIDENCE, opinion_columns
 
 from ..blas import one_blas_thread
 from ..estimate import SliceEstimates
@@ -19,12 +19,14 @@ from ..intervals import Residuals
 from ..profiles import Profiles, as_profiles
 from ..responses import Responses, as_responses
 from ..state import SliceSums
+from .features import FALLBACK, MONOTONE_FEATURES, is_given, stand_ins, usual_features
 from .fitted import fit_rules, needed_features
 from .left_out import describe_skill
 from .rules.classifier import CLASSIFIERS, FEATURE_SETS, Recipe
 from .rules.label_free import LABEL_FREE
 from .rules.reference import check_compatible, check_labels, foreign_models, mixed_provenance, varies
 from .rules.rule import FitPlan
+from .second import Finish, finish_slices, fit_second, second_columns, second_sums
 from .sums import facts_of_responses, facts_of_sums, sum_columns, sum_responses
 
 __all__ = ["METHODS", "MONOTONE_FEATURES", "MOST_BOOTSTRAPS", "Sentinel"]
@@ -32,10 +34,7 @@ __all__ = ["METHODS", "MONOTONE_FEATURES", "MOST_BOOTSTRAPS", "Sentinel"]
 Floats = NDArray[np.float64]
 
 METHODS = tuple(sorted(LABEL_FREE))
-MONOTONE_FEATURES = ("nll_sum", "nll_avg", "se_sum", "max", "tail_mass_max")
-"""Usual features of the monotone classifier; those that are constant or unknown are left out."""
 MOST_BOOTSTRAPS = 1000
-_FALLBACK = "nll_sum"
 
 
 class Sentinel(BaseEstimator):  # type: ignore[misc]
@@ -85,6 +84,8 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         Score in use: ``feature``, or ``nll_sum`` where the data has no alternatives.
     dropped_features_
         Features of the classifier left out because they are constant or unknown.
+    second_
+        The rule that reads second opinions and what they are worth; None where too few labelled responses have them.
     notes_
         What a reader of the estimates should know.
 
@@ -177,6 +178,9 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         self.left_out_ = self.fitted_.left_out
         self.skill_, self.falls_back_, self.residuals_ = self.fitted_.verdict
         self.notes_ += describe_skill(self.skill_, falls_back=self.falls_back_)
+        with one_blas_thread():
+            self.second_, said = fit_second(labelled, self.fitted_, bootstraps=self.bootstraps, seed=self.random_state)
+        self.notes_ += said
         return self
 
     def predict_proba(self, X: Any) -> Floats:
@@ -237,16 +241,21 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         """
         responses = self._responses(X, by, correct=correct, families=families)
         foreign = foreign_models(responses.profiles.provenance["model"], self.labelled_.profiles)
-        together = len(responses.slices.names) if simultaneous else 1
-        facts = self.fitted_.spread(facts_of_responses(self.fitted_, responses), responses.family_of)
+        how = Finish(foreign, len(responses.slices.names) if simultaneous else 1, left_out)
+        sums = sum_responses(self.fitted_, responses, more=self._second_sums(responses))
+        facts = list(facts_of_responses(self.fitted_, responses, sums))
         return SliceEstimates(
-            self.fitted_.finish(row, foreign=foreign, simultaneous=together, left_out=left_out) for row in facts
+            finish_slices(self.fitted_, self.second_, facts, sums=sums, families=responses.family_of, how=how)
         )
+
+    def _second_sums(self, responses: Responses) -> dict[str, Floats]:
+        return {} if self.second_ is None else second_sums(self.second_, self.fitted_, responses)
 
     def zero(self) -> SliceSums:
         """Return the sums over no response, to which those of batches are added."""
         check_is_fitted(self, "fitted_")
-        return SliceSums.zero(sum_columns(self.fitted_), key=self._key)
+        more = () if self.second_ is None else second_columns(self.second_)
+        return SliceSums.zero((*sum_columns(self.fitted_), *more), key=self._key)
 
     def sum_up(self, X: Any, by: Any = None, *, correct: Any = None) -> SliceSums:
         """Sum over one batch of responses what the estimates need; batches add up in any order.
@@ -283,7 +292,7 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         if self.plan_.arm.of_sums is None:
             adding = ", ".join(sorted(arm.name for arm in LABEL_FREE.values() if arm.of_sums is not None))
             raise ValueError(f"`method` must be one that adds up ({adding}), got {self.plan_.method!r}.")
-        return sum_responses(self.fitted_, responses, key=self._key)
+        return sum_responses(self.fitted_, responses, key=self._key, more=self._second_sums(responses))
 
     def finish(
         self,
@@ -304,10 +313,10 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         """
         total = self.zero() + sums
         foreign = foreign_models(sums.provenance.get("model", ()), self.labelled_.profiles)
-        together = len(total.slices) if simultaneous else 1
-        facts = self.fitted_.spread(facts_of_sums(self.fitted_, total), families or {})
+        how = Finish(foreign, len(total.slices) if simultaneous else 1, left_out)
+        facts = list(facts_of_sums(self.fitted_, total))
         return SliceEstimates(
-            self.fitted_.finish(row, foreign=foreign, simultaneous=together, left_out=left_out) for row in facts
+            finish_slices(self.fitted_, self.second_, facts, sums=total, families=families or {}, how=how)
         )
 
     @property
@@ -315,6 +324,8 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         """Name this fit by what it learned, the same wherever it is loaded."""
         learned = [self.plan_.name, *self.slices_, self.n_labels_]
         numbers = np.concatenate([[self.fitted_.rule.accuracy], self.fitted_.columns.estimated]).round(6)
+        if self.second_ is not None:
+            learned += [*self.second_.names, round(self.second_.weight, 6)]
         summed = sum_columns(self.fitted_)
         return blake2b(repr((learned, numbers.tolist(), summed)).encode(), digest_size=8).hexdigest()
 
@@ -322,7 +333,7 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "fitted_")
         responses = as_responses(X, by, correct=correct, families=families)
         self._compatible(responses.profiles)
-        return responses.only(needed_features(self.plan_))
+        return responses.only(needed_features(self.plan_) | {*opinion_columns(responses.profiles.names)})
 
     def _check_parameters(self) -> None:
         if self.method not in LABEL_FREE:
@@ -335,14 +346,14 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"`bootstraps` must lie in 0..{MOST_BOOTSTRAPS:,}, got {self.bootstraps}.")
         named = () if self.features is None or isinstance(self.features, int) else self.features
         for parameter, name in (("feature", self.feature), *(("features", name) for name in named)):
-            if name not in FEATURES and name not in ATTENTION_FEATURE_NAMES:
+            if name not in FEATURES and name not in (*ATTENTION_FEATURE_NAMES, STATED_CONFIDENCE):
                 raise ValueError(f"`{parameter}` must name features of a profile (FEATURE_NAMES), got {name!r}.")
 
     def _plan(self, profiles: Profiles) -> FitPlan:
         self.feature_ = self.feature
         self.dropped_features_: tuple[str, ...] = ()
-        if not _given(profiles, self.feature):
-            self.feature_ = _FALLBACK
+        if not is_given(profiles, self.feature):
+            self.feature_ = FALLBACK
         recipe = Recipe(self.classifier, self.balanced, self.calibrated, self.random_state)
         features: tuple[str, ...] = ()
         if self.method == "atc":
@@ -350,27 +361,26 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         elif self.method != "constant":
             features = self._useful_features(profiles)
         method = self.method if features or self.method != "combined" else "constant"
-        return FitPlan(method, self.feature_, features, recipe)
+        return FitPlan(method, self.feature_, features, recipe, fills=stand_ins(profiles, features))
 
     def _check_score(self, profiles: Profiles) -> None:
         profiles.column(self.feature)
         if self.feature_ == self.feature:
             return
-        if not _given(profiles, _FALLBACK):
+        if not is_given(profiles, FALLBACK):
             raise NotEnoughDataError(
                 f"no labelled response has the feature {self.feature!r}.", "Record log-probabilities."
             )
-        self.notes_.append(f"no response has {self.feature!r}, so {_FALLBACK!r} is used")
+        self.notes_.append(f"no response has {self.feature!r}, so {FALLBACK!r} is used")
 
     def _useful_features(self, profiles: Profiles) -> tuple[str, ...]:
-        usual = MONOTONE_FEATURES if self.classifier == "monotone" else 17
-        wanted = usual if self.features is None else self.features
+        wanted = usual_features(profiles, self.classifier) if self.features is None else self.features
         names = FEATURE_SETS.get(wanted, ()) if isinstance(wanted, int) else tuple(wanted)
         if not names:
             raise ValueError(f"`features` must be 1, 3, 10, 17 or names of features, got {self.features!r}.")
         useful = tuple(name for name in names if name in profiles.names and varies(profiles.column(name)))
         self.dropped_features_ = tuple(name for name in names if name not in useful)
-        if self.method == "combined" and not useful and any(_given(profiles, name) for name in names):
+        if self.method == "combined" and not useful and any(is_given(profiles, name) for name in names):
             self.notes_.append("no feature varies, so every slice gets the labelled accuracy")
         elif not useful:
             raise NotEnoughDataError(
@@ -383,7 +393,3 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         needed = {*self.plan_.features, *([self.feature_] if self.method == "atc" else [])}
         check_compatible(profiles, self.labelled_.profiles, needed)
         return profiles
-
-
-def _given(profiles: Profiles, feature: str) -> bool:
-    return feature in profiles.names and not bool(np.isnan(profiles.column(feature)).all())

@@ -16,7 +16,7 @@ from .rules.rule import Rule, target_scores
 from .rules.scores import ScoreSums, score_columns
 from .support import Outside, SupportCounts, count_columns, outside_counts
 
-__all__ = ["facts_of_responses", "facts_of_sums", "sum_columns", "sum_responses"]
+__all__ = ["facts_of_responses", "facts_of_sums", "in_effective_responses", "sum_columns", "sum_responses"]
 
 Floats = NDArray[np.float64]
 
@@ -43,8 +43,10 @@ def _rule_column(i: int, name: str) -> str:
     return f"rule{i}.{name}"
 
 
-def sum_responses(fitted: Fitted, responses: Responses, *, key: str = "") -> SliceSums:
-    r"""Sum over the responses of every slice what its estimate needs.
+def sum_responses(
+    fitted: Fitted, responses: Responses, *, key: str = "", more: Mapping[str, Floats] | None = None
+) -> SliceSums:
+    r"""Sum over the responses of every slice what its estimate needs, and ``more`` columns beside it.
 
     All but the plain counts are weighted by :math:`w_i = 1 / \pi_i` with the probability of capture :math:`\pi_i`, so
     that what was captured rarely counts for the traffic that it stands for.
@@ -73,6 +75,7 @@ def sum_responses(fitted: Fitted, responses: Responses, *, key: str = "") -> Sli
         columns |= {_rule_column(i, name): column for name, column in _by_rule(rule, profiles, known).items()}
     if fitted.own is not None:
         columns |= dict(zip(_OWN, _own_columns(fitted.own, fitted.rule, responses, known=known), strict=True))
+    columns |= dict(more or {})
     weights = responses.capture_weights
     if (weights != 1).any():
         columns = {name: column if name in _COUNTS else column * weights for name, column in columns.items()}
@@ -143,7 +146,7 @@ def facts_of_sums(
     fitted: Fitted, sums: SliceSums, *, median: Callable[[str, str], float] | None = None
 ) -> Iterator[SliceFacts]:
     """Read the facts of every slice off its sums; ``median(feature, slice)``, where known, is named in notes."""
-    sums = _in_effective_responses(sums)
+    sums = in_effective_responses(sums)
     columns = dict(zip(sums.columns, sums.values.T, strict=True))
     reads = fitted.rule.plan.arm.reads
     own = _own_accuracies(fitted, sums)
@@ -167,7 +170,7 @@ def facts_of_sums(
         yield SliceFacts(name, *counts, _worst(outside), np.array(accuracies), related, own[i])
 
 
-def _in_effective_responses(sums: SliceSums) -> SliceSums:
+def in_effective_responses(sums: SliceSums) -> SliceSums:
     r"""Scale the weighted sums of each slice so that its weights add up to the effective number of responses.
 
     .. math:: n_{\text{eff}} = \frac{(\sum_i w_i)^2}{\sum_i w_i^2}
@@ -194,8 +197,8 @@ def _worst(found: list[Outside | None]) -> Outside | None:
     return max(outside, key=lambda one: one.beyond) if outside else None
 
 
-def facts_of_responses(fitted: Fitted, responses: Responses) -> Iterator[SliceFacts]:
-    """Collect the facts of every slice; a method that does not add up reads the responses of each."""
+def facts_of_responses(fitted: Fitted, responses: Responses, sums: SliceSums) -> Iterator[SliceFacts]:
+    """Collect the facts of every slice from its sums; a method that does not add up reads the responses of each."""
     slices = dict(responses.slices.rows())
     profiles = responses.profiles
 
@@ -207,7 +210,7 @@ def facts_of_responses(fitted: Fitted, responses: Responses) -> Iterator[SliceFa
         raise ValueError(
             f"`method` must be one that adds up where probabilities of capture differ, got {fitted.rule.plan.method!r}."
         )
-    for facts in facts_of_sums(fitted, sum_responses(fitted, responses), median=median):
+    for facts in facts_of_sums(fitted, sums, median=median):
         if not by_rows:
             yield facts
             continue

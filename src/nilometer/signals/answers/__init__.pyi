@@ -14,6 +14,18 @@ from .kinds import (
 )
 from .labels import label_text as label_text
 from .named import PARSERS as PARSERS, parse_scale as parse_scale, parser_for as parser_for
+from .opinions import (
+    AGREEMENT_KINDS as AGREEMENT_KINDS,
+    STATED_CONFIDENCE as STATED_CONFIDENCE,
+    agreement as agreement,
+    agreement_column as agreement_column,
+    draw_agreement as draw_agreement,
+    feature_named as feature_named,
+    opinion_columns as opinion_columns,
+    opinion_of as opinion_of,
+    parse_stated as parse_stated,
+    stated_confidence as stated_confidence,
+)
 from .reader import (
     Found as Found,
     Parser as Parser,

@@ -10,7 +10,7 @@ from .scores import Learned, ScoreSums, SourceScores, TargetScores, learn, score
 from .shifted import importance_weighted, label_shift, matched_moments, quantile_regression
 from .slope import LOGIT_SLOPE, anchored_slope, difference_slope, scaled_logit
 
-__all__ = ["LABEL_FREE", "Arm", "sequence_evidence", "sequence_weight", "sums_of"]
+__all__ = ["LABEL_FREE", "Arm", "combined_rows", "sequence_evidence", "sequence_weight", "sums_of"]
 
 Floats = NDArray[np.float64]
 
@@ -77,6 +77,16 @@ def _combined(learned: Learned, sums: ScoreSums) -> float:
     fitted = (1 - _ATC_SHARE) * _pcc(learned, sums) + _ATC_SHARE * _atc_classifier(learned, sums)
     share = learned.sequence_weight
     return share * _sequence(learned, sums) + (1 - share) * fitted if share else fitted
+
+
+def combined_rows(learned: Learned, target: TargetScores) -> Floats:
+    """What each response adds to the mean that ``combined`` is, shape (n,)."""
+    columns = score_columns(learned, target)
+    above = columns["p_above"] + learned.p_threshold.tie_share * columns["p_tied"]
+    fitted = (1 - _ATC_SHARE) * columns["p"] + _ATC_SHARE * above
+    sequence = columns["sequence"] + (1 - columns["n_sequence"]) * learned.accuracy
+    share = learned.sequence_weight
+    return np.asarray(share * sequence + (1 - share) * fitted)
 
 
 def sequence_evidence(sequence: Floats, p: Floats, correct: Floats) -> float | None:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nilometer.signals import FEATURES
+from nilometer.signals import feature_named
 
 __all__ = ["Monotone", "fit_monotone", "log_scale", "predict_monotone"]
 
@@ -36,7 +36,8 @@ def log_scale(values: Floats, names: tuple[str, ...]) -> Floats:
     r"""Put features on a scale on which the log-odds of a correct answer are nearly linear.
 
     Entropies, log-probabilities and counts become :math:`\log(x + 10^{-4})`, shares and probabilities the
-    logit shrunk by as much, what can be negative :math:`\operatorname{arsinh} x`.
+    logit shrunk by as much, what can be negative :math:`\operatorname{arsinh} x`. Agreement with another model stays
+    as it is: it is mostly 0 or 1.
 
     Examples
     --------
@@ -45,7 +46,10 @@ def log_scale(values: Floats, names: tuple[str, ...]) -> Floats:
     """
     columns = []
     for column, name in zip(values.T, names, strict=True):
-        feature = FEATURES[name]
+        feature = feature_named(name)
+        if feature.unit == "agreement":
+            columns.append(column)
+            continue
         if feature.low < 0 or feature.unit == "log tokens":
             columns.append(np.arcsinh(column))
             continue

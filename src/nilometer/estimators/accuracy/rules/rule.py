@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from nilometer.signals import FEATURES
+from nilometer.signals import feature_named
 
 from ...profiles import Profiles
 from ...responses import Responses
@@ -42,6 +42,10 @@ class FitPlan:
     """Features of the classifier; empty if the method needs none."""
     recipe: Recipe
     hyperparameters: dict[str, Any] | None = field(default=None, compare=False)
+    opinions: tuple[str, ...] = ()
+    """Those features of the classifier that are second opinions, which only some responses may have."""
+    fills: tuple[tuple[str, float], ...] = ()
+    """Features that some responses do not have by nature, with the value that stands for them."""
 
     @property
     def arm(self) -> Arm:
@@ -53,6 +57,8 @@ class FitPlan:
         """Method with the score or classifier that it uses."""
         if self.method == "atc":
             return f"atc[{self.feature}]"
+        if self.opinions:
+            return "second opinions"
         return f"{self.method}[{self.recipe.classifier}]" if self.features else self.method
 
     def known(self, profiles: Profiles) -> NDArray[np.bool_]:
@@ -60,7 +66,7 @@ class FitPlan:
         if self.method == "constant":
             return np.ones(len(profiles), dtype=bool)
         names = self.features or (self.feature,)
-        return np.asarray(~np.isnan(_matrix(profiles, names)).any(axis=1))
+        return np.asarray(~np.isnan(_matrix(profiles, names, self.fills)).any(axis=1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +236,7 @@ def _fit_classifier(labelled: Responses, plan: FitPlan) -> Any:
     classes = (labelled.correct >= 0.5).astype(np.int64)
     X = _inputs(labelled.profiles, plan)
     if plan.features and plan.recipe.classifier == "monotone":
-        signs = np.array([FEATURES[name].sign for name in plan.features])
+        signs = np.array([feature_named(name).sign for name in plan.features])
         return fit_monotone(X, labelled.correct, signs=signs, weights=labelled.weights)
     if plan.features:
         return fit_classifier(X, classes, plan.recipe, chosen=plan.hyperparameters)
@@ -248,10 +254,13 @@ def _predict(classifier: Any, X: Floats) -> Floats:
 def _inputs(profiles: Profiles, plan: FitPlan) -> Floats:
     """Return the numbers that the classifier sees, shape (n, features)."""
     if not plan.features:
-        return np.arcsinh(_matrix(profiles, (plan.feature,)))
-    values = _matrix(profiles, plan.features)
+        return np.arcsinh(_matrix(profiles, (plan.feature,), ()))
+    values = _matrix(profiles, plan.features, plan.fills)
     return log_scale(values, plan.features) if plan.recipe.classifier == "monotone" else values
 
 
-def _matrix(profiles: Profiles, names: tuple[str, ...]) -> Floats:
-    return np.stack([profiles.column(name) for name in names], axis=1)
+def _matrix(profiles: Profiles, names: tuple[str, ...], fills: tuple[tuple[str, float], ...]) -> Floats:
+    values, given = np.stack([profiles.column(name) for name in names], axis=1), dict(fills)
+    for column in (i for i, name in enumerate(names) if name in given):
+        values[np.isnan(values[:, column]), column] = given[names[column]]
+    return values
