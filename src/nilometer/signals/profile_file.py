@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from nilometer.errors import TraceFormatError
 from nilometer.traces import is_parquet, read_checked_table, write_checked_table
 
+from .answers.opinions import opinion_columns
 from .attention import ATTENTION_FEATURE_NAMES
 from .tokens.features import FEATURE_NAMES
 
@@ -80,7 +81,7 @@ def _read(path: Path) -> pa.Table:
             raise TraceFormatError(f"{path}: profiles must have `{name}` once, got {names.count(name)} columns of it.")
     if not set(FEATURE_NAMES) & set(names):
         raise TraceFormatError(f"{path}: profiles must have a feature, got {', '.join(names)}. Give profiles.")
-    for name in sorted({*FEATURE_NAMES, *ATTENTION_FEATURE_NAMES} & set(names)):
+    for name in sorted({*FEATURE_NAMES, *ATTENTION_FEATURE_NAMES, *opinion_columns(names)} & set(names)):
         _check_numbers(path, name, table[name])
     return table.replace_schema_metadata(None)
 

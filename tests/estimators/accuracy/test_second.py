@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from nilometer.estimators import Sentinel, as_profiles, load_sentinel, save_sentinel
+from nilometer.errors import IncompatibleModelError
+from nilometer.estimators import Profiles, Sentinel, as_profiles, load_sentinel, save_sentinel
 from nilometer.signals import agreement_column
 
 FAMILIES, EACH = 8, 120
@@ -209,3 +212,14 @@ def test_a_response_captured_half_of_the_time_counts_twice():
     weighted = sentinel.estimate(table.take(new).append_column("capture_probability", pa.array(chance)), names[new])[0]
     twice = np.repeat(new, (1 / chance).astype(int))
     assert weighted.accuracy == pytest.approx(sentinel.estimate(table.take(twice), names[twice])[0].accuracy, abs=1e-12)
+
+
+def test_a_saved_opinion_outside_the_unit_interval_is_refused(tmp_path):
+    table, correct, names = _data()
+    sentinel = _fitted(table, correct, names)
+    whole = sentinel.labelled_.profiles
+    values = np.stack([whole.column(name) * (2.0 if name == BIG else 1.0) for name in whole.names], axis=1)
+    sentinel.labelled_ = replace(sentinel.labelled_, profiles=Profiles(values, whole.names, whole.provenance))
+    save_sentinel(tmp_path / "s.nilo", sentinel)
+    with pytest.raises(IncompatibleModelError, match=r"`agrees_with:big` must hold numbers in \[0, 1\]"):
+        load_sentinel(tmp_path / "s.nilo")

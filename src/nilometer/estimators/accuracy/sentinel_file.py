@@ -10,7 +10,7 @@ import pyarrow as pa
 from msgspec import Meta
 
 from nilometer.errors import IncompatibleModelError
-from nilometer.signals import ATTENTION_FEATURE_NAMES, FEATURE_NAMES
+from nilometer.signals import ATTENTION_FEATURE_NAMES, FEATURE_NAMES, opinion_columns
 from nilometer.traces import SavedKind, SavedTable, read_saved_table, write_saved_table
 
 from ..intervals import Residuals
@@ -157,7 +157,7 @@ def _fit_again(head: _Head, table: pa.Table) -> Sentinel:
 
 def _check_columns(table: pa.Table, names: tuple[str, ...]) -> None:
     """Refuse features that are unknown or no numbers, and units that are missing."""
-    known = {*FEATURE_NAMES, *ATTENTION_FEATURE_NAMES}
+    known = {*FEATURE_NAMES, *ATTENTION_FEATURE_NAMES, *opinion_columns(names)}
     for name in names:
         if name not in known or table.column_names.count(name) > 1:
             raise ValueError(f"columns must be features, each once, got {name!r}.")
@@ -167,6 +167,10 @@ def _check_columns(table: pa.Table, names: tuple[str, ...]) -> None:
         values = table[name].to_numpy()
         if np.isinf(values).any() or (name == "_correct" and not ((values >= 0) & (values <= 1)).all()):
             raise ValueError(f"`{name}` must hold finite numbers, and `_correct` numbers in [0, 1].")
+    for name in opinion_columns(names):
+        values = table[name].to_numpy()
+        if ((values < 0) | (values > 1)).any():
+            raise ValueError(f"`{name}` must hold numbers in [0, 1].")
     for name in ("_slice", "_family"):
         if name in table.column_names and not pa.types.is_string(table.schema.field(name).type):
             raise ValueError(f"`{name}` must hold texts, got {table.schema.field(name).type}.")
