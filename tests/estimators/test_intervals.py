@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
-from scipy.stats import chi2, t
+from scipy.stats import beta, chi2, t
 
 from nilometer.estimators import (
     Residuals,
@@ -129,3 +129,12 @@ def test_pooling_finds_the_prior_that_the_spreads_were_drawn_from():
 def test_two_other_models_are_enough_to_pool():
     own = Residuals(4, 0.0, 0.8, 0.01, 3.0)
     assert pool_residuals(own, [own._replace(spread=0.4), own._replace(spread=0.42)]).spread < 0.8
+
+
+@pytest.mark.parametrize(("share", "n"), [(0.7, 10.0), (0.0, 1.0), (0.25, 40.0)])
+def test_noise_of_a_share_is_the_mean_under_jeffreys_posterior(share, n):
+    half = np.full(2, 0.5)
+    found = fit_residuals(half, np.array([share, 0.5]), np.array([n, 1e12]))
+    a, b = n * share + 0.5, n * (1 - share) + 0.5
+    wanted = beta.expect(lambda x: x * (1 - x) / n, args=(a, b))
+    assert found.noise == pytest.approx(wanted / 0.35 / 2, rel=1e-6)

@@ -51,3 +51,10 @@ def test_calibration_curve_has_the_mean_label_of_every_bin():
     assert np.mean(curve.x) == pytest.approx(p.mean(), abs=0.02)
     assert np.mean(curve.y) == pytest.approx(labels.mean(), abs=0.02)
     assert list(curve.x) == sorted(curve.x)
+
+
+def test_the_calibration_is_in_the_json(halves):
+    table, correct, first, sentinel = halves
+    plain = build_report(table.filter(~first), by=["domain"], correct=correct[~first], sentinel=sentinel).to_dict()
+    assert plain["calibration"]["x"]
+    assert len(plain["calibration"]["x"]) == len(plain["calibration"]["y"])

@@ -134,3 +134,11 @@ def test_drift_tells_a_shift_in_its_unit():
 def test_holm_by_hand():
     # R: p.adjust(c(.01, .02, .03, .005), "holm")
     assert holm(np.array([0.01, 0.02, 0.03, 0.005])).tolist() == pytest.approx([0.03, 0.04, 0.04, 0.02])
+
+
+def test_two_clusters_a_side_can_be_shuffled_and_one_cannot():
+    values, rng = np.array([0.9, 0.8, 0.3, 0.2]), np.random.default_rng(0)
+    shared = {"n_permutations": 99, "rng": rng}
+    two, one = np.array([0, 0, 1, 1]), np.zeros(4)
+    assert permuted_mean_change(values, values, reference_clusters=two, clusters=two, **shared) is not None
+    assert permuted_mean_change(values, values, reference_clusters=two, clusters=one, **shared) is None

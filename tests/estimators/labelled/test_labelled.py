@@ -412,3 +412,25 @@ def test_the_error_of_strata_counts_two_more_responses_of_the_accuracy_of_all():
     found = stratified_mean(correct, strata)
     assert found.accuracy == pytest.approx(accuracy)
     assert found.standard_error == pytest.approx(np.sqrt(variance))
+
+
+def test_a_posterior_is_worth_the_labels_that_leave_its_spread():
+    found = combine(_prior(0.55, 0.95), labelled_mean(_labelled(np.ones(60), np.r_[0:9])))
+    worth = found.accuracy * (1 - found.accuracy) / found.standard_error**2
+    assert found.n_effective == pytest.approx(worth)
+
+
+def test_the_wealth_of_the_monitor_by_hand():
+    """Predictions of the first batch give the weight (their regression slope); the second batch has one label."""
+    rng = np.random.default_rng(0)
+    f = rng.random(400)
+    y = (rng.random(400) < 0.2 + 0.5 * f).astype(float)
+    first = update_monitor(start_monitor(0.8), y, f, rng=rng)
+    weight = float(np.polyfit(f, y, 1)[0])
+    assert 0 < weight < 1
+    correct, p = np.array([0.0, np.nan, np.nan, np.nan]), np.array([0.9, 0.4, 0.6, 0.7])
+    second = update_monitor(first, correct, p, rng=rng)
+    expected = np.clip(0.8 - weight * p.mean(), -weight, 1)
+    stakes = np.expm1(second.log_wealth - first.log_wealth) / ((expected + weight * 0.9) / (1 - expected))
+    assert stakes == pytest.approx(stakes[0] / 0.02 * np.array([0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9]))
+    assert stakes[0] == pytest.approx(0.02)

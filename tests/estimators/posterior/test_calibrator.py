@@ -147,3 +147,12 @@ def test_the_loss_before_is_the_mean_surprise_of_the_true_label():
     fitted = Calibrator(kind="isotonic").fit(said, truth)
     p = [dict(zip(one.values, one.weights, strict=True))[t] for one, t in zip(said, truth, strict=True)]
     assert fitted.loss_before_ == pytest.approx(-np.log(p).mean())
+
+
+def test_biases_are_penalised_as_one_label_unless_told_otherwise():
+    said, truth, _ = simulated(60, bias=(1.0, 0.0, 0.0, -1.0))
+    given, usual, loose = (
+        Calibrator("bias", **one).fit(said, truth) for one in ({"penalty": 1.0}, {}, {"penalty": 0.01})
+    )
+    assert usual.biases_ == pytest.approx(given.biases_)
+    assert (usual.biases_**2).sum() < (loose.biases_**2).sum()

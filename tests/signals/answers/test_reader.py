@@ -188,3 +188,17 @@ def test_thousands_are_read_in_every_locale(value):
 def test_a_fraction_over_zero_is_no_number():
     assert find_numbers(r"\frac{1}{0}") == []
     assert [one.value for one in find_numbers(r"\frac{1}{4}")] == [0.25]
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("Answer: 3 apples each = 12", 12),
+        ("score 3 = 12", 12),
+        ("0,123", 0.123),
+        ("1234,567", 1234.567),
+        ("1,234", 1234),
+    ],
+)
+def test_sums_end_behind_the_equals_sign_and_commas_group_whole_thousands_alone(text, number):
+    assert parse_number().find(text).value == number

@@ -13,6 +13,7 @@ from nilometer.signals import (
     encode_tokens,
     ngram_matches,
 )
+from nilometer.signals.text.matches import EXACT_FLOAT32
 
 FEW = settings(max_examples=25, deadline=None)
 LISTS = st.lists(st.text(st.sampled_from("aab cd\n"), max_size=25), min_size=1, max_size=7)
@@ -99,3 +100,8 @@ def test_subsequences_and_distances_equal_dynamic_programming(texts):
     np.testing.assert_array_equal(common_subsequences(encoded), [[longest_common(a, b) for b in texts] for a in texts])
     np.testing.assert_array_equal(edit_distances(encoded), [[levenshtein(a, b) for b in texts] for a in texts])
     np.testing.assert_array_equal(edit_distances(encoded, n_rows=1), edit_distances(encoded)[:1, 1:])
+
+
+def test_whole_numbers_are_exact_in_float32_up_to_the_limit_and_not_beyond():
+    assert float(np.float32(EXACT_FLOAT32 - 1)) == EXACT_FLOAT32 - 1
+    assert float(np.float32(EXACT_FLOAT32 + 1)) != EXACT_FLOAT32 + 1

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from nilometer.signals import entropy_bounds, token_entropy, token_signals
+from nilometer.signals.tokens.segments import Segments
 
 
 def _f32(rows):
@@ -133,3 +134,20 @@ def test_a_sampled_token_of_probability_zero_adds_nothing():
     other = token_signals(top[:, 1], top)
     assert one.entropy == pytest.approx(other.entropy)
     assert one.tail_mass == pytest.approx(other.tail_mass)
+
+
+@pytest.mark.parametrize("width", [1, 3, 8])
+def test_windows_of_several_answers_by_a_loop(width):
+    parts = [[3.0, 1.0, 2.0, 8.0, 5.0, 4.0], [2.0], [], [7.0, 7.0, 1.0]]
+    offsets = np.cumsum([0, *map(len, parts)])
+    values = np.concatenate([np.array(part) for part in parts])
+    ((lowest, last),) = Segments(offsets).windows(values, [width])
+    for part, low, end in zip(parts, lowest, last, strict=True):
+        means = [np.mean(part[i : i + width]) for i in range(max(len(part) - width, 0) + 1)] if part else [np.nan]
+        assert (low, end) == pytest.approx((min(means), means[-1]), nan_ok=True)
+
+
+def test_a_listed_probability_of_zero_leaves_finite_bounds():
+    low, high = entropy_bounds(_f32([np.log(0.5)]), _f32([[np.log(0.5), -np.inf]]), vocabulary_size=10)
+    assert low[0] == pytest.approx(0.5 * np.log(2), rel=1e-5)
+    assert low[0] < high[0] < np.log(10)
