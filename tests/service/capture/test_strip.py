@@ -1,3 +1,4 @@
+import json
 from itertools import pairwise
 
 import pytest
@@ -68,3 +69,42 @@ def test_events_are_the_same_however_the_network_split_them(cuts):
     parts = [stream[a:b] for a, b in pairwise(bounds)]
     assert [event for part in parts for event in cutter.feed(part)] == EVENTS
     assert cutter.rest() == b"data: rest"
+
+
+TEXTS = st.text(st.sampled_from('"\\{}[],:\n\raé') | st.characters(), max_size=12) | st.sampled_from(
+    ['},"', '"logprobs":', ',"finish_reason":', '"delta":{}', "data: "]
+)
+
+
+@st.composite
+def _chunks(draw):
+    """A chunk as servers write it, with texts that look like its own keys, and members that may follow the list."""
+    entry = st.fixed_dictionaries({"token": TEXTS, "top_logprobs": st.lists(st.fixed_dictionaries({"token": TEXTS}))})
+    listed = {"content": draw(st.lists(entry, max_size=3)), **draw(st.sampled_from([{}, {"refusal": None}]))}
+    choice = {
+        "index": 0,
+        "delta": draw(st.sampled_from([{}, {"content": "a"}]) | st.fixed_dictionaries({"content": TEXTS})),
+        "logprobs": draw(st.just(listed) | st.none()),
+        **draw(st.sampled_from([{}, {"stop": {"a": [1]}}, {"logprobs2": {"content": []}}])),
+        "finish_reason": draw(st.sampled_from([None, "stop"])),
+        **draw(st.sampled_from([{}, {"token_ids": [1]}, {"last": {"logprobs": {"content": []}}}])),
+    }
+    choices = [choice] * draw(st.integers(1, 2))
+    separators = draw(st.sampled_from([(",", ":"), (", ", ": ")]))
+    return json.dumps({"id": "x", "choices": choices}, separators=separators, ensure_ascii=draw(st.booleans()))
+
+
+@given(_chunks(), st.booleans(), st.sampled_from(["\n\n", "\r\n\r\n"]))
+def test_chunk_is_stripped_the_same_with_and_without_reading_its_json(chunk, null, blank):
+    event = f"data: {chunk}{blank}".encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nilometer.service.capture.strip._without_usual", lambda event, *, null: None)
+        read = strip_event(event, null=null)
+    assert strip_event(event, null=null) == read
+
+
+def test_usual_chunk_is_stripped_without_reading_its_json(monkeypatch):
+    monkeypatch.setattr("nilometer.service.capture.strip._answer", lambda data: pytest.fail("the JSON was read"))
+    event = f'data: {{"choices":[{{"delta":{{"content":"a"}},"logprobs":{LISTED},"finish_reason":null}}]}}\n\n'
+    assert strip_event(event.encode()) == event.replace(LISTED, "null").encode()
+    assert strip_event(event.encode(), null=False) == event.replace(f'"logprobs":{LISTED},', "").encode()

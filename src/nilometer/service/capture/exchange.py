@@ -18,12 +18,10 @@ _EARLY = 3
 
 
 class Exchange:
-    """The answer to one request; ``send`` stands between the server and the client.
+    """The answer to one request; ``pass_on`` stands between the server and the client.
 
     Parameters
     ----------
-    send
-        To the client.
     frame
         What is known so far; completed and spooled when the answer is whole, or at ``close``.
     injected
@@ -33,12 +31,12 @@ class Exchange:
     """
 
     def __init__(
-        self, send: Send, frame: Frame, *, spool: Spool, injected: bool, nulls: dict[str, bool], record_limit: int
+        self, frame: Frame, *, spool: Spool, injected: bool, nulls: dict[str, bool], record_limit: int
     ) -> None:
         self.status = 0
         self.refused = False
         """Whether the server refused a request that was changed; nothing has been passed on then."""
-        self._send, self._frame, self._spool = send, frame, spool
+        self._frame, self._spool = frame, spool
         self._injected, self._nulls, self._record_limit = injected, nulls, record_limit
         self._captures = frame.outcome == "served"
         self._start: Message | None = None
@@ -49,14 +47,12 @@ class Exchange:
         self._size = 0
         self._spooled = False
 
-    async def send(self, message: Message) -> None:
-        """Pass a message of the server on; a failure here is counted and the message goes as it came."""
+    def pass_on(self, message: Message) -> list[Message]:
+        """Messages for the client after this one of the server; if that fails, it is counted and goes as it came."""
         try:
-            messages = self._answer(message)
+            return self._answer(message)
         except Exception:  # noqa: BLE001 - the answer goes on whatever happens to the capture
-            messages = self._as_it_came(message)
-        for passed in messages:
-            await self._send(passed)
+            return self._as_it_came(message)
 
     def close(self) -> None:
         """Spool an answer that broke off."""

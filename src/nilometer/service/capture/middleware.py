@@ -1,24 +1,18 @@
 """The middleware: pure ASGI, so that it fits vLLM, SGLang, Starlette, FastAPI and our own proxy."""
 
-import os
-import time
-import uuid
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from .exchange import Exchange, Message, Send
-from .frames import Frame
-from .requests import Asked, api_of, read_request, slice_values
-from .sampling import SliceRates, hash_uniform
-from .settings import Settings, read_settings
-from .spool import Spool
+from .recorder import Recorder
+from .requests import Asked, api_of, read_request
+from .settings import Settings
 
 __all__ = ["Capture"]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
-_REMEMBER_REFUSAL = 600.0
 _FREE_HEADERS = (b"accept-encoding", b"content-length")
 
 
@@ -48,13 +42,9 @@ class Capture:
     """
 
     def __init__(self, app: App, settings: Settings | None = None) -> None:
-        self.settings = read_settings(os.environ) if settings is None else settings
-        self.spool = Spool(self.settings.spool, limit=self.settings.spool_limit)
         self._app = app
-        self._rates = SliceRates(self.settings.rate, self.settings.max_per_slice)
-        self._refusals: dict[str, float] = {}
-        absent = self.settings.absent
-        self._nulls = {} if absent == "auto" else dict.fromkeys(("chat", "completions"), absent == "null")
+        self._recorder = Recorder(settings)
+        self.settings, self.spool = self._recorder.settings, self._recorder.spool
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -73,62 +63,31 @@ class Capture:
 
     async def _serve(self, asked: Asked, scope: Scope, receive: Receive, *, send: Send) -> None:
         k, mode = self._server_settings(scope)
-        frame = self._frame(asked, scope["headers"], mode)
-        injects = asked.may_inject and frame.outcome == "served" and not self._is_refused(asked.model)
+        recorder = self._recorder
+        frame = recorder.frame(asked, scope["headers"], mode=mode)
+        injects = recorder.may_ask(asked, frame)
         if injects:
             frame.k = k
             body = asked.with_logprobs(k)
-            exchange = self._exchange(send, frame, injected=True)
-            await self._run(exchange, _changed(scope, body), _replay(body, receive))
+            exchange = recorder.exchange(frame, injected=True)
+            await self._run(exchange, _changed(scope, body), _replay(body, receive), send=send)
             if not exchange.refused:
                 return
             frame.k = None
-        exchange = self._exchange(send, frame, injected=False)
-        await self._run(exchange, scope, _replay(asked.body, receive))
+        exchange = recorder.exchange(frame, injected=False)
+        await self._run(exchange, scope, _replay(asked.body, receive), send=send)
         if injects and exchange.status < 400:
-            self._refusals[asked.model] = time.monotonic() + _REMEMBER_REFUSAL
-            self.spool.counts["refused_models"] += 1
+            recorder.note_refusal(asked.model)
 
-    async def _run(self, exchange: Exchange, scope: Scope, receive: Receive) -> None:
+    async def _run(self, exchange: Exchange, scope: Scope, receive: Receive, *, send: Send) -> None:
+        async def pass_on(message: Message) -> None:
+            for passed in exchange.pass_on(message):
+                await send(passed)
+
         try:
-            await self._app(scope, receive, exchange.send)
+            await self._app(scope, receive, pass_on)
         finally:
             exchange.close()
-
-    def _exchange(self, send: Send, frame: Frame, *, injected: bool) -> Exchange:
-        limit = self.settings.record_limit
-        return Exchange(send, frame, spool=self.spool, injected=injected, nulls=self._nulls, record_limit=limit)
-
-    def _frame(self, asked: Asked, headers: Any, mode: str) -> Frame:
-        settings = self.settings
-        attributes = slice_values(asked.body, headers, settings)
-        given = next((value for name, value in headers if name.lower() == b"x-request-id"), b"")
-        request_id = given.decode("latin-1")[:128] or uuid.uuid4().hex
-        now = time.time()
-        probability = self._rates.next(" ".join((asked.model, *map("=".join, sorted(attributes.items())))), now)
-        return Frame(
-            id=request_id,
-            time=int(now * 1e6),
-            outcome="served" if hash_uniform(request_id) < probability else "unsampled",
-            api=asked.api,
-            model=asked.model,
-            k=asked.k,
-            asked_by_client=asked.k is not None,
-            logprobs_mode=mode,
-            temperature=asked.temperature,
-            capture_probability=probability,
-            attributes=attributes,
-            stream=asked.stream,
-            request=asked.body if settings.texts else b"",
-            texts=settings.texts,
-        )
-
-    def _is_refused(self, model: str) -> bool:
-        until = self._refusals.get(model)
-        if until is not None and until < time.monotonic():
-            del self._refusals[model]
-            return False
-        return until is not None
 
     def _server_settings(self, scope: Mapping[str, Any]) -> tuple[int, str]:
         """How many alternatives to ask for, and the mode of the log-probabilities, where vLLM's own flags say it."""

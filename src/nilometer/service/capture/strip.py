@@ -11,6 +11,10 @@ __all__ = ["EventCutter", "strip_body", "strip_event", "writes_null"]
 _KEY = re.compile(rb'"logprobs"\s*:\s*')
 _BLANK_LINE = re.compile(rb"\n\n|\r\n\r\n|\r\r|\n\r\n")
 _DATA = re.compile(rb"^data:[ ]?", re.MULTILINE)
+_USUAL_KEY = b'"logprobs":'
+_USUAL_LIST = b'"logprobs":{"content":['
+_USUAL_NEXT = b',"finish_reason":'
+_EMPTY_DELTA = b'"delta":{}'
 _NULL = b"null"
 _EMPTY = b"{}"
 
@@ -46,12 +50,14 @@ class EventCutter:
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next bytes; return the events that they complete, each with its blank line."""
+        if not self.waiting and data.endswith(b"\n\n") and data.find(b"\n") == len(data) - 2 and b"\r" not in data:
+            return [data]  # one event in one piece, as servers write them
         searched = max(len(self.waiting) - 3, 0)
         buffer = self.waiting + data
         events, start = [], 0
-        for found in _BLANK_LINE.finditer(buffer, searched):
-            events.append(buffer[start : found.end()])
-            start = found.end()
+        for end in _blank_lines(buffer, searched):
+            events.append(buffer[start:end])
+            start = end
         self.waiting = buffer[start:]
         return events
 
@@ -59,6 +65,16 @@ class EventCutter:
         """Return what the stream ended with, which no blank line closed."""
         rest, self.waiting = self.waiting, b""
         return rest
+
+
+def _blank_lines(buffer: bytes, start: int) -> Iterator[int]:
+    """Ends of blank lines; without a carriage return they are found ten times as fast."""
+    if b"\r" in buffer:
+        yield from (found.end() for found in _BLANK_LINE.finditer(buffer, start))
+        return
+    while (found := buffer.find(b"\n\n", start)) >= 0:
+        start = found + 2
+        yield start
 
 
 def strip_body(body: bytes, *, null: bool = True) -> bytes:
@@ -88,6 +104,9 @@ def strip_event(event: bytes, *, null: bool = True) -> bytes:
     vLLM sends a chunk with an empty ``delta`` for every token that a parser of tools or reasoning swallowed,
     but only where log-probabilities are on.
     """
+    usual = _without_usual(event, null=null)
+    if usual is not None:
+        return usual
     found = _DATA.search(event)
     answer = _answer(event[found.end() :]) if found else None
     if answer is None:
@@ -95,6 +114,29 @@ def strip_event(event: bytes, *, null: bool = True) -> bytes:
     if answer.choices and answer.usage is None and all(map(_is_empty, answer.choices)):
         return b""
     return _without(event, answer, null=null)
+
+
+def _without_usual(event: bytes, *, null: bool) -> bytes | None:
+    """The same without reading the JSON, for a chunk as vLLM and OpenAI write it; None for any other.
+
+    That is one line with one list of tokens, then the reason for the end. A quote inside a JSON text is escaped, so
+    the names that are searched for are keys. If another member or choice stood behind the list, ``},"`` would be
+    before it.
+    """
+    key = event.find(_USUAL_LIST)
+    value = key + len(_USUAL_KEY)
+    end = event.rfind(_USUAL_NEXT)
+    if key < 1 or end < value or event[end - 1 : end] != b"}":
+        return None
+    is_line = event.startswith(b"data: {") and event.endswith(b"\n\n") and event.find(b"\n") == len(event) - 2
+    before, behind = event[:value], event[end:]
+    if not is_line or _EMPTY_DELTA in before or _EMPTY_DELTA in behind or _USUAL_KEY in behind:
+        return None
+    if before.find(_USUAL_KEY) != key or event.rfind(b'},"', value, end) >= 0:
+        return None
+    if null:
+        return before + _NULL + behind
+    return event[: key - 1] + behind if event[key - 1 : key] == b"," else None
 
 
 def writes_null(event: bytes) -> bool | None:
