@@ -290,3 +290,64 @@ def test_costs_go_with_their_metric_alone(capsys, tmp_path, scores):
     assert {row["value"] for row in lines(out)} <= {1, 5}
     code, _, err = run(capsys, *shared, "--metric", "mae")
     assert (code, "`--costs` goes with `--metric cost`" in err) == (2, True)
+
+
+TOP = [{"token": "4", "logprob": float(np.log(0.6))}, {"token": "5", "logprob": float(np.log(0.4))}]
+LISTED = {"content": [{**TOP[0], "top_logprobs": TOP}]}
+GEMINI = {
+    "candidates": [
+        {
+            "content": {"parts": [{"text": "4"}]},
+            "finishReason": "STOP",
+            "logprobsResult": {
+                "chosenCandidates": [{"token": "4", "logProbability": TOP[0]["logprob"]}],
+                "topCandidates": [{"candidates": [{"token": t["token"], "logProbability": t["logprob"]} for t in TOP]}],
+            },
+        }
+    ],
+    "responseId": "r",
+}
+CHUNK = {"id": "a", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+CHOICE = {"message": {"content": "4"}, "logprobs": LISTED, "finish_reason": "stop"}
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"prompt_id": "a", "choices": [CHOICE]}],
+        [GEMINI],
+        [{"type": "ai", "content": "4", "id": "x", "response_metadata": {"logprobs": LISTED}}],
+        [
+            {**CHUNK, "choices": [{"index": 0, "delta": {"content": "4"}, "logprobs": LISTED}]},
+            {**CHUNK, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+        ],
+    ],
+    ids=["chat", "Gemini", "LangChain", "stream"],
+)
+def test_every_format_of_traces_is_read_at_the_score_token(capsys, tmp_path, rows):
+    code, out, err = run(capsys, "decide", write(tmp_path / "r.jsonl", rows), "--metric", "rmse", "--labels", "1-5")
+    assert code == 0, err
+    assert [round(row["value"], 5) for row in lines(out)] == [4.4]
+
+
+def test_responses_are_found_where_at_says_and_grouped_by_prompt(capsys, tmp_path):
+    rows = [{"prompt_id": "p", "log": {"calls": [{"a": {"b": {"choices": [CHOICE]}}}]}, "truth": "4"} for _ in range(2)]
+    file = write(tmp_path / "r.jsonl", rows)
+    shared = ("decide", file, "--metric", "rmse", "--labels", "1-5")
+    assert run(capsys, *shared)[0] == 2
+    code, out, err = run(capsys, *shared, "--at", "log.calls[*].a.b")
+    assert code == 0, err
+    assert [(row["prompt_id"], round(row["value"], 5)) for row in lines(out)] == [("p", 4.4)]
+
+
+def test_columns_name_where_draws_stand(capsys, tmp_path):
+    rows = [{"q": "a", "said": text} for text in ("Oslo", "Oslo", "Rome")]
+    file = write(tmp_path / "r.jsonl", rows)
+    code, out, err = run(capsys, "decide", file, "--metric", "accuracy", "--columns", "prompt_id=q,answer=said")
+    assert (code, lines(out)[0]["value"]) == (0, "oslo"), err
+
+
+def test_where_responses_stand_has_no_meaning_live(capsys, tmp_path):
+    file = write(tmp_path / "r.jsonl", [{"prompt": "2+2?"}])
+    code, _, err = run(capsys, "decide", file, "--metric", "mae", "--live", "openai:http://x", "--at", "a")
+    assert (code, "`--at` has no meaning with `--live`" in err) == (2, True)

@@ -39,6 +39,7 @@ def nested(tmp_path):
         ["plan", "slices"],
         ["plan", "weak"],
         ["plan", "acquire"],
+        ["decide"],
         ["route", "fit"],
         ["route", "eval"],
     ],

@@ -25,7 +25,7 @@ from nilometer.estimators import Calibrator, NotEnoughData, Posterior
 from nilometer.models import Retries, Sampling
 from nilometer.signals import parse_scale, parser_for, placed
 
-from .common import JsonOption, talk, write_json
+from .common import AtOption, ColumnsOption, FormatOption, JsonOption, layout_of, talk, write_json
 from .decide_compare import show_comparison
 from .decide_inputs import Asked, Reading, read_posteriors, read_truths
 from .decide_live import LiveOptions, draw_samples
@@ -38,7 +38,7 @@ _LIVE_ONLY = (
     *("model_name", "samples", "confidence_level", "temperature", "max_tokens", "extra", "timeout", "max_wait"),
     *("concurrency", "journal", "price"),
 )
-_NOT_LIVE = ("fallback",)
+_NOT_LIVE = ("fallback", "wire_format", "at", "columns")
 
 
 def decide(
@@ -73,6 +73,9 @@ def decide(
     ] = None,
     price: Annotated[str | None, typer.Option(metavar="IN,OUT", help="Per million tokens of prompts, answers.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of samples and resampling.")] = 0,
+    wire_format: FormatOption = None,
+    at: AtOption = None,
+    columns: ColumnsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Choose for each prompt the answer with the best expected score, from samples or log-probabilities.
@@ -87,7 +90,7 @@ def decide(
     plain = parser_for(parse, scale, _kind(rule))
     reading = Reading(placed(plain, field=field, pattern=pattern), plain, scale, field, pattern, fallback)
     if live is None:
-        asked = read_posteriors(files, reading)
+        asked = read_posteriors(files, reading, layout_of(wire_format, at, columns))
     else:
         plan = SamplingPlan(min(4, samples), 2, samples, confidence_level)
         sampling = Sampling(temperature, 1, max_tokens, 0, concurrency, seed)
@@ -111,7 +114,7 @@ def _check_options(ctx: typer.Context, *, is_live: bool) -> None:
     wrong = _NOT_LIVE if is_live else _LIVE_ONLY
     given = [name for name in wrong if _is_given(ctx, name)]
     if given:
-        option = "--" + given[0].replace("_", "-")
+        option = "--" + given[0].removeprefix("wire_").replace("_", "-")
         raise ConfigError(f"`{option}` has no meaning {'with' if is_live else 'without'} `--live`. Leave it out.")
 
 

@@ -8,31 +8,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow as pa
-
 from nilometer.errors import ConfigError, MissingLogprobsError, NotEnoughDataError, TraceFormatError
 from nilometer.estimators import (
     Posterior,
     posterior_from_lm_eval,
-    posterior_from_response,
     posteriors_from_traces,
-    whole_draw,
 )
 from nilometer.signals import (
     Parser,
     parse_label,
 )
-from nilometer.traces import read_traces
+from nilometer.traces import Layout, read_traces
 
 from .common import check_bad_lines, expand_files
 
 __all__ = ["Asked", "Reading", "read_posteriors", "read_truths"]
 
-_RESPONSES = ("choices", "outputs", "completion_probabilities")
-_ENVELOPES = ("response", "response_body", "body", "completion", "output")
+_OWN = {"samples", "label_logprobs", "resps", "pseudo_references"}
+"""Keys of lines that are no response of a server."""
+_DRAWN = ("nilometer", "plain", "wide", "columns", "lm_eval")
+"""Formats whose answers are draws where the texts of the alternatives are not kept."""
 _IDS = ("prompt_id", "custom_id", "trace_id", "id", "doc_id")
 _TRUTHS = ("truth", "gold", "target", "answer", "label")
 _SHOWN = 100
+_ANY = Layout()
 
 
 class Reading(NamedTuple):
@@ -81,12 +80,12 @@ class Asked:
         self.greedy.append(greedy)
 
 
-def read_posteriors(files: list[str], reading: Reading) -> Asked:
+def read_posteriors(files: list[str], reading: Reading, layout: Layout = _ANY) -> Asked:
     """Read one posterior per line, or per prompt of traces.
 
-    A line holds ``samples`` (with ``logprobs`` and ``sampling_logprobs`` where known), ``label_logprobs``, a response
-    of a server with log-probabilities at the score (with a scale), or a sample of lm-evaluation-harness. Every other
-    format of traces is read as such and grouped by ``prompt_id``.
+    A line holds ``samples`` (with ``logprobs`` and ``sampling_logprobs`` where known), ``label_logprobs``, or a sample
+    of lm-evaluation-harness. Every format of traces is read as such and grouped by ``prompt_id``: with a scale the
+    log-probabilities at the score, else the answers as draws.
 
     Raises
     ------
@@ -95,10 +94,10 @@ def read_posteriors(files: list[str], reading: Reading) -> Asked:
     """
     asked = Asked()
     for path in expand_files(files):
-        if _holds_posteriors(path, reading):
+        if not layout.is_given and _holds_samples(path):
             _read_lines(path, reading, asked)
         else:
-            _read_traces(path, reading, asked)
+            _read_traces(path, reading, asked, layout)
     for identity, truth in asked.truths.items():
         asked.truths[identity] = _as_value(truth, reading)
     check_bad_lines(asked)
@@ -107,18 +106,16 @@ def read_posteriors(files: list[str], reading: Reading) -> Asked:
     return asked
 
 
-def _holds_posteriors(path: Path, reading: Reading) -> bool:
+def _holds_samples(path: Path) -> bool:
+    """Return whether the first line of a file holds samples or probabilities of labels instead of a response."""
+    if not path.is_file():
+        return False
     with path.open("rb") as file:
-        head = file.read(4)
-        if head == b"PAR1":
-            return False
-    first = next((row for _, row in _objects(path, Asked())), None)
-    if first is None:
+        head = file.read(1 << 20).lstrip(b"\xef\xbb\xbf \t\r\n")
+    if not head:
         raise TraceFormatError(f"{path}: the file is empty or holds no JSON object.")
-    if {"samples", "label_logprobs", "resps"} & first.keys():
-        return True
-    response = _response(first)
-    return response is not None and (reading.labels is not None or len(response.get("choices") or ()) > 1)
+    first: dict[str, Any] = next((row for _, row in _objects(path, Asked())), {}) if head[:1] in (b"{", b"[") else {}
+    return not _OWN.isdisjoint(first)
 
 
 def _objects(path: Path, asked: Asked) -> Any:
@@ -182,20 +179,7 @@ def _posterior(row: dict[str, Any], reading: Reading) -> Posterior:
         return Posterior.from_label_logprobs(listed, labels=reading.labels, parse=parse, temperature=temperature)
     if "resps" in row:
         return posterior_from_lm_eval(row, reading.parse)
-    response = _response(row)
-    if response is None:
-        raise TraceFormatError("no samples, no label_logprobs, no response.")
-    if reading.labels is None:
-        texts = [whole_draw(_text(choice), choice.get("finish_reason")) for choice in response.get("choices") or ()]
-        return Posterior.from_samples(texts, reading.parse, temperature=temperature)
-    return posterior_from_response(
-        response,
-        reading.labels,
-        field=reading.field,
-        pattern=reading.pattern,
-        fallback=reading.fallback,
-        temperature=temperature,
-    )
+    raise TraceFormatError("no samples, no label_logprobs, no resps.")
 
 
 def _candidates(row: dict[str, Any], reading: Reading) -> list[Any]:
@@ -205,47 +189,37 @@ def _candidates(row: dict[str, Any], reading: Reading) -> list[Any]:
     return list(dict.fromkeys(value for value in read if value is not None))
 
 
-def _response(row: dict[str, Any]) -> dict[str, Any] | None:
-    """Find the response in a line: itself, or in an envelope or two."""
-    for _ in range(3):
-        if any(key in row for key in _RESPONSES):
-            return row
-        inner = next((row[key] for key in _ENVELOPES if isinstance(row.get(key), dict)), None)
-        if inner is None:
-            return None
-        row = inner
-    return None
-
-
-def _text(choice: dict[str, Any]) -> str | None:
-    """The content of a choice; None where the model gave none."""
-    message = choice.get("message")
-    found = choice.get("text") if message is None else message.get("content")
-    return None if found is None else str(found)
-
-
-def _read_traces(path: Path, reading: Reading, asked: Asked) -> None:
-    stream = read_traces(path)
+def _read_traces(path: Path, reading: Reading, asked: Asked, layout: Layout) -> None:
+    stream = read_traces(path, keep=["top_tokens"], format=layout)
     table = stream.read_all()
     for name in ("prompt_id", "trace_id"):
         if table[name].null_count < table.num_rows:
             table = table.set_column(table.schema.get_field_index("prompt_id"), "prompt_id", table[name])
             break
-    found = posteriors_from_traces(table, reading.parse, labels=reading.labels)
+    is_drawn = all(file.format in _DRAWN for file in stream.report.files)
+    try:
+        found = posteriors_from_traces(
+            table.drop_columns("top_tokens") if is_drawn and not table["top_tokens"].drop_null() else table,
+            reading.parse,
+            labels=reading.labels,
+            field=reading.field,
+            pattern=reading.pattern,
+            fallback=reading.fallback,
+        )
+    except MissingLogprobsError as exc:
+        raise ConfigError(f"{path}: {exc} (`--fallback samples`)") from exc
     asked.bad_lines += stream.report.bad_lines
     asked.n_bad += stream.report.n_bad
     asked.n_skipped += stream.report.n_skipped
-    golds = _golds(table)
+    asked.n_damaged += stream.report.n_damaged
+    asked.n_cut += stream.report.n_cut
+    prompts, attributes = (table[name].to_pylist() for name in ("prompt_id", "attributes"))
+    own = {str(prompt): dict(pairs or ()) for prompt, pairs in zip(prompts, attributes, strict=True)}
     for identity, posterior in found.items():
-        asked.add(identity, posterior)
-        if identity in golds:
-            asked.truths[identity] = golds[identity]
-
-
-def _golds(table: pa.Table) -> dict[str, str]:
-    """The right answer that ``nilometer record`` keeps in the attributes."""
-    pairs = zip(table["prompt_id"].to_pylist(), table["attributes"].to_pylist(), strict=True)
-    return {str(prompt): dict(own)["gold"] for prompt, own in pairs if own and "gold" in dict(own)}
+        asked.add(identity, posterior, _as_value(own[identity].get("greedy"), reading))
+        truth = next((own[identity][key] for key in _TRUTHS[:3] if key in own[identity]), None)
+        if truth is not None:
+            asked.truths[identity] = truth
 
 
 def _as_value(value: Any, reading: Reading) -> Any:

@@ -32,7 +32,7 @@ class FailedDraw:
 def whole_draw(
     text: str | None, finish_reason: str | None = None, *, labels: Sequence[Any] | None = None
 ) -> str | FailedDraw:
-    """Return the text of an answer, or a failed draw where it is empty or was cut off.
+    """Return the text of an answer, or a failed draw where it is empty, a refusal, or was cut off.
 
     Of a scale, an answer that is a label and nothing else is whole even if its room ended there, unless a longer
     label begins with it.
@@ -44,6 +44,8 @@ def whole_draw(
     """
     if text is None or not text.strip():
         return FailedDraw("(no content)")
+    if finish_reason == "refusal":
+        return FailedDraw(f"{text.strip()[:100]} (refused)")
     if finish_reason not in CUT_OFF_REASONS:
         return text
     said = text.strip(_EDGES).casefold()

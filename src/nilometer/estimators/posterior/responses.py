@@ -1,21 +1,36 @@
-"""Posteriors from what servers answer and what logs hold; only attributes and keys are looked at."""
+"""Posteriors from what servers answer and what logs hold, in every format of traces that can be read."""
 
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
 from nilometer.errors import MissingLogprobsError, NotEnoughDataError, TraceFormatError
 from nilometer.signals import Parser, parse_label
+from nilometer.traces import traces_from_response
 
-from .draws import FailedDraw, whole_draw
+from .draws import whole_draw
 from .posterior import Posterior
 from .tokens import ListedToken, score_masses, score_place
 
 __all__ = ["posterior_from_lm_eval", "posterior_from_response", "posteriors_from_traces"]
+
+
+_COLUMNS = ("tokens", "chosen_logprobs", "top_logprobs", "top_tokens")
+"""Columns of a trace that say which tokens were likely."""
+
+
+class _Place(NamedTuple):
+    """Where a score stands, on which scale, and what to do without log-probabilities."""
+
+    labels: tuple[Hashable, ...]
+    field: str | None
+    pattern: str | None
+    fallback: str
 
 
 class _Choice(NamedTuple):
@@ -33,7 +48,7 @@ def posterior_from_response(
     fallback: str = "error",
     temperature: float | None = None,
 ) -> Posterior:
-    """Make a posterior over the labels of a scale from a response of OpenAI's API, vLLM, llama.cpp and the like.
+    """Make a posterior over the labels of a scale from what a server answered to one request.
 
     Taken are the alternatives at the token where the score stands (``score_place``: the last match). Several
     choices are averaged: that is the mean over reasonings of what the model would say after each, which varies
@@ -42,7 +57,8 @@ def posterior_from_response(
     Parameters
     ----------
     response
-        A chat or text completion, llama.cpp's own answer, or vLLM's ``RequestOutput``; an object or a dictionary.
+        In any format of ``FORMATS``, such as a chat completion; a dictionary, the object of a client, or vLLM's
+        ``RequestOutput``.
     labels
         The scale. Labels of one token each ("1" to "9", letters) need no bounds.
     field, pattern
@@ -70,13 +86,17 @@ def posterior_from_response(
     """
     if fallback not in ("error", "samples"):
         raise ValueError(f"`fallback` must be 'error' or 'samples', got {fallback!r}.")
-    labels = tuple(labels)
     choices = _choices(response)
     if not choices:
-        raise TraceFormatError("the response holds no choice: no `choices`, `outputs` or `completion_probabilities`.")
+        raise TraceFormatError("the response holds no choice.")
+    place = _Place(tuple(labels), field, pattern, fallback)
+    return _of_choices(choices, place, parse_label(place.labels, field=field, pattern=pattern), temperature=temperature)
+
+
+def _of_choices(choices: list[_Choice], where: _Place, parse: Parser | None, *, temperature: float | None) -> Posterior:
+    labels, field, pattern, fallback = where
     if fallback == "samples" and any(choice.tokens is None for choice in choices):
         texts = [whole_draw(choice.text, choice.finish_reason, labels=labels) for choice in choices]
-        parse = parse_label(labels, field=field, pattern=pattern)
         return Posterior.from_samples(texts, parse, labels=labels, temperature=temperature)
     read = [_of_choice(choice, labels, field=field, pattern=pattern, temperature=temperature) for choice in choices]
     found = [one for one in read if one is not None]
@@ -95,7 +115,7 @@ def _of_choice(
 ) -> Posterior | None:
     if choice.tokens is None:
         raise MissingLogprobsError(
-            "the response holds no log-probabilities. Ask for `logprobs=true, top_logprobs=20`, "
+            "the response holds no log-probabilities with texts. Ask for `logprobs=true, top_logprobs=20`, "
             "or set `fallback='samples'` to count the answers instead."
         )
     joined = "".join(token.text for token in choice.tokens)
@@ -139,93 +159,45 @@ def _number(label: Hashable) -> float:
     return float(label) if isinstance(label, int | float) else 0.0
 
 
-def _get(value: Any, *names: str) -> Any:
-    for name in names:
-        found = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
-        if found is not None:
-            return found
-    return None
-
-
 def _choices(response: Any) -> list[_Choice]:
-    native = _get(response, "completion_probabilities")
-    if native is not None:
-        return [_Choice(str(_get(response, "content") or ""), _native(native))]
-    return [_choice(choice) for choice in _get(response, "choices", "outputs") or ()]
+    data = msgspec.json.encode(response, enc_hook=_plain)
+    try:
+        traces = traces_from_response(data, trace_id="response", keep=["top_tokens"])
+    except TraceFormatError as exc:
+        raise TraceFormatError(f"the response holds no choice that can be read: {exc}") from exc
+    return [_of_columns(one.answer, one.finish_reason, [getattr(one, name) for name in _COLUMNS]) for one in traces]
 
 
-def _choice(choice: Any) -> _Choice:
-    message = _get(choice, "message")
-    found = _get(choice, "text") if message is None else _get(message, "content")
-    text, finish = (None if found is None else str(found)), _get(choice, "finish_reason")
-    logprobs = _get(choice, "logprobs")
-    if logprobs is None:
-        return _Choice(text, None, finish)
-    content = _get(logprobs, "content")
-    if content is not None:
-        return _Choice(text, [_chat_token(token) for token in content], finish)
-    if _get(logprobs, "tokens") is not None:
-        return _Choice(text, _completion_tokens(logprobs), finish)
-    if isinstance(logprobs, Sequence):
-        return _Choice(text, _vllm_tokens(choice, logprobs), finish)
-    return _Choice(text, None, finish)
+def _plain(value: Any) -> Any:
+    """Return an object of a client or of vLLM as a dictionary, a number of numpy as one of Python."""
+    for name in ("model_dump", "item"):
+        if hasattr(value, name):
+            return getattr(value, name)()
+    return dict(value) if isinstance(value, Mapping) else vars(value)
 
 
-def _listed(text: str, logprob: Any, others: Iterable[tuple[str, Any]]) -> ListedToken:
-    """The alternatives of a token; a repeated text counts once, below-the-cut-off values not at all."""
-    rows = {text: _p(logprob)}
-    for other, value in others:
-        if other not in rows:
-            rows[other] = _p(value)
+def _of_columns(answer: str | None, reason: str | None, columns: Sequence[Any]) -> _Choice:
+    """Take one response from the columns of a trace: tokens, their log-probabilities, and those of the alternatives."""
+    tokens, chosen, top, names = columns
+    if chosen is None or (tokens is None and len(chosen)):
+        return _Choice(answer, None, reason)
+    if not len(chosen):
+        return _Choice(answer, [], reason)
+    with np.errstate(invalid="ignore"):
+        p = np.nan_to_num(np.exp(np.asarray(chosen, dtype=np.float64)))
+        others = np.nan_to_num(np.exp(np.asarray([] if top is None else top, dtype=np.float64))).reshape(len(p), -1)
+    texts = np.asarray(names or [], dtype=object).reshape(len(p), -1)
+    rows = [_listed(text, p[i], zip(texts[i], others[i], strict=False)) for i, text in enumerate(tokens or ())]
+    return _Choice(answer, rows, reason)
+
+
+def _listed(text: str, own: float, others: Iterable[tuple[str | None, float]]) -> ListedToken:
+    """The alternatives of a token; a repeated text counts once, one below the cut-off not at all."""
+    rows = {text: float(own)}
+    for other, p in others:
+        if other is not None and other not in rows:
+            rows[other] = float(p)
     return ListedToken(text, tuple((key, p) for key, p in rows.items() if p > 0))
-
-
-def _p(logprob: Any) -> float:
-    if logprob is None or (value := float(logprob)) <= -9999 or math.isnan(value):
-        return 0.0
-    if value > 1e-3:
-        raise TraceFormatError(f"a `logprob` must be <= 0, got {value:g}.")
-    return math.exp(min(value, 0.0))
-
-
-def _chat_token(token: Any) -> ListedToken:
-    others = [(str(_get(row, "token")), _get(row, "logprob")) for row in _get(token, "top_logprobs") or ()]
-    return _listed(str(_get(token, "token") or ""), _get(token, "logprob"), others)
-
-
-def _completion_tokens(logprobs: Any) -> list[ListedToken]:
-    tokens, values = _get(logprobs, "tokens"), _get(logprobs, "token_logprobs") or []
-    tops = _get(logprobs, "top_logprobs") or [{}] * len(tokens)
-    return [_listed(text, value, (top or {}).items()) for text, value, top in zip(tokens, values, tops, strict=False)]
-
-
-def _vllm_tokens(choice: Any, logprobs: Sequence[Any]) -> list[ListedToken]:
-    rows = []
-    for token, listed in zip(_get(choice, "token_ids") or (), logprobs, strict=True):
-        own = listed[token]
-        others = [(_get(entry, "decoded_token") or "", _get(entry, "logprob")) for entry in listed.values()]
-        rows.append(_listed(_get(own, "decoded_token") or "", _get(own, "logprob"), others))
-    return rows
-
-
-def _native(tokens: Sequence[Any]) -> list[ListedToken]:
-    """Tokens of llama.cpp's own endpoint, in its present form (logprobs) and its old one (probabilities)."""
-    rows = []
-    for token in tokens:
-        top = _get(token, "top_logprobs", "top_probs", "probs") or ()
-        others = [(str(_get(row, "token", "tok_str")), _logprob(row)) for row in top]
-        text = str(_get(token, "token", "content") or "")
-        own = _logprob(token) if _logprob(token) is not None else dict(others).get(text)
-        rows.append(_listed(text, own, others))
-    return rows
-
-
-def _logprob(row: Any) -> float | None:
-    value = _get(row, "logprob")
-    if value is not None:
-        return float(value)
-    p = _get(row, "prob")
-    return None if p is None else math.log(p) if p > 0 else -math.inf
 
 
 def posterior_from_lm_eval(sample: Mapping[str, Any], parse: Parser | None = None) -> Posterior:
@@ -259,13 +231,36 @@ def posterior_from_lm_eval(sample: Mapping[str, Any], parse: Parser | None = Non
 
 
 def posteriors_from_traces(
-    traces: pa.Table | pa.RecordBatch, parse: Parser | None = None, *, labels: Sequence[Any] | None = None
+    traces: pa.Table | pa.RecordBatch,
+    parse: Parser | None = None,
+    *,
+    labels: Sequence[Any] | None = None,
+    field: str | None = None,
+    pattern: str | None = None,
+    fallback: str = "samples",
 ) -> dict[str, Posterior | NotEnoughDataError]:
-    """Make a posterior per ``prompt_id`` from traces in nilometer's own form, each answer being a draw.
+    """Make a posterior per ``prompt_id`` from traces in nilometer's own form.
 
-    Traces keep the texts of the tokens that were generated, not of their alternatives, so the posterior is that of
-    the draws. An answer that is null, empty or cut off is a failed draw. A prompt without a readable answer keeps the
-    reason in its place.
+    On a scale, traces with the texts of the alternatives (``read_traces(files, keep=["top_tokens"])``) are read at the
+    token where the score stands, as by :func:`posterior_from_response`. Of all others each answer is a draw; one that
+    is null, empty, refused or cut off is a failed draw. A prompt without a readable answer keeps the reason in its
+    place.
+
+    Parameters
+    ----------
+    traces
+        With ``prompt_id``, ``answer`` and ``temperature``.
+    parse
+        Reads a draw.
+    labels, field, pattern
+        As for :func:`posterior_from_response`.
+    fallback
+        ``"samples"``, or ``"error"`` if answers without log-probabilities on a scale are not to be counted as draws.
+
+    Raises
+    ------
+    MissingLogprobsError
+        If log-probabilities are missing and `fallback` is "error".
 
     Examples
     --------
@@ -274,20 +269,34 @@ def posteriors_from_traces(
     >>> found["a"].values, found["b"].reason
     ((4.0, 5.0), "none of the 1 samples can be read, for example '(no content)'.")
     """
-    answers: dict[str, list[str | FailedDraw]] = {}
-    temperatures: dict[str, set[float]] = {}
-    columns = [traces.column(name).to_pylist() for name in ("prompt_id", "answer", "temperature")]
-    has_reasons = "finish_reason" in traces.schema.names
-    reasons = traces.column("finish_reason").to_pylist() if has_reasons else [None] * traces.num_rows
-    for prompt, answer, temperature, reason in zip(*columns, reasons, strict=True):
-        answers.setdefault(str(prompt), []).append(whole_draw(answer, reason, labels=labels))
-        temperatures.setdefault(str(prompt), set()).add(temperature)
+    choices, temperatures = _by_prompt(traces)
+    where = None if labels is None else _Place(tuple(labels), field, pattern, fallback)
     found: dict[str, Posterior | NotEnoughDataError] = {}
-    for prompt, texts in answers.items():
+    for prompt, own in choices.items():
         seen = temperatures[prompt]
         temperature = next(iter(seen)) if len(seen) == 1 else None
         try:
-            found[prompt] = Posterior.from_samples(texts, parse, labels=labels, temperature=temperature)
+            if where is not None and "top_tokens" in traces.schema.names:
+                found[prompt] = _of_choices(own, where, parse, temperature=temperature)
+            else:
+                texts = [whole_draw(choice.text, choice.finish_reason, labels=labels) for choice in own]
+                found[prompt] = Posterior.from_samples(texts, parse, labels=labels, temperature=temperature)
         except NotEnoughDataError as exc:
             found[prompt] = exc
     return found
+
+
+def _by_prompt(traces: pa.Table | pa.RecordBatch) -> tuple[dict[str, list[_Choice]], dict[str, set[float]]]:
+    """Return the answers to each prompt, and the temperatures they were drawn at."""
+    is_listed = "top_tokens" in traces.schema.names
+    names = ("prompt_id", "answer", "temperature", "finish_reason", *(_COLUMNS if is_listed else ()))
+    columns = [
+        traces.column(name).to_pylist() if name in traces.schema.names else [None] * traces.num_rows for name in names
+    ]
+    choices: dict[str, list[_Choice]] = {}
+    temperatures: dict[str, set[float]] = {}
+    for prompt, answer, temperature, reason, *listed in zip(*columns, strict=True):
+        own = _of_columns(answer, reason, listed) if is_listed else _Choice(answer, None, reason)
+        choices.setdefault(str(prompt), []).append(own)
+        temperatures.setdefault(str(prompt), set()).add(temperature)
+    return choices, temperatures

@@ -225,10 +225,9 @@ def _whole_chat(head: dict[str, Any], answers: Sequence[Answer]) -> dict[str, An
     choices = []
     for answer in answers:
         texts, lists = answer.whole()
-        content = texts.get("content", texts.get("refusal", None if answer.extra else ""))
-        message = {"role": "assistant", "content": content, **answer.extra}
-        if "reasoning_content" in texts:
-            message["reasoning_content"] = texts["reasoning_content"]
+        others: dict[str, Any] = {name: texts[name] for name in ("reasoning_content", "refusal") if name in texts}
+        content = texts.get("content", None if answer.extra or "refusal" in others else "")
+        message: dict[str, Any] = {"role": "assistant", "content": content, **answer.extra, **others}
         choices.append(
             {"index": answer.index, "message": message, "finish_reason": answer.finish, "logprobs": lists or None}
         )

@@ -168,7 +168,7 @@ def _inside(value: Any, search: Search, depth: int) -> list[_Found]:
     known = search.recognise(line)
     if known is not None and (search.wire_format is not None or known.name not in _COLUMN_NAMES):
         return [_Found(line, ())]
-    inner = _opened(line, search, depth) if depth else []
+    inner = (_opened(line, search, depth) or _keyed(line, search)) if depth else []
     return inner or ([_Found(line, ())] if known is not None else [])
 
 
@@ -178,21 +178,27 @@ def _opened(line: Line, search: Search, depth: int) -> list[_Found]:
             found = _inside(line.raw(key), search, depth - 1)
             if found:
                 return [item._replace(outer=((line, key), *item.outer)) for item in found]
-    return _keyed(line, search)
+    return []
 
 
 def _keyed(line: Line, search: Search) -> list[_Found]:
-    """Read an export keyed by id: every value is an object, and the first a response."""
+    """Read an export keyed by id: every value is an object, and the first a response or an envelope of one."""
     keys = list(line)
     if not keys or not all(line.is_nested(key) for key in keys):
         return []
     found: list[_Found] = []
     for key in keys:
-        inner = _inside(line.raw(key), search, 1) if line.child(key) is not None else []
+        item = _as_line(line.raw(key))
+        inner = [] if item is None else _named(item, search)
         if not inner and not found:
             return []
-        found += [item._replace(outer=((Line({"trace_id": key}), ""), *item.outer)) for item in inner]
+        name = Line({"trace_id": key} if len(keys) > 1 else {})
+        found += [one._replace(outer=((name, ""), *one.outer)) for one in inner]
     return found
+
+
+def _named(item: Line, search: Search) -> list[_Found]:
+    return [_Found(item, ())] if search.recognise(item) is not None else _opened(item, search, 1)
 
 
 def _as_line(value: Any) -> Line | None:

@@ -102,6 +102,8 @@ def note(context: Context, line: Line, skip: str | None = None) -> None:
             _verdict(context, key, line.get(key))
         elif key in _IDS:
             context.trace_id = _identity(line.get(key)) or context.trace_id
+        elif key == "prompt_id":
+            context.prompt_id = _identity(line.get(key))
         elif key in {"prompt", "question"} and isinstance(line.get(key), str):
             context.prompt = line.get(key)
         elif key == "temperature":

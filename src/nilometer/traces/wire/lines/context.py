@@ -55,6 +55,7 @@ class Context:
     temperature: float | None = None
     prompt: str | None = None
     trace_id: str | None = None
+    prompt_id: str | None = None
     time: int | None = None
     provider: str | None = None
     correct: float | None = None
@@ -64,6 +65,7 @@ class Context:
 
     def complete(self, trace: Trace) -> Trace:
         """Fill what the response itself did not say."""
+        trace.prompt_id = self.prompt_id or trace.prompt_id
         trace.time = self.time if trace.time is None else trace.time
         trace.provider = trace.provider or self.provider
         trace.temperature = self.temperature if trace.temperature is None else trace.temperature

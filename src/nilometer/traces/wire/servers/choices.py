@@ -126,7 +126,10 @@ def _read(choice: Any, number: int) -> Choice:
     holders = (choice, message) if isinstance(message, Mapping) else (choice,)
     found = [listed for listed in map(find_listed, holders) if listed is not None]
     listed = next((one for one in found if len(one.chosen)), found[0] if found else None)
-    return Choice(number if index is None else index, _text(choice), choice.get("finish_reason") or None, listed)
+    text, reason = _text(choice), choice.get("finish_reason") or None
+    if text is not None and reason in (None, "stop") and text == holders[-1].get("refusal"):
+        reason = "refusal"
+    return Choice(number if index is None else index, text, reason, listed)
 
 
 def _text(choice: Mapping[str, Any]) -> str | None:

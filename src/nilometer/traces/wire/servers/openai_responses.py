@@ -42,11 +42,18 @@ def parse_openai_responses(line: Line, context: Context) -> Iterator[Trace]:
         provider=provider_of(line),
         model_fingerprint=line.get("system_fingerprint"),
         temperature=number(line.get("temperature")),
-        finish_reason=incomplete or ("stop" if line.get("status") == "completed" else line.get("status")),
+        finish_reason=incomplete or _reason(line, parts),
         answer="".join(part.get("text") or part.get("refusal") or "" for part in parts),
     )
     asked = line.get("top_logprobs") or None
     yield with_logprobs(trace, _listed(parts), context, k=context.k or asked, counted=token_count(line.get("usage")))
+
+
+def _reason(line: Line, parts: list[Mapping[str, Any]]) -> str | None:
+    status: str | None = line.get("status")
+    if status != "completed":
+        return status
+    return "refusal" if parts and all(part.get("refusal") for part in parts) else "stop"
 
 
 def _parts(line: Line) -> list[Mapping[str, Any]]:
