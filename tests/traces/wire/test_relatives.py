@@ -101,6 +101,11 @@ def test_two_responses_are_read_however_they_follow_each_other(tmp_path, name):
         check_row(row)
 
 
+def test_what_begins_like_a_document_and_is_none_costs_its_own_lines(tmp_path):
+    rows, report = rows_of(tmp_path, f'{WHOLE}\n{{\n "answer": 1,\n{WHOLE}\n{{\n}}\n{WHOLE}\n{{\n')
+    assert (len(rows), report.n_bad, report.n_skipped) == (3, 4, 0)
+
+
 def test_objects_in_a_line_count_one_byone_of(tmp_path):
     rows, report = rows_of(tmp_path, f'{WHOLE}{{"answer": 1}}{WHOLE}\n{WHOLE} and more\n')
     assert (len(rows), report.n_bad, report.files[0].n_lines) == (2, 2, 4)

@@ -75,13 +75,31 @@ def _lines(path: Path, file: BinaryIO) -> Iterator[Item]:
             return
         yield from _objects(number, text, is_cut=is_cut, is_first=True)
         break
+    waiting: list[tuple[int, bytes, bool]] = []
+    size = 0
     for number, (data, is_cut) in lines:
         text = data.strip(_AROUND)
-        if text == b"{":
-            yield from _documents(path, chain([text], (line for _, (line, _) in lines)), before=number - 1)
+        if waiting and (data[:1] == b"{" or size > LONGEST):
+            yield from _unfinished(waiting)
+            waiting, size = [], 0
+        if waiting or text == b"{":
+            waiting.append((number, data, is_cut))
+            size += len(data)
+            if data[:1] == b"}" and not _fault(document := b"\n".join(line for _, line, _ in waiting)):
+                yield waiting[0][0], document, False
+                waiting, size = [], 0
         elif text[:1] == b"{":
             yield number, text, is_cut
         elif text:
+            yield from _objects(number, text, is_cut=is_cut)
+    yield from _unfinished(waiting)
+
+
+def _unfinished(waiting: list[tuple[int, bytes, bool]]) -> Iterator[Item]:
+    """Yield the lines of what began like a document and is none, one by one."""
+    for number, data, is_cut in waiting:
+        text = data.strip(_AROUND)
+        if text:
             yield from _objects(number, text, is_cut=is_cut)
 
 
@@ -137,9 +155,9 @@ def _begins_document(text: bytes) -> bool:
     return False
 
 
-def _documents(path: Path, lines: Iterator[bytes], *, before: int = 0) -> Iterator[Item]:
+def _documents(path: Path, lines: Iterator[bytes]) -> Iterator[Item]:
     """Yield the objects of documents, pretty-printed or on one line, that stand one after the other."""
-    number = before
+    number = 0
     for document in _whole_documents(path, lines):
         for item in _items(path, document):
             number += 1
