@@ -1,9 +1,10 @@
+import warnings
 from itertools import combinations
 
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
-from scipy.stats import ttest_ind
+from scipy.stats import ks_2samp, ttest_ind
 
 from nilometer.estimators import decompose_change, holm, mean_change, permuted_mean_change, score_drift
 
@@ -142,3 +143,22 @@ def test_two_clusters_a_side_can_be_shuffled_and_one_cannot():
     two, one = np.array([0, 0, 1, 1]), np.zeros(4)
     assert permuted_mean_change(values, values, reference_clusters=two, clusters=two, **shared) is not None
     assert permuted_mean_change(values, values, reference_clusters=two, clusters=one, **shared) is None
+
+
+@pytest.mark.parametrize(("m", "n"), [(2, 2), (3, 7), (10, 10), (12, 40), (6, 9), (100, 130), (7, 900)])
+def test_drift_of_scores_is_scipys_exact_test(m, n):
+    rng = np.random.default_rng(m)
+    for shift in (0.0, 0.3, 1.0):
+        before, after = rng.normal(0, 1, m).round(1), rng.normal(shift, 1, n).round(1)
+        found, wanted = score_drift(before, after), ks_2samp(before, after, method="exact")
+        assert (found.ks, found.p_value) == pytest.approx((wanted.statistic, wanted.pvalue), rel=1e-6, abs=1e-300)
+
+
+def test_drift_touches_no_filter_of_warnings_which_threads_share(monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("the filters of warnings belong to the whole process")
+
+    monkeypatch.setattr(warnings, "catch_warnings", refuse)
+    rng = np.random.default_rng(0)
+    for m, n in ((2, 50_000), (300, 333), (1000, 2000)):
+        assert 0 <= score_drift(rng.random(m), rng.random(n)).p_value <= 1
