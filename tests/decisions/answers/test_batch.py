@@ -196,7 +196,7 @@ def test_answers_of_a_batch_are_plain_values(rule, kind):
     assert {type(value) for value in decide_many(batch, rule).values} == {kind}
 
 
-@pytest.mark.parametrize("labels", [None, [10, 9]])
+@pytest.mark.parametrize("labels", [None, [10, 9], [10.0, 9.0]])
 def test_of_numbers_the_smaller_wins_a_tie_whatever_the_order_of_the_scale(labels):
     batch = [Posterior.from_samples([9, 10], labels=labels) for _ in range(2)]
     assert list(decide_many(batch, "balanced_accuracy").values) == [9, 9]

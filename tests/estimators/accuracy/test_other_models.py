@@ -10,6 +10,7 @@ from nilometer.estimators import (
     prediction_interval,
     with_other_models,
 )
+from nilometer.estimators.intervals import spread_interval
 
 NAMES = [f"s{i}" for i in range(12)]
 
@@ -116,3 +117,10 @@ def test_a_slice_that_only_an_unconnected_model_has_stays_as_it_is():
     found = with_other_models(_rows(table[0], 6), [one, {"s11": 0.9}])
     assert found.estimates[11].method == "x"
     assert found.n_replaced == 11
+
+
+def test_estimates_carry_the_spread_that_their_interval_was_made_of():
+    table = _accuracies(np.random.default_rng(0), 4, 0.1)
+    for row in with_other_models(_rows(table[0], 6), _mapping(table[1:]), confidence_level=0.9).estimates:
+        low, high = spread_interval(row.accuracy, row.spread, row.degrees, confidence_level=0.9)
+        assert (low, high) == pytest.approx((row.low, row.high), abs=1e-9)

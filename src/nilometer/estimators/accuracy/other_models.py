@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..estimate import Estimate, NotEnoughData, SliceEstimates
-from ..intervals import LEAST_SLICES, Residuals, fit_residuals, logit, prediction_interval
+from ..intervals import LEAST_SLICES, Residuals, fit_residuals, interval_spread, logit, prediction_interval
 from .sentinel import Sentinel
 
 __all__ = ["CrossModel", "WithOthers", "cross_model_accuracy", "labelled_accuracies", "with_other_models"]
@@ -137,6 +137,7 @@ def _replaced(
     row: Estimate | NotEnoughData, accuracy: float, residuals: Residuals, *, confidence_level: float, n_others: int
 ) -> Estimate:
     low, high = prediction_interval(accuracy, residuals, n=row.n, confidence_level=confidence_level)
+    spread, degrees = interval_spread(accuracy, residuals, n=row.n, confidence_level=confidence_level)
     return Estimate(
         slice=row.slice,
         n=row.n,
@@ -148,6 +149,8 @@ def _replaced(
         n_labels=row.n_labels,
         realized_accuracy=row.realized_accuracy,
         note=f"from the labels of {_count(n_others)}",
+        spread=spread,
+        degrees=degrees,
     )
 
 
