@@ -16,6 +16,7 @@ __all__ = ["LazyVerbs", "app", "main"]
 
 VERBS = (
     "quickstart",
+    "demo",
     "report",
     "doctor",
     "fit",

@@ -1,4 +1,5 @@
 from .capture import *
+from .demo import *
 from .gateway import *
 from .monitor import *
 from .store import *
