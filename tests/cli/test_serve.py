@@ -75,6 +75,13 @@ def test_token_is_printed_once(capsys, tmp_path):
     assert out.out.startswith("nilo_")
 
 
+def test_first_token_of_a_new_folder_is_made_once(capsys, tmp_path):
+    for wanted in ("nilo_", ""):
+        code, out = _run(capsys, "store", "token", str(tmp_path / "new"), "--once")
+        assert (code, out.out[:5]) == (0, wanted)
+    Store(tmp_path / "new", keys=("tenant",)).close()
+
+
 def test_store_that_is_not_there_is_named(capsys, tmp_path):
     code, out = _run(capsys, "store", "check", str(tmp_path))
     assert code == 2

@@ -26,11 +26,19 @@ def _token(
     folder: FolderArgument,
     role: Annotated[str, typer.Option(help="ask (a gateway), ingest, read, label or admin.")] = "read",
     name: Annotated[str, typer.Option(help="Who has it; named in the log of acts.")] = "unnamed",
+    once: Annotated[
+        bool, typer.Option("--once", help="Make it only if there is none, and the store if it is not there.")
+    ] = False,
 ) -> None:
     """Make a token and print it once; only its hash is kept. Works while the server runs."""
     from nilometer.service import make_token, open_database
 
-    with closing(open_database(_database(folder))) as connection:
+    if once:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with closing(open_database(folder / "nilometer.db" if once else _database(folder))) as connection:
+        if once and connection.execute("SELECT count(*) FROM tokens").fetchone()[0]:
+            talk("There is a token already.")
+            return
         typer.echo(make_token(connection, role=role, name=name))
     talk(f"Send it as `Authorization: Bearer TOKEN`. It may do what {role} may, and is not shown again.")
 
