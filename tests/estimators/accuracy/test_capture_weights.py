@@ -56,7 +56,8 @@ def test_interval_is_that_of_the_effective_number_of_responses(sentinel, monitor
     assert one.method != "own labels"
     assert one.in_support
     residuals = sentinel.residuals_
-    expected = sentinel.fitted_._ends(one.accuracy, residuals, _again(sentinel, facts), n=n_effective, simultaneous=1)
+    noise = float(np.std(_again(sentinel, facts), ddof=1))
+    expected = sentinel.fitted_._ends(one.accuracy, residuals, noise, n=n_effective, simultaneous=1)
     assert one.low == pytest.approx(expected["low"], abs=1e-12)
     assert one.high == pytest.approx(expected["high"], abs=1e-12)
 
