@@ -60,11 +60,11 @@ class _Column:
         if pa.types.is_nested(kind):
             self._nested(array, place)
         elif pa.types.is_primitive(kind):
-            self._feed(f"{place}/{kind}", _numbers(array))
+            self._feed(f"{place}/{kind}", _numbers(array.drop_null()))
         elif pa.types.is_null(kind):
             self._feed(f"{place}/null", np.empty(0))
         else:
-            self._text(_bytes(array).fill_null(b""), f"{place}/text")
+            self._text(_bytes(array).drop_null(), f"{place}/text")
 
     def _nested(self, array: pa.Array, place: str) -> None:
         if pa.types.is_struct(array.type):
@@ -125,9 +125,7 @@ def _bytes(array: pa.Array) -> pa.LargeBinaryArray:
 
 
 def _numbers(array: pa.Array) -> np.ndarray:
-    """Values as numbers, 0 where they are missing."""
+    """Values as numbers."""
     if pa.types.is_temporal(array.type):
         array = array.view(pa.int64() if array.type.bit_width == 64 else pa.int32())
-    if array.null_count:
-        array = array.fill_null(False if pa.types.is_boolean(array.type) else pa.scalar(0, array.type))
     return np.asarray(array.to_numpy(zero_copy_only=False))

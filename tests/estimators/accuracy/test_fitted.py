@@ -33,6 +33,7 @@ def _traffic(n_slices=8, n=60, seed=0, signal=True):
 def test_skill_by_hand():
     columns = LeftOutColumns(
         np.array(["a", "a", "b"]),
+        np.array([0.0, 0.0, 1.0]),
         np.array([0.5, 0.7, 0.2]),
         np.array([0.6, 0.6, 0.2]),
         np.full(3, 50.0),

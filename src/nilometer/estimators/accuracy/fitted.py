@@ -109,9 +109,9 @@ class Fitted:
         return self._judge(self.columns)
 
     @cached_property
-    def verdicts(self) -> dict[str, Verdict]:
-        """What the others say, for every left-out family."""
-        return {str(family): self._judge(self.columns.without(family)) for family in np.unique(self.columns.family)}
+    def verdicts(self) -> dict[int, Verdict]:
+        """What the others say, for every group of left-out families."""
+        return {int(group): self._judge(self.columns.without(group)) for group in np.unique(self.columns.group)}
 
     def _judge(self, columns: LeftOutColumns) -> Verdict:
         columns = columns.spread() if self.spreads else columns
@@ -172,7 +172,7 @@ class Fitted:
         if facts.own is not None and seen and not left_out and not foreign:
             return self._by_own_labels(facts, facts.own, simultaneous=simultaneous)
         own = self.left_out.get(facts.name)
-        verdict = self.verdict if own is None else self.verdicts[own.family]
+        verdict = self.verdict if own is None else self.verdicts[own.group]
         outside = None if verdict.falls_back else facts.outside
         refusal = self._refusal(facts, verdict.residuals, outside=outside, needs_logprobs=not verdict.falls_back)
         if verdict.residuals is None or refusal is not None:

@@ -13,6 +13,7 @@ from .rules.rule import FitPlan, Rule, fit_rule
 from .rules.threshold import Threshold, fit_threshold, thresholded_accuracy
 
 __all__ = [
+    "MOST_GROUPS",
     "Gain",
     "LeftOut",
     "LeftOutColumns",
@@ -29,12 +30,16 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
+MOST_GROUPS = 50
+
 
 class LeftOut(NamedTuple):
     """A labelled slice, estimated by a rule that never saw its family."""
 
     rule: Rule
     family: str
+    group: int
+    """Families of one group were left out together; each family is a group of its own where they are few."""
     estimated: float
     realized: float
     n_labels: int
@@ -48,15 +53,16 @@ class LeftOutColumns(NamedTuple):
     """The numbers of all left-out slices, each of shape (slices,)."""
 
     family: NDArray[np.str_]
+    group: Floats
     estimated: Floats
     realized: Floats
     n_labels: Floats
     constant: Floats
     atc: Floats
 
-    def without(self, family: str) -> "LeftOutColumns":
-        """Leave one family out."""
-        return LeftOutColumns(*(column[self.family != family] for column in self))
+    def without(self, group: float) -> "LeftOutColumns":
+        """Leave one group of families out."""
+        return LeftOutColumns(*(column[self.group != group] for column in self))
 
     def spread(self) -> "LeftOutColumns":
         """Spread the slices of each family by the slope that the others have."""
@@ -92,42 +98,58 @@ class Skill(NamedTuple):
 
 
 def family_of_slices(labelled: Responses) -> dict[str, list[str]]:
-    """Return the slices of every family whose absence leaves labels of both kinds.
+    """Return the slices of every family in a group whose absence leaves labels of both kinds.
 
     Raises
     ------
     ValueError
         If a slice lies in two families.
     """
+    groups = set(_groups(labelled))
+    group_of = dict(zip(labelled.families.names, _group_codes(labelled).tolist(), strict=True))
     slices: dict[str, list[str]] = {}
     for name, family in labelled.family_of.items():
-        slices.setdefault(family, []).append(name)
-    right = np.bincount(labelled.families.codes, labelled.correct >= 0.5)
-    wrong = labelled.families.counts - right
-    return {
-        unit: slices[unit]
-        for code, unit in enumerate(labelled.families.names)
-        if right.sum() > right[code] and wrong.sum() > wrong[code]
-    }
+        if group_of[family] in groups:
+            slices.setdefault(family, []).append(name)
+    return slices
+
+
+def _group_codes(labelled: Responses) -> NDArray[np.int64]:
+    """Group of every family, shape (families,)."""
+    return np.arange(len(labelled.families.names)) % MOST_GROUPS
+
+
+def _groups(labelled: Responses) -> list[int]:
+    """Groups of families whose absence leaves labels of both kinds."""
+    group = _group_codes(labelled)[labelled.families.codes]
+    right, wrong = np.bincount(group, labelled.correct >= 0.5), np.bincount(group, labelled.correct < 0.5)
+    return np.flatnonzero((right.sum() > right) & (wrong.sum() > wrong)).tolist()
 
 
 def fit_left_out(labelled: Responses, plan: FitPlan) -> dict[str, LeftOut]:
-    """Estimate every labelled slice by a rule that never saw its family."""
+    """Estimate every labelled slice by a rule that never saw its family.
+
+    Every group of families takes a fit on nearly all labels, so of more than ``MOST_GROUPS`` families several are left
+    out together, every ``MOST_GROUPS``-th by name.
+    """
     left_out: dict[str, LeftOut] = {}
-    rows = dict(labelled.slices.rows())
-    for family, slices in family_of_slices(labelled).items():
-        rest = labelled.rows(~labelled.families.is_in(family))
+    group_of, family_of = _group_codes(labelled)[labelled.families.codes], labelled.family_of
+    for group in _groups(labelled):
+        own, rest = labelled.rows(group_of == group), labelled.rows(group_of != group)
         rule, threshold = fit_rule(rest, plan), _threshold(rest, plan.feature)
-        for name in slices:
-            own = labelled.rows(rows[name])
+        otherwise = float(rest.correct.mean())
+        estimated = rule.estimate_slices(own.profiles, own.slices).tolist()
+        score = own.profiles.column(plan.feature) if plan.feature in own.profiles.names else np.full(len(own), np.nan)
+        for (name, rows), one in zip(own.slices.rows(), estimated, strict=True):
             left_out[name] = LeftOut(
                 rule,
-                family,
-                rule.estimate(own.profiles),
-                float(own.correct.mean()),
-                len(own.correct),
+                family_of[name],
+                group,
+                one,
+                float(own.correct[rows].mean()),
+                len(rows),
                 rule.accuracy,
-                _thresholded(own, threshold, plan.feature, otherwise=float(rest.correct.mean())),
+                _thresholded(score[rows], threshold, otherwise=otherwise),
             )
     return dict(sorted(left_out.items()))
 
@@ -141,9 +163,8 @@ def _threshold(rest: Responses, feature: str) -> Threshold | None:
     return fit_threshold(score[known], rest.correct[known], weights=rest.weights[known]) if known.any() else None
 
 
-def _thresholded(own: Responses, threshold: Threshold | None, feature: str, *, otherwise: float) -> float:
+def _thresholded(score: Floats, threshold: Threshold | None, *, otherwise: float) -> float:
     """Estimate by thresholding one feature; ``otherwise`` where it is not known."""
-    score = own.profiles.column(feature) if feature in own.profiles.names else np.empty(0)
     given = score[~np.isnan(score)]
     return otherwise if threshold is None or not given.size else thresholded_accuracy(given, threshold)
 
@@ -205,13 +226,17 @@ def left_out_probabilities(labelled: Responses, left_out: Mapping[str, LeftOut])
 
     Families whose absence leaves labels of one kind only are not among them.
     """
-    parts = [(np.empty(0), np.empty(0))]
-    for name, rows in labelled.slices.rows():
-        if name in left_out:
-            own = labelled.rows(rows)
-            parts.append((left_out[name].rule.p_correct(own.profiles), own.correct))
-    probabilities, labels = zip(*parts, strict=True)
-    return np.concatenate(probabilities), np.concatenate(labels)
+    names = labelled.slices.names
+    groups = np.array([left_out[name].group if name in left_out else -1 for name in names], dtype=np.int64)
+    rules = {one.group: one.rule for one in left_out.values()}
+    own = groups[labelled.slices.codes]
+    found = np.empty(len(labelled))
+    for group, rule in rules.items():
+        rows = np.flatnonzero(own == group)
+        found[rows] = rule.p_correct(labelled.profiles.rows(rows))
+    order = np.argsort(labelled.slices.codes, kind="stable")
+    order = order[own[order] >= 0]
+    return found[order], labelled.correct[order]
 
 
 def describe_skill(skill: Skill | None, *, falls_back: bool) -> list[str]:

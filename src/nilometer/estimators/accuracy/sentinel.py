@@ -198,8 +198,11 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "fitted_")
         own = self._responses(responses, None, correct=None)
         found = np.empty(len(own))
-        for name, rows in own.slices.rows():
-            found[rows] = self.fitted_.rule_for(name).p_correct(own.profiles.rows(rows))
+        rules = [self.fitted_.rule_for(name) for name in own.slices.names]
+        which = np.unique([id(rule) for rule in rules], return_inverse=True)[1]
+        for i in np.unique(which):
+            rows = np.flatnonzero(which[own.slices.codes] == i)
+            found[rows] = rules[int(np.argmax(which == i))].p_correct(own.profiles.rows(rows))
         return found
 
     def estimate(

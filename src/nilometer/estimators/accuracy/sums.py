@@ -128,15 +128,15 @@ def _by_rule(rule: Rule, profiles: Profiles, known: NDArray[np.bool_]) -> Mappin
 def _by_own_rules(fitted: Fitted, responses: Responses, known: NDArray[np.bool_]) -> Mapping[str, Floats]:
     """The same by the rule of each response's slice."""
     profiles, index = responses.profiles, responses.slices
-    families = [fitted.left_out[name].family if name in fitted.left_out else None for name in index.names]
-    order: dict[str | None, int] = {family: i for i, family in enumerate(dict.fromkeys(families))}
+    groups = [fitted.left_out[name].group if name in fitted.left_out else None for name in index.names]
+    order: dict[int | None, int] = {group: i for i, group in enumerate(dict.fromkeys(groups))}
     if len(order) <= 1:
         return _by_rule(fitted.rule_for(index.names[0]) if index.names else fitted.rule, profiles, known)
-    group = np.array([order[family] for family in families])[index.codes]
+    place = np.array([order[group] for group in groups])[index.codes]
     found = {name: np.zeros(len(profiles)) for name in fitted.rule.plan.arm.reads}
-    for i, family in enumerate(order):
-        rows = np.flatnonzero(group == i)
-        rule = fitted.rule_for(index.names[families.index(family)])
+    for group, i in order.items():
+        rows = np.flatnonzero(place == i)
+        rule = fitted.rule_for(index.names[groups.index(group)])
         for name, column in _by_rule(rule, profiles.rows(rows), known[rows]).items():
             found[name][rows] = column
     return found

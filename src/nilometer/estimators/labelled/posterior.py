@@ -11,6 +11,7 @@ __all__ = ["combine", "draw_accuracies", "prior_spread"]
 Floats = NDArray[np.float64]
 _GRID = 1999
 _EDGE = 5e-3
+_UNBELIEVED = 1e-13
 _DF, _SPREADS = 4.0, 15
 _LEAST_SIZE, _LEAST_SPREAD, _FLAT = 0.3, 1e-6, 0.02
 
@@ -137,7 +138,8 @@ def _quantile(density: Floats, mean: Floats, spread: Floats, *, at: float) -> fl
     from scipy.optimize import brentq
     from scipy.special import ndtr
 
-    scale = np.maximum(spread, 0.5 / _GRID)
+    believed = density > _UNBELIEVED  # the sums over all others are below 1e-9
+    density, mean, scale = density[believed], mean[believed], np.maximum(spread[believed], 0.5 / _GRID)
 
     def below(x: float) -> float:
         return float(density @ ndtr((x - mean) / scale)) - at

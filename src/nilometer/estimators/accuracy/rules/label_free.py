@@ -10,7 +10,7 @@ from .scores import Learned, ScoreSums, SourceScores, TargetScores, learn, score
 from .shifted import importance_weighted, label_shift, matched_moments, quantile_regression
 from .slope import LOGIT_SLOPE, anchored_slope, difference_slope, scaled_logit
 
-__all__ = ["LABEL_FREE", "Arm", "combined_rows", "sequence_evidence", "sequence_weight", "sums_of"]
+__all__ = ["LABEL_FREE", "Arm", "combined_rows", "family_evidence", "sequence_evidence", "sequence_weight", "sums_of"]
 
 Floats = NDArray[np.float64]
 
@@ -112,10 +112,18 @@ def sequence_evidence(sequence: Floats, p: Floats, correct: Floats) -> float | N
     >>> round(sequence_evidence(right, np.full(2, 0.5), right), 3)
     -0.683
     """
+    found = family_evidence(sequence, p, correct, families=np.zeros(len(p), dtype=np.int64))
+    return float(found[0]) if found.size else None
+
+
+def family_evidence(sequence: Floats, p: Floats, correct: Floats, *, families: NDArray[np.int64]) -> Floats:
+    """Return :func:`sequence_evidence` of every family that has a known probability; ``families`` has shape (n,)."""
     known = ~np.isnan(sequence)
     if not known.any():
-        return None
-    return float((_log_loss(sequence[known], correct[known]) - _log_loss(p[known], correct[known])).mean())
+        return np.empty(0)
+    worse = _log_loss(sequence[known], correct[known]) - _log_loss(p[known], correct[known])
+    counts = np.bincount(families[known])
+    return np.asarray(np.bincount(families[known], worse)[counts > 0] / counts[counts > 0])
 
 
 def sequence_weight(evidence: Iterable[float | None]) -> float:

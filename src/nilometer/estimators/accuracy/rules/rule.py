@@ -1,6 +1,5 @@
 """A rule: what one fit on labelled responses learned, and what it says of other responses."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,14 +8,15 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from nilometer.signals import feature_named
+from nilometer.traces import SliceIndex
 
 from ...profiles import Profiles
 from ...responses import Responses
 from .classifier import Recipe, fit_classifier
-from .label_free import LABEL_FREE, Arm, sequence_evidence, sequence_weight, sums_of
+from .label_free import LABEL_FREE, Arm, family_evidence, sequence_weight, sums_of
 from .monotone import fit_monotone, log_scale, predict_monotone
 from .reference import LEAST_LABELS, has_both_kinds
-from .scores import Learned, ScoreSums, SourceScores, TargetScores, learn
+from .scores import Learned, ScoreSums, SourceScores, TargetScores, learn, score_columns
 
 __all__ = ["STRATA", "FitPlan", "Rule", "fit_rule", "source_scores", "target_scores"]
 
@@ -29,6 +29,8 @@ _LEAST_IN_STRATUM = 30
 _SEQUENCE = "nll_sum"
 _EVIDENCE_LABELS, _EVIDENCE_FOLDS = 200, 5
 """Labels of a family that weigh the sequence against the classifier, and groups of families left out in turn."""
+_MOST_EVIDENCE = 10_000
+"""Labels of all families that do so: with more than fifty families each gives fewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,19 @@ class Rule:
             return self.estimate_sums(sums)
         return float(self.plan.arm.estimate(self.source, target))
 
+    def estimate_slices(self, profiles: Profiles, slices: SliceIndex) -> Floats:
+        """Accuracy of every slice from its responses with log-probabilities, as :meth:`estimate`, shape (slices,)."""
+        if self.learned is None or self.plan.arm.of_sums is None:
+            return np.array([self.estimate(profiles.rows(rows)) for _, rows in slices.rows()])
+        known = np.flatnonzero(self.plan.known(profiles))
+        codes, n_slices = slices.codes[known], len(slices.names)
+        columns = score_columns(self.learned, target_scores(self, profiles.rows(known))) if known.size else {}
+        parts: list[Floats] = [np.bincount(codes, column, n_slices).astype(np.float64) for column in columns.values()]
+        sums = np.stack(parts or [np.zeros(n_slices)])
+        fields = tuple(columns) or ("n",)
+        rows = (ScoreSums(**dict(zip(fields, row, strict=True))) for row in sums.T.tolist())
+        return np.array([self.estimate_sums(row) for row in rows])
+
     def estimate_sums(self, sums: ScoreSums | None) -> float:
         """Accuracy of a slice from sums over its responses with log-probabilities; None if there are none."""
         if self.learned is None or self.plan.arm.of_sums is None:
@@ -155,21 +170,19 @@ def _fair_weight(rule: Rule, labelled: Responses) -> float:
     """
     if "sequence" not in rule.plan.arm.reads or _SEQUENCE not in labelled.profiles.names:
         return 0.0
-    few = labelled.rows(labelled.families.thin(_EVIDENCE_LABELS))
+    most = max(min(_EVIDENCE_LABELS, _MOST_EVIDENCE // len(labelled.families.names)), 1)
+    few = labelled.rows(labelled.families.thin(most))
     fold = few.families.codes % _EVIDENCE_FOLDS
-    return sequence_weight(
-        evidence for i in np.unique(fold) for evidence in _evidence(rule, few.rows(fold == i), few.rows(fold != i))
-    )
+    parts = [_evidence(rule, few.rows(fold == i), few.rows(fold != i)) for i in np.unique(fold)]
+    return sequence_weight(np.concatenate(parts).tolist())
 
 
-def _evidence(rule: Rule, judged: Responses, rest: Responses) -> Iterator[float | None]:
+def _evidence(rule: Rule, judged: Responses, rest: Responses) -> Floats:
     """Evidence of every judged family, by a classifier of the rest, or of all where the rest is of one kind."""
     if len(rest) and has_both_kinds(rest.correct):
         rule = _with_classifier(rule, rest)
-    for _, rows in judged.families.rows():
-        own = judged.rows(rows)
-        scores = target_scores(rule, own.profiles)
-        yield sequence_evidence(scores.sequence, scores.p, own.correct)
+    scores = target_scores(rule, judged.profiles)
+    return family_evidence(scores.sequence, scores.p, judged.correct, families=judged.families.codes)
 
 
 def source_scores(rule: Rule, labelled: Responses, *, sequence_weight: float = 0.0) -> SourceScores:
