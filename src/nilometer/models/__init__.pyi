@@ -30,6 +30,7 @@ from .problems import Problem as Problem, make_problems as make_problems, verify
 from .prompts import Conversation as Conversation
 from .recording import Recording as Recording, Runner as Runner, Sampling as Sampling, record as record
 from .sampler import *
+from .scoring import *
 from .server import ServerRunner as ServerRunner, Usage as Usage
 from .suites import (
     Question as Question,

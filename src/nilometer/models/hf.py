@@ -68,9 +68,9 @@ class HFRunner:
             self._tokenizer.pad_token = self._tokenizer.eos_token
         self.model: Any = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
         self._cache_name = cache_name(self.model)
-        self._ends = self._end_tokens()
+        self._ends = self._configured_ends()
 
-    def _end_tokens(self) -> set[int]:
+    def _configured_ends(self) -> set[int]:
         config = self.model.generation_config.eos_token_id
         given = config if isinstance(config, list) else [config]
         return {int(token) for token in (*given, self._tokenizer.eos_token_id) if token is not None}
@@ -84,6 +84,18 @@ class HFRunner:
     def encode(self, prompt: str) -> Any:
         """Tokens of one prompt as the model sees it, shape (1, tokens)."""
         return self._encoded([self._rendered(prompt)])["input_ids"]
+
+    def tokens(self, text: str) -> list[int]:
+        """Tokens of a text that continues a prompt."""
+        return [int(token) for token in self._tokenizer(text, add_special_tokens=False)["input_ids"]]
+
+    def end_tokens(self) -> set[int]:
+        """Every token that ends an answer."""
+        if self._stop is None:
+            return set(self._ends)
+        vocabulary = range(len(self._tokenizer))
+        texts = self._tokenizer.batch_decode([[token] for token in vocabulary])
+        return self._ends | {token for token, text in zip(vocabulary, texts, strict=True) if self._stop in text}
 
     def _encoded(self, prompts: list[str]) -> Any:
         chat = self._render and self._tokenizer.chat_template
