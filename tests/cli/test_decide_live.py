@@ -163,3 +163,117 @@ def test_killed_runs_resume_to_the_same_decisions(tmp_path):
 @pytest.mark.slow
 def test_fifty_kills_change_nothing(tmp_path):
     assert resumed(tmp_path, times=50) <= 2 * 50
+
+
+def scored_completion(text, *, top, before=1.0):
+    """A chat completion whose last token is a score with these alternatives."""
+    import math
+
+    *lead, last = text.rpartition(" ")[0::2] if " " in text else ("", text)
+    content = []
+    if lead and lead[0]:
+        first = {"token": f"{lead[0]} ", "logprob": math.log(before)}
+        content.append({**first, "top_logprobs": [first]})
+    rows = [{"token": token, "logprob": math.log(p)} for token, p in top.items()]
+    content.append({**next(row for row in rows if row["token"] == last), "top_logprobs": rows})
+    whole = completion(text)
+    whole["choices"][0]["logprobs"] = {"content": content}
+    return whole
+
+
+def test_scale_is_settled_by_the_log_probabilities_of_one_call(capsys, tmp_path):
+    def reply(body, n):
+        assert (body["logprobs"], body["top_logprobs"]) == (True, 20)
+        return 200, scored_completion("4", top={"4": 0.6, "5": 0.3, "1": 0.08}), {}
+
+    file = prompts(tmp_path / "p.jsonl", ["a", "b"])
+    with FakeServer(reply) as server:
+        code, out, err = run(
+            capsys, *live(server, file, "--metric", "mse", "--labels", "1-5", "--journal", tmp_path / "j", "--json")
+        )
+        assert server.n_calls == 2
+    found = json.loads(out)
+    assert code == 0, err
+    assert found["summary"]["n_scored"] == 2
+    row = found["decisions"][0]
+    assert row["value"] == pytest.approx((0.6 * 4 + 0.3 * 5 + 0.08 * 1) / 0.98)
+    assert row["missing_mass"] == pytest.approx(0.02)
+    assert row["mean_low"] < row["value"] == pytest.approx(row["mean_high"])  # every open label lies below the mean
+    assert (row["n_samples"], row["is_settled"]) == (1, True)
+
+
+def test_what_one_call_leaves_open_is_drawn_and_the_call_is_the_first_draw(capsys, tmp_path):
+    def reply(body, n):
+        if "top_logprobs" in body:
+            return 200, scored_completion("reasoned: 4", top={"4": 0.9, "5": 0.1}, before=0.5), {}
+        return 200, completion("4"), {}
+
+    file = prompts(tmp_path / "p.jsonl", ["a"])
+    with FakeServer(reply) as server:
+        code, out, err = run(
+            capsys, *live(server, file, "--metric", "mae", "--labels", "1-5", "--journal", tmp_path / "j")
+        )
+        assert server.n_calls == json.loads(out)["n_samples"] > 1
+        assert sum("top_logprobs" in body for body in server.bodies) == 1
+    assert code == 0, err
+    assert json.loads(out)["value"] == 4
+
+
+def test_server_that_refuses_log_probabilities_is_drawn_from(capsys, tmp_path):
+    def reply(body, n):
+        if "logprobs" in body:
+            return 400, b'{"error": {"message": "logprobs is not supported with this model"}}', {}
+        return of_two_minds(body, n)
+
+    file = prompts(tmp_path / "p.jsonl", ["a", "b", "c", "d", "e"])
+    with FakeServer(reply) as server:
+        code, out, err = run(
+            capsys,
+            *live(server, file, "--metric", "mae", "--labels", "1-5", "--samples", 4, "--journal", tmp_path / "j"),
+        )
+    assert code == 0, err
+    assert [json.loads(line)["value"] is not None for line in out.splitlines()] == [True] * 5
+
+
+def test_candidates_are_scored_instead_of_drawn(capsys, tmp_path):
+    import math
+
+    def reply(body, n):
+        choices = []
+        for index, text in enumerate(body["prompt"]):
+            tail = text.removeprefix("Score:\n")
+            p = {"1": 0.2, "2": 0.5, "3": 0.1, " 2": 0.1}.get(tail, 1e-6)
+            logprobs = {"tokens": ["Score:\n", tail, "!"], "token_logprobs": [None, math.log(p), -0.1]}
+            choices.append({"index": index, "logprobs": logprobs})
+        return 200, {"choices": choices}, {}
+
+    file = prompts(tmp_path / "p.jsonl", ["Score:\n"])
+    with FakeServer(reply) as server:
+        score = ("decide", file, "--score", f"openai:{server.url}", "--model-name", "m", "--metric", "mse")
+        code, out, err = run(capsys, *score, "--labels", "1-3")
+        nothing = run(capsys, *score)
+        passed_over = run(capsys, *score, "--labels", "1-3", "--samples", 4)
+    row = json.loads(out)
+    assert code == 0, err
+    assert row["value"] == pytest.approx((0.2 + 2 * 0.6 + 3 * 0.1) / 0.9, abs=1e-4)
+    assert row["missing_mass"] == pytest.approx(0.1, abs=1e-4)
+    assert "Scored 6 candidates of 1 prompts; 10.0% of the probability is on none" in err
+    assert nothing[0] == 2
+    assert "has nothing to score" in nothing[2]
+    assert "`--samples` has no meaning with `--score`" in passed_over[2]
+
+
+def test_candidates_of_a_line_are_scored(capsys, tmp_path):
+    def reply(body, n):
+        said = body["messages"][-1]["content"]
+        rows = [None, {"1": {"logprob": {"Oslo": -0.5, "Bergen": -1.5}[said], "decoded_token": said}}]
+        return 200, {"prompt_logprobs": rows}, {}
+
+    file = tmp_path / "p.jsonl"
+    file.write_text(json.dumps({"prompt_id": "a", "prompt": "Where?", "candidates": ["Bergen", "Oslo"]}) + "\n")
+    with FakeServer(reply) as server:
+        code, out, err = run(
+            capsys, "decide", file, "--score", f"vllm:{server.url}", "--model-name", "m", "--metric", "accuracy"
+        )
+    assert code == 0, err
+    assert (json.loads(out)["value"], json.loads(out)["prompt_id"]) == ("oslo", "a")

@@ -29,6 +29,7 @@ from .common import AtOption, ColumnsOption, FormatOption, JsonOption, layout_of
 from .decide_compare import show_comparison
 from .decide_inputs import Asked, Reading, read_posteriors, read_truths
 from .decide_live import LiveOptions, draw_samples
+from .decide_score import ScoreOptions, score_candidates
 from .runners import ConcurrencyOption, ExtraOption, MaxWaitOption, ModelNameOption, TimeoutOption
 
 __all__ = ["decide"]
@@ -38,7 +39,8 @@ _LIVE_ONLY = (
     *("model_name", "samples", "confidence_level", "temperature", "max_tokens", "extra", "timeout", "max_wait"),
     *("concurrency", "journal", "price"),
 )
-_NOT_LIVE = ("fallback", "wire_format", "at", "columns")
+_NOT_LIVE = ("fallback", "wire_format", "at", "columns", "score")
+_OF_SERVERS = ("model_name", "timeout", "max_wait", "concurrency")
 
 
 def decide(
@@ -58,6 +60,10 @@ def decide(
     calibrate: Annotated[str | None, typer.Option(help="temperature, bias, affine or isotonic; needs truths.")] = None,
     temper: Annotated[float | None, typer.Option(help="Move label log-probabilities to this temperature.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the decisions here instead (JSONL).")] = None,
+    score: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Score candidates of prompts: hf:FOLDER, smollm2, openai:URL or vllm:URL."),
+    ] = None,
     live: Annotated[str | None, typer.Option(help="openai:URL: draw samples for a JSONL of prompts.")] = None,
     model_name: ModelNameOption = None,
     samples: Annotated[int, typer.Option(min=2, help="Most samples per prompt, with --live.")] = 32,
@@ -83,18 +89,20 @@ def decide(
     One JSON line per prompt goes to standard output, what changed against the mode and the greedy answer to
     standard error. The keys of a server are read from OPENAI_API_KEY, separated by commas.
     """
-    _check_options(ctx, is_live=live is not None)
+    _check_options(ctx, is_live=live is not None, is_scored=score is not None)
     rule = find_rule(metric)
     chosen = _parameter(rule, parameter, costs)
     scale = parse_scale(labels)
     plain = parser_for(parse, scale, _kind(rule))
     reading = Reading(placed(plain, field=field, pattern=pattern), plain, scale, field, pattern, fallback)
-    if live is None:
+    retries = Retries(timeout=timeout, longest_wait=max_wait)
+    if score is not None:
+        asked = score_candidates(files, reading, ScoreOptions(score, model_name, retries, concurrency))
+    elif live is None:
         asked = read_posteriors(files, reading, layout_of(wire_format, at, columns))
     else:
         plan = SamplingPlan(min(4, samples), 2, samples, confidence_level)
         sampling = Sampling(temperature, 1, max_tokens, 0, concurrency, seed)
-        retries = Retries(timeout=timeout, longest_wait=max_wait)
         options = LiveOptions(live, model_name, extra, retries, journal, price)
         asked = draw_samples(files, rule, reading, options=options, draw=(sampling, plan, chosen))
     asked.truths.update(read_truths(truth or (), reading))
@@ -109,13 +117,15 @@ def decide(
     _write(rows, summary, out=out, as_json=as_json)
 
 
-def _check_options(ctx: typer.Context, *, is_live: bool) -> None:
+def _check_options(ctx: typer.Context, *, is_live: bool, is_scored: bool) -> None:
     """Refuse options that would be passed over."""
-    wrong = _NOT_LIVE if is_live else _LIVE_ONLY
-    given = [name for name in wrong if _is_given(ctx, name)]
+    wrong = set(_NOT_LIVE if is_live else _LIVE_ONLY) - set(_OF_SERVERS if is_scored and not is_live else ())
+    wrong |= {"fallback", "field", "pattern", "wire_format", "at", "columns"} if is_scored else set()
+    given = sorted(name for name in wrong if _is_given(ctx, name))
     if given:
         option = "--" + given[0].removeprefix("wire_").replace("_", "-")
-        raise ConfigError(f"`{option}` has no meaning {'with' if is_live else 'without'} `--live`. Leave it out.")
+        how = "with `--live`" if is_live else "with `--score`" if is_scored else "without `--live`"
+        raise ConfigError(f"`{option}` has no meaning {how}. Leave it out.")
 
 
 def _is_given(ctx: typer.Context, name: str) -> bool:

@@ -11,14 +11,17 @@ from typing import Any, NamedTuple
 
 from nilometer.decisions import LiveDraws, Rule, SamplingPlan, draw_live
 from nilometer.errors import ConfigError, NotEnoughDataError
-from nilometer.estimators import FailedDraw, Posterior, whole_draw
+from nilometer.estimators import FailedDraw, Posterior, listed_tokens, posterior_of_call, whole_draw
 from nilometer.models import Journal, Question, Retries, Sampling, ServerRunner, SuiteOptions, Usage, make_suite
+from nilometer.traces import Trace
 
 from .common import console, talk
 from .decide_inputs import Asked, Reading
 from .runners import open_server
 
 __all__ = ["LiveOptions", "draw_samples"]
+
+_ALTERNATIVES = 20
 
 
 class LiveOptions(NamedTuple):
@@ -61,14 +64,17 @@ def draw_samples(
         runner.journal = journal
         talk(f"Every answer is kept in {path}; the same command goes on from there ({len(journal):,} are in it).")
         try:
-            found = draw_live(
-                _Asking(runner, sampling),
-                [one.prompt for one in questions],
+            asking = _Asking(runner, sampling)
+            known = asking.look_once([one.prompt for one in questions], reading, most_missing=1 - plan.confidence_level)
+            drawn = draw_live(
+                asking,
+                [one.prompt for place, one in enumerate(questions) if place not in known],
                 rule,
                 plan=plan,
                 read=(reading.parse, reading.labels),
                 parameter=parameter,
             )
+            found = _in_places(known, drawn)
         except ConfigError as exc:
             raise ConfigError(f"{exc} {len(journal):,} answers are kept in {path}; the same command goes on.") from exc
     return _asked(questions, found, _summary(runner.usage, found, plan, price=price), reading=reading)
@@ -97,21 +103,59 @@ class _Asking:
     def __init__(self, runner: ServerRunner, sampling: Sampling) -> None:
         self._runner, self._sampling = runner, sampling
         self._n_drawn: Counter[str] = Counter()
+        self._first: dict[str, list[str | FailedDraw]] = {}
 
     def __call__(self, prompts: Sequence[str]) -> list[str | FailedDraw]:
-        seeds = [self._seed(prompt) for prompt in prompts]
-        traces = self._runner.draw(prompts, self._sampling, seeds=seeds)
-        return [
-            FailedDraw(f"(refused) {trace.attributes['error']}", is_final=True)
-            if trace.finish_reason == "refused"
-            else whole_draw(trace.answer, trace.finish_reason)
-            for trace in traces
-        ]
+        kept = [self._first[prompt].pop() if self._first.get(prompt) else None for prompt in prompts]
+        asked = [prompt for prompt, one in zip(prompts, kept, strict=True) if one is None]
+        traces = iter(self._runner.draw(asked, self._sampling, seeds=[self._seed(prompt) for prompt in asked]))
+        return [_draw_of(next(traces)) if one is None else one for one in kept]
+
+    def look_once(self, prompts: Sequence[str], reading: Reading, *, most_missing: float) -> dict[int, LiveDraws]:
+        """Ask every prompt once with log-probabilities; what that settles by itself, by place.
+
+        The other answers are the first draws of their prompts. Without a scale, or at another temperature than 1, to
+        which the log-probabilities would not refer, nothing is asked.
+        """
+        if reading.labels is None or self._sampling.temperature != 1.0:
+            return {}
+        self._runner.needs_logprobs = False
+        looking = self._sampling._replace(k=_ALTERNATIVES)
+        traces = self._runner.draw(prompts, looking, seeds=[self._seed(prompt) for prompt in prompts])
+        found = {}
+        for place, (prompt, trace) in enumerate(zip(prompts, traces, strict=True)):
+            draw, posterior = _draw_of(trace), _posterior_of(trace, reading)
+            if posterior is not None and posterior.missing_mass <= most_missing and isinstance(draw, str):
+                found[place] = LiveDraws(posterior, (draw,), is_settled=True)
+            else:
+                self._first.setdefault(prompt, []).append(draw)
+        return found
 
     def _seed(self, prompt: str) -> int:
         number = self._n_drawn[prompt]
         self._n_drawn[prompt] += 1
         return (self._sampling.seed * 1_000_003 + zlib.crc32(prompt.encode()) + number) % 2**31
+
+
+def _draw_of(trace: Trace) -> str | FailedDraw:
+    if trace.finish_reason == "refused":
+        return FailedDraw(f"(refused) {trace.attributes['error']}", is_final=True)
+    return whole_draw(trace.answer, trace.finish_reason)
+
+
+def _posterior_of(trace: Trace, reading: Reading) -> Posterior | None:
+    """What one answer says of all labels; None without log-probabilities or a label."""
+    if trace.tokens is None or trace.top_tokens is None or trace.chosen_logprobs is None:
+        return None
+    tokens = listed_tokens(
+        trace.tokens, trace.chosen_logprobs.tolist(), top_texts=trace.top_tokens, top_logprobs=trace.top_logprobs
+    )
+    return posterior_of_call(tokens, reading.labels or (), field=reading.field, pattern=reading.pattern)
+
+
+def _in_places(known: dict[int, LiveDraws], drawn: Sequence[LiveDraws]) -> list[LiveDraws]:
+    rest = iter(drawn)
+    return [known[place] if place in known else next(rest) for place in range(len(known) + len(drawn))]
 
 
 def _asked(
@@ -135,6 +179,7 @@ def _summary(
     unread = sum(
         one.posterior.n_failures if isinstance(one.posterior, Posterior) else len(one.samples) for one in found
     )
+    n_scored = sum(isinstance(one.posterior, Posterior) and one.posterior.n_samples is None for one in found)
     refused = [one.posterior for one in found if isinstance(one.posterior, NotEnoughDataError)]
     spent = None if price is None else usage.price(price)
     cost = "" if spent is None else f" They cost {spent:,.4g}."
@@ -142,6 +187,8 @@ def _summary(
         f"{n_drawn:,} samples for {len(found):,} prompts, {saved:,} fewer than {plan.most} each; "
         f"{n_settled:,} decisions are {plan.confidence_level:.0%} stable."
     )
+    if n_scored:
+        talk(f"{n_scored:,} decisions stand on the log-probabilities of one answer, and were not drawn.")
     if usage.n_replayed or spent is not None:
         talk(f"{usage.n_replayed:,} of the samples were in the journal, {usage.n_calls:,} calls were made now.{cost}")
     if refused:
@@ -152,6 +199,7 @@ def _summary(
         "n_refused": usage.n_refused,
         "n_calls_saved": saved,
         "n_settled": n_settled,
+        "n_scored": n_scored,
         "n_failures": unread,
         "n_prompt_tokens": usage.n_prompt_tokens,
         "n_tokens": usage.n_tokens,

@@ -90,6 +90,8 @@ class ServerRunner:
         self.advance: Callable[[Usage], None] | None = None
         self._server = Endpoint(url, "/chat/completions", keys=keys, retries=retries)
         self._extra, self._concurrency = extra or {}, concurrency
+        self.needs_logprobs = True
+        """Whether a server that refuses log-probabilities is of no use; else it is asked without them."""
         self._lock, self._leave_out, self._length = threading.Lock(), set[str](), "max_tokens"
 
     def answer(self, prompts: Sequence[str], sampling: Sampling, *, seed: int) -> list[Trace]:
@@ -142,7 +144,7 @@ class ServerRunner:
             try:
                 reply = self._server.post(msgspec.json.encode(sent))
             except RefusedError as exc:
-                if self._adapted(str(exc), body):
+                if self._adapted(str(exc), sent):
                     continue
                 self._check_refusals(exc)
                 return {"refused": str(exc)}
@@ -153,16 +155,20 @@ class ServerRunner:
                 raise TraceFormatError(f"{self._server.shown}: the reply is no JSON object, got {shown!r}.") from exc
         raise ConfigError(f"{self._server.shown}: the server refuses every form of the request.")
 
-    def _adapted(self, said: str, body: dict[str, Any]) -> bool:
-        """Whether a refusal was for a field that can be named otherwise or left out."""
+    def _adapted(self, said: str, sent: dict[str, Any]) -> bool:
+        """Whether a refusal was for a field that can be named otherwise or left out, or by now is."""
         if not _UNSUPPORTED.search(said):
             return False
         with self._lock:
+            if self._leave_out & sent.keys() or ("max_tokens" in sent and self._length != "max_tokens"):
+                return True  # another thread has learned it since this was sent
             if "max_completion_tokens" in said and self._length == "max_tokens":
                 self._length = "max_completion_tokens"
                 return True
-            optional = {"seed"} | ({"temperature"} if body.get("temperature") == 1 else set())
+            optional = {"seed"} | ({"temperature"} if sent.get("temperature") == 1 else set())
+            optional |= set() if self.needs_logprobs else {"logprobs", "top_logprobs"}
             named = {field for field in optional - self._leave_out if re.search(rf"\b{field}\b", said)}
+            named |= {"logprobs", "top_logprobs"} & optional if named & {"logprobs", "top_logprobs"} else set()
             self._leave_out = self._leave_out | named
             return bool(named)
 
