@@ -14,8 +14,6 @@ __all__ = ["LABEL_FREE", "Arm", "combined_rows", "family_evidence", "sequence_ev
 
 Floats = NDArray[np.float64]
 
-_ATC_SHARE = 0.2
-"""Weight of the thresholded probability in ``combined``: one part in five, as compared in studies/arms.py."""
 _EVIDENCE = 3.0
 """Labels of each family that count as evidence; more of one family say no more about other families."""
 _SUREST = 0.99
@@ -74,7 +72,7 @@ def _sequence(learned: Learned, sums: ScoreSums) -> float:
 
 def _combined(learned: Learned, sums: ScoreSums) -> float:
     """Mixes pcc, atc_classifier and sequence as far as labels support them (studies/arms.py)."""
-    fitted = (1 - _ATC_SHARE) * _pcc(learned, sums) + _ATC_SHARE * _atc_classifier(learned, sums)
+    fitted = (1 - learned.atc_share) * _pcc(learned, sums) + learned.atc_share * _atc_classifier(learned, sums)
     share = learned.sequence_weight
     return share * _sequence(learned, sums) + (1 - share) * fitted if share else fitted
 
@@ -83,7 +81,7 @@ def combined_rows(learned: Learned, target: TargetScores) -> Floats:
     """What each response adds to the mean that ``combined`` is, shape (n,)."""
     columns = score_columns(learned, target)
     above = columns["p_above"] + learned.p_threshold.tie_share * columns["p_tied"]
-    fitted = (1 - _ATC_SHARE) * columns["p"] + _ATC_SHARE * above
+    fitted = (1 - learned.atc_share) * columns["p"] + learned.atc_share * above
     sequence = columns["sequence"] + (1 - columns["n_sequence"]) * learned.accuracy
     share = learned.sequence_weight
     return np.asarray(share * sequence + (1 - share) * fitted)

@@ -26,6 +26,9 @@ STRATA = ("no_answer", "truncated")
 """Features that mark answers of a kind of their own, whose accuracy does not follow from log-probabilities."""
 _LEAST_IN_STRATUM = 30
 """Labels from which a stratum gets its own accuracy: the standard error is then 0.09 at most."""
+_SECOND_ATC_SHARE = 0.4
+"""Weight of the thresholded probability where second opinions are read, by the choice half of the models in
+studies/second_opinions.py."""
 _SEQUENCE = "nll_sum"
 _EVIDENCE_LABELS, _EVIDENCE_FOLDS = 200, 5
 """Labels of a family that weigh the sequence against the classifier, and groups of families left out in turn."""
@@ -153,7 +156,10 @@ def fit_rule(labelled: Responses, plan: FitPlan, *, sequence_weight: float | Non
     rule = _with_classifier(bare, own)
     weight = _fair_weight(rule, own) if sequence_weight is None else sequence_weight
     source = source_scores(rule, own, sequence_weight=weight)
-    return replace(rule, learned=learn(source), source=source if plan.arm.of_rows is not None else None)
+    learned = learn(source)
+    if plan.opinions:
+        learned = learned._replace(atc_share=_SECOND_ATC_SHARE)
+    return replace(rule, learned=learned, source=source if plan.arm.of_rows is not None else None)
 
 
 def _with_classifier(rule: Rule, labelled: Responses) -> Rule:

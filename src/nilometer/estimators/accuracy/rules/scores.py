@@ -60,6 +60,8 @@ class Learned(NamedTuple):
     """Of the probability of a correct answer."""
     left_out: Floats
     sequence_weight: float
+    atc_share: float = 0.2
+    """Weight of the thresholded probability in ``combined``: one part in five, as compared in studies/arms.py."""
 
 
 def learn(source: SourceScores) -> Learned:
