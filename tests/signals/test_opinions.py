@@ -1,7 +1,8 @@
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from nilometer.signals import agreement, draw_agreement, parse_stated, stated_confidence
+from nilometer.signals import add_opinions, agreement, draw_agreement, parse_stated, stated_confidence
 
 
 def test_agreement_is_the_share_of_equal_final_answers():
@@ -72,3 +73,37 @@ def test_stated_confidence_is_read(text, expected):
 
 def test_an_answer_that_states_none_is_nan():
     np.testing.assert_array_equal(stated_confidence(["Confidence: 50%", "no", None]), [0.5, np.nan, np.nan])
+
+
+PROFILES = pa.table({"max": [0.1, 0.2, 0.3]})
+OWN = pa.table(
+    {
+        "trace_id": ["t1", "t2", "t3"],
+        "prompt_id": ["p1", None, None],
+        "prompt": ["one", "two", None],
+        "model": ["own"] * 3,
+        "answer": ["A", "B", "C"],
+    }
+)
+
+
+def test_second_answers_are_joined_by_prompt_id_then_prompt_then_trace_id():
+    others = pa.table(
+        {
+            "trace_id": ["x", "y", "t3"],
+            "prompt_id": ["p1", None, None],
+            "prompt": [None, "two", None],
+            "model": ["big"] * 3,
+            "answer": ["A", "C", "C"],
+        }
+    )
+    table, said = add_opinions(PROFILES, OWN, others)
+    assert table["agrees_with:big"].to_pylist() == [1.0, 0.0, 1.0]
+    assert said == ["big answered 3 of 3 responses, 67% of them the same"]
+
+
+def test_every_model_gets_a_column_and_missing_answers_stay_unknown():
+    others = pa.table({"prompt_id": ["p1", "p1", "p1"], "model": ["b", "c", "c"], "answer": ["A", "A", "D"]})
+    table, _ = add_opinions(PROFILES, OWN, others)
+    np.testing.assert_array_equal(table["agrees_with:b"].to_numpy(), [1.0, np.nan, np.nan])
+    np.testing.assert_array_equal(table["agrees_with:c"].to_numpy(), [0.5, np.nan, np.nan])

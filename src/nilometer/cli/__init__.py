@@ -22,6 +22,7 @@ VERBS = (
     "fit",
     "estimate",
     "profile",
+    "second",
     "record",
     "route",
     "watch",

@@ -19,7 +19,7 @@ from .common import console, talk
 from .decide_inputs import Asked, Reading
 from .runners import open_server
 
-__all__ = ["LiveOptions", "draw_samples"]
+__all__ = ["LiveOptions", "default_journal", "draw_samples", "read_price", "shown_progress"]
 
 _ALTERNATIVES = 20
 
@@ -54,13 +54,13 @@ def draw_samples(
     kind, _, url = options.where.partition(":")
     if kind != "openai" or not url:
         raise ConfigError(f"`--live` must be openai:URL, got {options.where!r}.")
-    price = _price(options.price)
+    price = read_price(options.price)
     runner = open_server(
         url, options.model_name, extra=options.extra, retries=options.retries, concurrency=sampling.batch
     )
     questions = [one for path in files for part in make_suite(path, SuiteOptions()).values() for one in part]
-    path = options.journal or _default_journal(options, files)
-    with Journal(path) as journal, _shown(runner, plan.most * len(questions), price):
+    path = options.journal or default_journal(options.where, options.model_name, files)
+    with Journal(path) as journal, shown_progress(runner, plan.most * len(questions), price):
         runner.journal = journal
         talk(f"Every answer is kept in {path}; the same command goes on from there ({len(journal):,} are in it).")
         try:
@@ -80,14 +80,15 @@ def draw_samples(
     return _asked(questions, found, _summary(runner.usage, found, plan, price=price), reading=reading)
 
 
-def _default_journal(options: LiveOptions, files: Sequence[str]) -> Path:
+def default_journal(where: str, model_name: str | None, files: Sequence[str]) -> Path:
     """A file in the cache for these prompts at this server; the requests themselves are told apart inside it."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    about = "\n".join([options.where, str(options.model_name), *(str(Path(file).resolve()) for file in files)])
+    about = "\n".join([where, str(model_name), *(str(Path(file).resolve()) for file in files)])
     return home / "nilometer" / "live" / f"{hashlib.sha256(about.encode()).hexdigest()[:16]}.jsonl"
 
 
-def _price(text: str | None) -> tuple[float, float] | None:
+def read_price(text: str | None) -> tuple[float, float] | None:
+    """Read prices per million tokens of prompts and of answers, such as ``0.15,0.6``."""
     if text is None:
         return None
     try:
@@ -208,7 +209,7 @@ def _summary(
 
 
 @contextmanager
-def _shown(runner: ServerRunner, most: int, price: tuple[float, float] | None) -> Iterator[None]:
+def shown_progress(runner: ServerRunner, most: int, price: tuple[float, float] | None) -> Iterator[None]:
     """Show answers, tokens and money so far: a bar on a terminal, a line now and then elsewhere."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 

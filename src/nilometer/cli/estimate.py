@@ -22,6 +22,7 @@ from .common import (
     write_json,
 )
 from .inputs import read_inputs
+from .opinions import AgreeOption, SecondOption, opinions_of
 from .show import show_estimates
 
 __all__ = ["estimate"]
@@ -31,13 +32,16 @@ def estimate(
     files: FilesArgument,
     sentinel: Annotated[Path, typer.Option(help="File made by `nilometer fit`.")],
     by: ByOption = None,
+    second: SecondOption = None,
+    agree: AgreeOption = "answer",
     wire_format: FormatOption = None,
     at: AtOption = None,
     columns: ColumnsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Estimate the accuracy of every slice with a saved sentinel."""
-    inputs = read_inputs(files, by=split_keys(by), wire_format=layout_of(wire_format, at, columns))
+    layout, opinions = layout_of(wire_format, at, columns), opinions_of(second, agree)
+    inputs = read_inputs(files, by=split_keys(by), wire_format=layout, second=opinions)
     responses = estimators.cut_responses(inputs.profiles, split_keys(by), correct=inputs.profiles["correct"].to_numpy())
     estimates = estimators.load_sentinel(sentinel).estimate(responses)
     if as_json:

@@ -25,6 +25,7 @@ from .common import (
     write_json,
 )
 from .inputs import read_correct, read_inputs
+from .opinions import AgreeOption, SecondOption, opinions_of
 
 __all__ = ["fit"]
 
@@ -38,13 +39,16 @@ def fit(
     method: Annotated[str, typer.Option(help="combined, atc, pcc, constant ... (docs/estimation.md).")] = "combined",
     feature: Annotated[str, typer.Option(help="Score of atc: a feature.")] = "max",
     confidence_level: ConfidenceOption = 0.95,
+    second: SecondOption = None,
+    agree: AgreeOption = "answer",
     wire_format: FormatOption = None,
     at: AtOption = None,
     columns: ColumnsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Fit a sentinel on labelled responses, slice by slice, and save it."""
-    inputs = read_inputs(files, by=split_keys(by), wire_format=layout_of(wire_format, at, columns))
+    layout, opinions = layout_of(wire_format, at, columns), opinions_of(second, agree)
+    inputs = read_inputs(files, by=split_keys(by), wire_format=layout, second=opinions)
     correct = read_correct(inputs.profiles, labels, key=label_key)
     responses = estimators.cut_responses(inputs.profiles, split_keys(by), correct=correct)
     wanted = estimators.Sentinel(method=method, feature=feature, confidence_level=confidence_level)

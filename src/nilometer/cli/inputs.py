@@ -34,6 +34,7 @@ from nilometer.traces import (
 )
 
 from .common import check_bad_lines, expand_files, n_processes, progress, talk
+from .opinions import TEXT_COLUMNS, Opinions, add_second
 
 __all__ = ["Inputs", "read_correct", "read_inputs"]
 
@@ -52,12 +53,17 @@ class Inputs:
 
 
 def read_inputs(
-    files: list[str], *, by: Sequence[str] = (), wire_format: Layout | None = None, strict: bool = False
+    files: list[str],
+    *,
+    by: Sequence[str] = (),
+    wire_format: Layout | None = None,
+    strict: bool = False,
+    second: Opinions | None = None,
 ) -> Inputs:
     """Read traces and profile them as they stream by, or read finished profiles.
 
     Slice keys that need a column of the traces which profiles do not keep (``provider``, ``length(answer)``) become
-    columns of the profiles.
+    columns of the profiles. So do second opinions.
 
     Raises
     ------
@@ -66,10 +72,12 @@ def read_inputs(
     """
     paths = expand_files(files)
     if all(is_profile_file(path) for path in paths):
-        return Inputs(read_profiles(paths))
+        profiles = read_profiles(paths)
+        return Inputs(profiles if second is None else add_second(profiles, None, second))
     stream = read_traces(paths, format=wire_format, strict=strict, keep=("attention",) if has_attention(paths) else ())
     stream.in_parallel(n_processes())
     seen: list[pa.RecordBatch] = []
+    texts: list[pa.RecordBatch] = []
     least = _LeastConfident()
     only_in_traces = [key for key in by if _NOT_IN_PROFILES.search(key)]
 
@@ -78,6 +86,8 @@ def read_inputs(
             for batch in stream:
                 seen.append(_with_keys(profile_batch(batch), batch, only_in_traces))
                 least.add(batch, seen[-1])
+                if second is not None:
+                    texts.append(batch.select(list(TEXT_COLUMNS)))
                 advance(batch.num_rows)
                 yield batch
 
@@ -87,7 +97,10 @@ def read_inputs(
         raise TraceFormatError(f"{', '.join(map(str, paths))}: no response could be read.")
     if stream.report.n_duplicates:
         talk(f"{stream.report.n_duplicates:,} responses repeat a trace_id; all are kept.")
-    return Inputs(pa.Table.from_batches(seen), least.rows(), diagnosis.to_dict())
+    profiles = pa.Table.from_batches(seen)
+    if second is not None:
+        profiles = add_second(profiles, pa.Table.from_batches(texts), second)
+    return Inputs(profiles, least.rows(), diagnosis.to_dict())
 
 
 def _with_keys(profile: pa.RecordBatch, batch: pa.RecordBatch, keys: Sequence[str]) -> pa.RecordBatch:

@@ -21,6 +21,7 @@ from .common import (
     write_json,
 )
 from .inputs import read_inputs
+from .opinions import AgreeOption, SecondOption, opinions_of
 
 __all__ = ["profile"]
 
@@ -29,6 +30,8 @@ def profile(
     files: FilesArgument,
     out: Annotated[Path, typer.Option(help="Parquet file to write.")],
     by: ByOption = None,
+    second: SecondOption = None,
+    agree: AgreeOption = "answer",
     wire_format: FormatOption = None,
     at: AtOption = None,
     columns: ColumnsOption = None,
@@ -39,9 +42,8 @@ def profile(
 
     Texts and log-probabilities are not kept; a slice key that needs them, such as "length(answer)", is kept with --by.
     """
-    profiles = read_inputs(
-        files, by=split_keys(by), wire_format=layout_of(wire_format, at, columns), strict=strict
-    ).profiles
+    layout, opinions = layout_of(wire_format, at, columns), opinions_of(second, agree)
+    profiles = read_inputs(files, by=split_keys(by), wire_format=layout, strict=strict, second=opinions).profiles
     write_profiles(out, profiles)
     features = [name for name in (*FEATURE_NAMES, *ATTENTION_FEATURE_NAMES) if name in profiles.column_names]
     if as_json:

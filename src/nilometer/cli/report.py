@@ -31,6 +31,7 @@ from .common import (
     write_json,
 )
 from .inputs import Inputs, read_correct, read_inputs
+from .opinions import AgreeOption, SecondOption, opinions_of
 from .show import show_estimates, show_outlook, show_ranking
 
 __all__ = ["examples_of", "report"]
@@ -49,6 +50,8 @@ def report(
     out: Annotated[Path | None, typer.Option(help="Write the page here; for .md Markdown, for .xml JUnit.")] = None,
     fail_under: Annotated[float | None, typer.Option(help="Exit 3 if an estimate is below.", min=0, max=1)] = None,
     confidence_level: ConfidenceOption = 0.95,
+    second: SecondOption = None,
+    agree: AgreeOption = "answer",
     wire_format: Annotated[
         str | None,
         typer.Option("--format", metavar="NAME", help="md or junit: print that, no table; else the wire format."),
@@ -67,12 +70,14 @@ def report(
     kind = wire_format if wire_format in _KINDS.values() else None
     wire_format = None if kind else wire_format
     _check_kinds(kind, out, fail_under)
-    inputs = read_inputs(files, by=split_keys(by), wire_format=layout_of(wire_format, at, columns), strict=strict)
+    layout, opinions = layout_of(wire_format, at, columns), opinions_of(second, agree)
+    inputs = read_inputs(files, by=split_keys(by), wire_format=layout, strict=strict, second=opinions)
     correct = read_correct(inputs.profiles, labels, key=label_key)
     keys = split_keys(by)
     options = {"--labels": labels, "--label-key": [label_key] if label_key != "trace_id" else None}
     options |= {"--sentinel": [str(sentinel)] if sentinel else None, "--format": [wire_format] if wire_format else None}
-    options |= {"--at": [at] if at else None, "--columns": columns}
+    options |= {"--at": [at] if at else None, "--columns": columns, "--second": second}
+    options |= {"--agree": [agree] if agree != "answer" else None}
     extra = {"diagnosis": inputs.diagnosis, "inputs": _words(files, options)}
     result = decisions.build_report(
         inputs.profiles,

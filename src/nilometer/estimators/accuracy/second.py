@@ -35,6 +35,10 @@ _NOISE_LABELS = 5.0
 """Responses that the noise of all slices counts for in the noise of one."""
 _SURELY_NONE = 2.0
 """Standard errors below zero from which second opinions are taken for a loss."""
+_DEVIATION = 1.25
+"""Standard deviation over mean absolute error of a normal distribution."""
+_SAMPLE = 50
+"""Opinions of a slice whose worth is named."""
 _WIDEST, _NARROWEST, _DEGREES = 0.2, 0.06, 4.0
 """Spread that is expected without any skill beyond log-probabilities, the least that is ever expected, and the degrees
 of freedom of that expectation."""
@@ -52,6 +56,21 @@ class Second(NamedTuple):
     """Variance of a response's probability around what log-probabilities say of it."""
     gain: Gain
     """Errors on left-out families with second opinions, and with log-probabilities alone."""
+
+    def worth_labels(self, n_opinions: float = np.inf) -> float:
+        r"""Labels of a slice that would lower the error of its estimate as much as opinions on n of its responses do.
+
+        .. math:: n = \frac{v}{(1.25\,e)^2 + s^2 / n_o} - \frac{v}{(1.25\,e_0)^2}
+
+        with :math:`e, e_0` the mean absolute errors on left-out families with second opinions and without, 1.25 the
+        ratio of standard deviation and mean absolute error of a normal distribution, :math:`s^2` the variance that
+        opinions on a sample leave, and v the mean of a (1 - a) over the labelled slices. Never below 0.
+        """
+        realized = self.fitted.columns.realized
+        variance = max(float((realized * (1 - realized)).mean()), 0.01)
+        own = (_DEVIATION * self.gain.error) ** 2 + self.noise / n_opinions
+        without = (_DEVIATION * self.gain.other_error) ** 2
+        return max(variance / max(own, 1e-6) - variance / max(without, 1e-6), 0.0)
 
     @property
     def is_used(self) -> bool:
@@ -173,7 +192,10 @@ def _describe(second: Second, models: str) -> str:
         f"{gain.error:.3f}, with log-probabilities alone by {gain.other_error:.3f} (gain {gain.gain:+.3f}, "
         f"{gain.low:+.3f} to {gain.high:+.3f})"
     )
-    return found if second.is_used else f"{found}, so they are not used"
+    if not second.is_used:
+        return f"{found}, so they are not used"
+    n = round(second.worth_labels(_SAMPLE))
+    return f"{found}; on {_SAMPLE} responses of a slice they are worth about {n} labels of it"
 
 
 def _row_scores(rule: Rule, profiles: Profiles) -> Floats:

@@ -14,6 +14,14 @@ from .kinds import (
 )
 from .labels import label_text as label_text
 from .named import PARSERS as PARSERS, parse_scale as parse_scale, parser_for as parser_for
+from .opinion_table import (
+    DRAWS as DRAWS,
+    Compare as Compare,
+    add_draws as add_draws,
+    add_opinions as add_opinions,
+    add_stated as add_stated,
+    prompt_keys as prompt_keys,
+)
 from .opinions import (
     AGREEMENT_KINDS as AGREEMENT_KINDS,
     STATED_CONFIDENCE as STATED_CONFIDENCE,
