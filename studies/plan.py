@@ -30,8 +30,7 @@ import pyarrow as pa
 from arms import Bench, Errors, quick, thresholds
 from evidence import DATA, load
 
-from nilometer.decisions import choose_slices, measure_plan, plan_labels
-from nilometer.errors import NotEnoughDataError
+from nilometer.decisions import choose_slices, labels_alone, plan_labels
 from nilometer.estimators import (
     Estimate,
     LabelledAccuracy,
@@ -99,7 +98,7 @@ def one_loop(corpus: Corpus, rng: np.random.Generator, per_round: int) -> dict[s
                 plans.append(plan_labels(traffic, () if blind else estimates.values(), per_round, rng=rng).labels)
                 drawn = np.flatnonzero(np.isin(corpus.ids[own], [row.trace_id for row in plans[-1]]))
             correct[drawn] = truth[drawn]
-            measured = measure_plan(plans, known) if plans else {}
+            measured = {name: labels_alone(name, plans, known, 0.95) for name in slices}
             believed = np.array(
                 [combined(estimates.get(name), accuracy(measured.get(name), correct[names == name])) for name in slices]
             )
@@ -108,9 +107,9 @@ def one_loop(corpus: Corpus, rng: np.random.Generator, per_round: int) -> dict[s
     return found
 
 
-def accuracy(measured: LabelledAccuracy | NotEnoughDataError | None, correct: np.ndarray) -> LabelledAccuracy | None:
+def accuracy(measured: LabelledAccuracy | None, correct: np.ndarray) -> LabelledAccuracy | None:
     """Return the measurement by plan, or where there is none the mean of the labels of the slice."""
-    if isinstance(measured, LabelledAccuracy):
+    if measured is not None:
         return measured
     return labelled_mean(correct) if (~np.isnan(correct)).sum() >= 2 else None
 

@@ -103,7 +103,9 @@ def _load_confidence(path):
 
 
 def _load_plan(path):
-    near = [{**asdict(row), "p_correct": row.p_correct and round(row.p_correct, 8)} for row in read_label_plan(path)]
+    near = [
+        {**asdict(row), "p_correct": row.p_correct and round(row.p_correct, 8)} for row in read_label_plan(path).labels
+    ]
     return [{**row, "inclusion_probability": round(row["inclusion_probability"], 8)} for row in near]
 
 
@@ -323,7 +325,7 @@ def test_bootstraps_without_end_are_refused(saved, tmp_path):
 def test_texts_of_a_plan_are_no_formulas(tmp_path):
     _save_plan(tmp_path / "p.csv", "csv")
     assert ",'=a," in (tmp_path / "p.csv").read_text()
-    assert read_label_plan(tmp_path / "p.csv")[1].slice == "=a"
+    assert read_label_plan(tmp_path / "p.csv").labels[1].slice == "=a"
 
 
 def test_a_plan_cut_at_the_end_of_a_line_is_refused(tmp_path):

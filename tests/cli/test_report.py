@@ -31,7 +31,7 @@ def test_report_of_recorded_traces_writes_a_page(capsys, tmp_path):
     page = tmp_path / "report.html"
     code, out, err = run(capsys, "report", corpus_path("smollm2"), "--by", "domain", "--out", page)
     assert code == 0, err
-    assert "estimated" in out
+    assert "rests on" in out
     text = page.read_text(encoding="utf-8")
     assert text.startswith("<!doctype html>")
     assert "<svg" in text
@@ -68,12 +68,15 @@ def test_fit_then_estimate_and_profile(capsys, tmp_path):
     assert len(json.loads(out)) == 12
 
 
-def test_labels_of_one_kind_exit_2(capsys, tmp_path):
+def test_labels_of_one_kind_give_the_interval_of_the_labels_alone(capsys, tmp_path):
     file = tmp_path / "t.jsonl"
-    file.write_text("\n".join(_line(i, correct=True) for i in range(20)))
-    code, _, err = run(capsys, "report", file, "--by", "domain")
-    assert code == 2
-    assert "all 20 labels are correct" in err
+    file.write_text("\n".join(_line(i, correct=True if i < 10 else None) for i in range(20)))
+    code, out, _ = run(capsys, "report", file, "--by", "domain", "--json")
+    assert code == 0
+    assert "all 10 labels are correct" in " ".join(json.loads(out)["notes"])
+    for row in json.loads(out)["estimates"]:
+        assert (row["accuracy"], row["basis"], row["n_labels"]) == (1.0, "labels", 5)
+        assert 0.4 < row["low"] < 0.8
 
 
 def test_labels_that_match_nothing_are_named(capsys, tmp_path):
@@ -130,15 +133,17 @@ def test_slices_may_use_columns_that_profiles_do_not_keep(capsys, tmp_path, key)
     assert again["estimates"] == json.loads(out)["estimates"]
 
 
-def test_one_slice_only_cannot_be_known_and_says_what_is_needed(capsys, tmp_path):
+@pytest.mark.parametrize(("key", "n_slices"), [("model", 1), ("domain", 2)])
+def test_too_few_slices_for_an_estimate_have_the_interval_of_their_labels(capsys, tmp_path, key, n_slices):
     file = tmp_path / "t.jsonl"
-    file.write_text("\n".join(_line(i, correct=bool(i % 3)) for i in range(40)))
-    code, out, _ = run(capsys, "report", file, "--by", "model", "--json")
+    file.write_text("\n".join(_line(i, correct=bool(i % 3) if i % 2 or i < 30 else None) for i in range(40)))
+    code, out, _ = run(capsys, "report", file, "--by", key, "--json")
     assert code == 0
-    (row,) = json.loads(out)["estimates"]
-    assert row["accuracy"] is None
-    assert "an interval needs 4" in row["reason"]
-    assert "more slices" in row["needed"]
+    found = json.loads(out)
+    assert len(found["estimates"]) == n_slices
+    for row in (*found["estimates"], found["overall"]):
+        assert row["basis"] == "labels"
+        assert 0 < row["low"] <= row["accuracy"] <= row["high"] < 1
 
 
 def test_a_folder_is_read_as_its_files(capsys, tmp_path):

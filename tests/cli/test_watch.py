@@ -34,7 +34,7 @@ def test_watch_exits_3_with_an_alert_and_0_without(capsys, parts):
     shared = ("--reference", parts / "reference.parquet", "--every", "1800", "--by", "domain")
     page = parts / "watch.html"
     code, out, _ = run(capsys, "watch", parts / "harder.parquet", *shared, "--json", "--out", page)
-    assert "alerts</h2>" in page.read_text(encoding="utf-8")
+    assert "</summary>\n<ul>" in page.read_text(encoding="utf-8")
     assert "<svg" in page.read_text(encoding="utf-8")
     assert code == 3
     assert "accuracy changed" in {alert["kind"] for alert in json.loads(out)["alerts"]}

@@ -10,6 +10,7 @@ from nilometer.decisions import (
     Curve,
     Decision,
     Decisions,
+    Event,
     Example,
     ModelRow,
     Outlook,
@@ -92,7 +93,20 @@ def watch_of(text):
         for name in names
     )
     alert = Alert(kind=text, slice=text, window=text, message=text, p_value=0.01)
-    return Watch(by=(text,), windows=windows, rows=rows, changes=(), alerts=(alert,), notes=(text,))
+    event = Event(
+        kind=text,
+        start=text,
+        end="2026-01-02",
+        slices=(text,),
+        n_slices=2,
+        before=0.8,
+        after=0.5,
+        reasons=(text,),
+        alerts=(alert,),
+    )
+    return Watch(
+        by=(text,), windows=windows, rows=rows, changes=(), alerts=(alert,), notes=(text,), events=(event,), every=text
+    )
 
 
 def report_of(text):
@@ -127,9 +141,15 @@ def report_of(text):
         examples=(Example(text, text, text, (text, "x"), (0.5, 1.0), 0.0),),
         diagnosis={"findings": [{"severity": text, "message": text, "cure": text}]},
         notes=(text,),
-        outlook=Outlook(estimates, plan, 100, (acquisition,)),
+        overall=_estimate("(all traffic)", text),
+        label_free=estimates,
+        outlook=Outlook(plan, 100, (acquisition,)),
         watch=watch_of(text),
     )
+
+
+def commands_of(text):
+    return dict.fromkeys(("watch", "label", "acquire", "weak"), text)
 
 
 def ranking_of(text):
@@ -140,6 +160,7 @@ def ranking_of(text):
         method=text,
         confidence_level=0.95,
         estimates=SliceEstimates([]),
+        overall=NotEnoughData(slice="(all traffic)", n=2, reason="No labels and no sentinel.", needed="Label some."),
         ranking=((text, 2, 0.5),),
         notes=(text,),
     )
@@ -224,7 +245,7 @@ def results():
 def pages():
     """Functions that write a page with a text in every field."""
     return {
-        "report": lambda text: render_html(report_of(text), title=text),
+        "report": lambda text: render_html(report_of(text), title=text, commands=commands_of(text)),
         "ranking": lambda text: render_html(ranking_of(text)),
         "watch": lambda text: render_watch_html(watch_of(text), title=text),
         "routes": lambda text: render_route_html(routes_of(text), title=text),

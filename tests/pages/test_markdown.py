@@ -16,28 +16,34 @@ def _skeleton(text):
     return kinds, "".join(token.content for token in tokens if token.type in {"text", "text_special"})
 
 
+def _markdown(report):
+    word = report.by[0]
+    steps = ("watch", "label", "acquire", "weak")
+    return render_markdown(report, commands={step: f"nilometer plan {step} {word}" for step in steps})
+
+
 def test_markdown_has_verdict_table_changes_and_commands(results):
-    text = render_markdown(results["report"]("tenant"))
+    text = _markdown(results["report"]("tenant"))
     kinds, said = _skeleton(text)
     assert "most of the wrong ones are in tenant" in said
     assert kinds.count("tr_open") == 4
     assert "0.30 to 0.50" in said
     assert kinds.count("fence") == 3
-    assert "nilometer plan label FILES" in text
+    assert "nilometer plan label tenant" in text
 
 
 def test_text_in_markdown_makes_no_markup(results, injections):
-    plain = _skeleton(render_markdown(results["report"]("plain")))[0]
+    plain = _skeleton(_markdown(results["report"]("plain")))[0]
     for injection in (*injections, "*a* **b** _c_ ~~d~~ `e` [f](g) ![h](i) # j", "| a | b |\n\n- x\n# y\n***"):
-        text = render_markdown(results["report"](injection))
+        text = _markdown(results["report"](injection))
         assert _skeleton(text)[0] == plain
         for sign in ("@team", "https://", "www.", " #1"):
-            active = render_markdown(results["report"](f"x @team https://a.b www.a.b #1 {injection}"))
+            active = _markdown(results["report"](f"x @team https://a.b www.a.b #1 {injection}"))
             assert sign not in re.sub("```sh.*?```\n", "", active, flags=re.DOTALL)
 
 
 def test_an_underscore_inside_a_word_stays(results):
-    assert "base_conversion" in render_markdown(results["report"]("base_conversion"))
+    assert "base_conversion" in _markdown(results["report"]("base_conversion"))
 
 
 def test_junit_fails_what_is_below_and_skips_what_is_unknown(results, injections):

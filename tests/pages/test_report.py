@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from nilometer.decisions import Alert, Outlook, Report, SlicePlan, Watch, WindowSlice, overall_accuracy
+from nilometer.decisions import Alert, Event, Outlook, Report, SlicePlan, Watch, WindowSlice, overall_accuracy
 from nilometer.estimators import Estimate, NotEnoughData, SliceEstimates, as_responses
 from nilometer.pages import render_html
 
@@ -47,7 +47,18 @@ def _report(n, *, windows=2):
         )
         for row in known[::2]
     )
-    watch = Watch(by=("tenant",), windows=labels, rows=seen, changes=(), alerts=alerts, notes=())
+    event = Event(
+        kind="accuracy fell",
+        start=labels[-1],
+        end=labels[-1],
+        slices=tuple(alert.slice for alert in alerts),
+        n_slices=n,
+        before=0.8,
+        after=0.5,
+        reasons=(),
+        alerts=alerts,
+    )
+    watch = Watch(by=("tenant",), windows=labels, rows=seen, changes=(), alerts=alerts, notes=(), events=(event,))
     return Report(
         by=("tenant",),
         n=200 * n,
@@ -55,9 +66,9 @@ def _report(n, *, windows=2):
         method="m",
         confidence_level=0.95,
         estimates=rows,
-        outlook=Outlook(rows, plan, 100, (), overall=overall),
+        overall=overall,
+        outlook=Outlook(plan, 100, ()),
         watch=watch,
-        inputs="traces --labels labels.csv",
     )
 
 
@@ -66,13 +77,16 @@ def _text(page):
 
 
 def test_the_first_screen_has_verdict_number_worst_slices_changes_and_commands():
-    first = _text(render_html(_report(8)).split("<h2>All slices")[0])
+    commands = {step: f"nilometer {step} traces --by tenant" for step in ("watch", "label", "acquire", "weak")}
+    page = render_html(_report(8), commands=commands)
+    first = _text(page.split("<h2>All slices")[0])
     assert "of the answers are correct" in first
     assert re.search(r"All traffic 0\.\d\d of the answers are correct, 0\.\d\d to 0\.\d\d", first)
     assert len(re.findall(r"\d+% of all errors", first)) == 3
-    assert "2026-01-03: 4 slices changed." in first
-    assert "nilometer watch traces --labels labels.csv --by tenant --out watch.html" in first
-    assert "nilometer plan label traces --labels labels.csv --by tenant --budget 100 --out plan.jsonl" in first
+    assert "In 2026-01-03: accuracy fell in 4 of 8 slices" in first
+    assert "nilometer watch traces --by tenant" in first
+    assert "nilometer label traces --by tenant" in first
+    assert "nilometer" not in _text(render_html(_report(8)).split("<h2>All slices")[0])
 
 
 def test_without_a_script_every_slice_is_there_the_rest_in_a_fold():
@@ -109,7 +123,8 @@ def test_five_thousand_slices_stay_below_three_megabytes():
 @pytest.fixture
 def opened(browser, tmp_path):
     file = tmp_path / "report.html"
-    file.write_text(render_html(_report(70)), encoding="utf-8")
+    commands = {step: f"nilometer {step} traces" for step in ("watch", "label", "acquire", "weak")}
+    file.write_text(render_html(_report(70), commands=commands), encoding="utf-8")
     page = browser.new_page(viewport={"width": 400, "height": 900})
     page.faults = []
     page.on("pageerror", lambda error: page.faults.append(str(error)))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EXIT_FOUND",
     "MAX_BAD_SHARE",
+    "AllOption",
     "AtOption",
     "ByOption",
     "ColumnsOption",
@@ -30,6 +31,7 @@ __all__ = [
     "LabelKeyOption",
     "LabelsOption",
     "OthersOption",
+    "PartsOption",
     "StrictOption",
     "check_bad_lines",
     "console",
@@ -47,9 +49,12 @@ EXIT_FOUND = 3
 MAX_BAD_SHARE = 0.01
 """Share of bad lines from which a file is taken for something else."""
 _SHOWN_BAD_LINES = 20
+_PIPE_WIDTH = 160
 
 FilesArgument = Annotated[list[str], typer.Argument(metavar="FILES...", help="Trace or profile files, folders, globs.")]
-LabelsOption = Annotated[list[str] | None, typer.Option("--labels", metavar="FILE", help="CSV, JSONL or Parquet.")]
+LabelsOption = Annotated[
+    list[str] | None, typer.Option("--labels", metavar="FILE", help="CSV, JSONL or Parquet; may be repeated.")
+]
 LabelKeyOption = Annotated[
     str, typer.Option("--label-key", metavar="NAME", help="Column of the labels that holds the id.")
 ]
@@ -73,6 +78,10 @@ ColumnsOption = Annotated[
 ]
 FormatOption = Annotated[str | None, typer.Option("--format", metavar="NAME", help="Wire format; sniffed by default.")]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Stop at the first bad line.")]
+AllOption = Annotated[bool, typer.Option("--all", help="Print every slice, not the 20 with most errors.")]
+PartsOption = Annotated[
+    bool, typer.Option("--parts", help="Print what each number is made of: without the labels, and by them.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
 ConfidenceOption = Annotated[
     float, typer.Option("--confidence-level", min=0.5, max=0.999, help="Coverage of the intervals.")
@@ -80,11 +89,11 @@ ConfidenceOption = Annotated[
 
 
 def console(*, stderr: bool = False) -> "Console":
-    """Open a Rich console as wide as the terminal, 80 columns where there is none."""
+    """Open a Rich console as wide as the terminal; in a pipe wide enough that no row of numbers breaks."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else 80
+    width = None if stream.isatty() else _PIPE_WIDTH
     return Console(stderr=stderr, width=width, highlight=False, soft_wrap=False)
 
 

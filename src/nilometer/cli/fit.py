@@ -26,6 +26,7 @@ from .common import (
 )
 from .inputs import read_correct, read_inputs
 from .opinions import AgreeOption, SecondOption, opinions_of
+from .outputs import ForceOption, check_outputs
 
 __all__ = ["fit"]
 
@@ -44,9 +45,11 @@ def fit(
     wire_format: FormatOption = None,
     at: AtOption = None,
     columns: ColumnsOption = None,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Fit a sentinel on labelled responses, slice by slice, and save it."""
+    check_outputs({out: "sentinel"}, [*files, *(labels or ())], force=force)
     layout, opinions = layout_of(wire_format, at, columns), opinions_of(second, agree)
     inputs = read_inputs(files, by=split_keys(by), wire_format=layout, second=opinions)
     correct = read_correct(inputs.profiles, labels, key=label_key)

@@ -22,6 +22,7 @@ from .common import (
 )
 from .inputs import read_inputs
 from .opinions import AgreeOption, SecondOption, opinions_of
+from .outputs import ForceOption, check_outputs
 
 __all__ = ["profile"]
 
@@ -36,12 +37,14 @@ def profile(
     at: AtOption = None,
     columns: ColumnsOption = None,
     strict: StrictOption = False,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Read traces and write their profiles, which every other verb reads as well.
 
     Texts and log-probabilities are not kept; a slice key that needs them, such as "length(answer)", is kept with --by.
     """
+    check_outputs({out: "profiles"}, files, force=force)
     layout, opinions = layout_of(wire_format, at, columns), opinions_of(second, agree)
     profiles = read_inputs(files, by=split_keys(by), wire_format=layout, strict=strict, second=opinions).profiles
     write_profiles(out, profiles)

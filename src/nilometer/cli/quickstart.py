@@ -49,7 +49,9 @@ def quickstart(
         sentinel=sentinel,
         extra={"examples": examples_of(inputs, ("domain",)), "diagnosis": inputs.diagnosis},
     )
-    result = replace(result, outlook=None)  # the labels of these tasks stand beside the estimates, never in them
+    # the labels of these tasks stand beside the estimates, never in them
+    overall = decisions.overall_accuracy(result.label_free, estimators.cut_responses(held_out, keys))
+    result = replace(result, estimates=result.label_free, overall=overall, outlook=None)
     known = [
         row for row in result.estimates if isinstance(row, estimators.Estimate) and row.realized_accuracy is not None
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,8 +12,10 @@ from nilometer import decisions, estimators, pages
 from nilometer.errors import ConfigError
 from nilometer.traces import slice_names
 
+from .commands import Given, next_commands
 from .common import (
     EXIT_FOUND,
+    AllOption,
     AtOption,
     ByOption,
     ColumnsOption,
@@ -24,6 +25,7 @@ from .common import (
     LabelKeyOption,
     LabelsOption,
     OthersOption,
+    PartsOption,
     StrictOption,
     layout_of,
     split_keys,
@@ -32,12 +34,15 @@ from .common import (
 )
 from .inputs import Inputs, read_correct, read_inputs
 from .opinions import AgreeOption, SecondOption, opinions_of
-from .show import show_estimates, show_outlook, show_ranking
+from .outputs import ForceOption, check_outputs, write_whole
+from .show import WORST, show_headline, show_outlook, show_ranking
 
 __all__ = ["examples_of", "report"]
 
 _KINDS = {".md": "md", ".xml": "junit"}
 """What a report is written as, by the ending of the file; any other is a page."""
+_OUTPUTS = {"md": "Markdown", "junit": "JUnit", "html": "page"}
+_USUAL_LEVEL = 0.95
 
 
 def report(
@@ -48,7 +53,7 @@ def report(
     sentinel: Annotated[Path | None, typer.Option(help="A saved sentinel, for traffic without labels.")] = None,
     others: OthersOption = None,
     out: Annotated[Path | None, typer.Option(help="Write the page here; for .md Markdown, for .xml JUnit.")] = None,
-    fail_under: Annotated[float | None, typer.Option(help="Exit 3 if an estimate is below.", min=0, max=1)] = None,
+    fail_under: Annotated[float | None, typer.Option(help="Exit 3 if an accuracy is below.", min=0, max=1)] = None,
     confidence_level: ConfidenceOption = 0.95,
     second: SecondOption = None,
     agree: AgreeOption = "answer",
@@ -59,26 +64,30 @@ def report(
     at: AtOption = None,
     columns: ColumnsOption = None,
     examples: Annotated[bool, typer.Option("--examples", help="Show prompts and answers of the least sure.")] = False,
+    show_all: AllOption = False,
+    parts: PartsOption = False,
     strict: StrictOption = False,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Estimate the accuracy of every slice of the traffic, with intervals.
+    """The accuracy of every slice of the traffic, from everything that is known, with intervals.
 
-    --fail-under compares the estimate itself, not the ends of its interval; slices that cannot be known do
+    --fail-under compares the accuracy itself, not the ends of its interval; slices that cannot be known do
     not count as failures and are named. Prompts and answers are in the page and in --json only with --examples.
     """
     kind = wire_format if wire_format in _KINDS.values() else None
     wire_format = None if kind else wire_format
     _check_kinds(kind, out, fail_under)
+    read = [*files, *(labels or ()), sentinel, *(others or ())]
+    check_outputs({out: _OUTPUTS[_KINDS.get(out.suffix, "html")] if out else ""}, read, force=force)
     layout, opinions = layout_of(wire_format, at, columns), opinions_of(second, agree)
     inputs = read_inputs(files, by=split_keys(by), wire_format=layout, strict=strict, second=opinions)
     correct = read_correct(inputs.profiles, labels, key=label_key)
     keys = split_keys(by)
-    options = {"--labels": labels, "--label-key": [label_key] if label_key != "trace_id" else None}
-    options |= {"--sentinel": [str(sentinel)] if sentinel else None, "--format": [wire_format] if wire_format else None}
-    options |= {"--at": [at] if at else None, "--columns": columns, "--second": second}
-    options |= {"--agree": [agree] if agree != "answer" else None}
-    extra = {"diagnosis": inputs.diagnosis, "inputs": _words(files, options)}
+    options: dict[str, object] = {"--labels": labels, "--label-key": label_key if label_key != "trace_id" else None}
+    options |= {"--sentinel": sentinel, "--others": others, "--format": wire_format, "--at": at, "--columns": columns}
+    options |= {"--confidence-level": confidence_level if confidence_level != _USUAL_LEVEL and not sentinel else None}
+    options |= {"--second": second, "--agree": agree if agree != "answer" else None}
     result = decisions.build_report(
         inputs.profiles,
         by=keys,
@@ -87,14 +96,15 @@ def report(
         if sentinel
         else estimators.Sentinel(confidence_level=confidence_level),
         others=[estimators.load_sentinel(other) for other in others or ()],
-        extra={**extra, "examples": examples_of(inputs, keys) if examples else ()},
+        extra={"diagnosis": inputs.diagnosis, "examples": examples_of(inputs, keys) if examples else ()},
     )
+    commands = next_commands(Given(files, keys, options), result)
     if out:  # before anything is printed, so that a closed pipe does not cost the page
-        out.write_text(_rendered(result, _KINDS.get(out.suffix, "html"), fail_under), encoding="utf-8")
+        write_whole(out, _rendered(result, _KINDS.get(out.suffix, "html"), commands, least=fail_under))
     if kind:
-        typer.echo(_rendered(result, kind, fail_under), nl=False)
+        typer.echo(_rendered(result, kind, commands, least=fail_under), nl=False)
     else:
-        _print(result, as_json=as_json)
+        _print(result, commands, as_json=as_json, most=None if show_all else WORST, parts=parts)
     if out:
         talk(f"Wrote {out}.")
     if fail_under is not None:
@@ -107,16 +117,11 @@ def _check_kinds(kind: str | None, out: Path | None, least: float | None) -> Non
         raise ConfigError("JUnit output needs `--fail-under`, the least accuracy that passes.")
 
 
-def _words(files: list[str], options: dict[str, list[str] | None]) -> str:
-    """Write files and options as words of a shell, for the commands that the report suggests."""
-    flags = [word for name, values in options.items() for value in values or () for word in (name, value)]
-    return shlex.join([*files, *flags])
-
-
-def _rendered(result: decisions.Report, kind: str, least: float | None) -> str:
+def _rendered(result: decisions.Report, kind: str, commands: dict[str, str], *, least: float | None) -> str:
     if kind == "junit" and least is not None:
         return pages.render_junit(result, least=least)
-    return pages.render_markdown(result) if kind == "md" else pages.render_html(result)
+    render = pages.render_markdown if kind == "md" else pages.render_html
+    return render(result, commands=commands)
 
 
 def examples_of(inputs: Inputs, keys: tuple[str, ...]) -> tuple[decisions.Example, ...]:
@@ -143,15 +148,16 @@ def examples_of(inputs: Inputs, keys: tuple[str, ...]) -> tuple[decisions.Exampl
     )
 
 
-def _print(result: decisions.Report, *, as_json: bool) -> None:
+def _print(result: decisions.Report, commands: dict[str, str], *, as_json: bool, most: int | None, parts: bool) -> None:
     if as_json:
-        write_json(result.to_dict())
+        write_json({**result.to_dict(), "commands": commands})
         return
     if result.ranking:
-        show_ranking(result.ranking)
+        show_ranking(result.ranking, most=most)
     else:
-        show_estimates(result.estimates, by=result.by)
-        show_outlook(result)
+        label_free = result.label_free if parts else None
+        show_headline(result.estimates, result.overall, by=result.by, most=most, label_free=label_free)
+        show_outlook(result, commands)
     for note in result.notes:
         talk(f"{note[0].upper()}{note[1:]}.")
 

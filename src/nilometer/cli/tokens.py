@@ -36,6 +36,7 @@ from .common import (
     talk,
     write_json,
 )
+from .outputs import ForceOption, check_outputs, write_whole
 
 __all__ = ["tokens"]
 
@@ -55,6 +56,7 @@ def tokens(
     wire_format: FormatOption = None,
     at: AtOption = None,
     columns: ColumnsOption = None,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show answers token by token, shaded by how likely each token is right.
@@ -62,6 +64,7 @@ def tokens(
     With --learn FILE, fit that confidence on traces whose right text is in an attribute (the recordings of the
     studies have one), domains counting equally.
     """
+    check_outputs({out: "page"}, [*files, confidence], force=force)
     paths = expand_files(files)
     attention = has_attention(paths)
     stream = read_traces(
@@ -80,7 +83,7 @@ def tokens(
         raise MissingLogprobsError("no answer with tokens and log-probabilities" + (" has that id." if ids else "."))
     views = views if ids else views[:n]
     if out:
-        out.write_text(render_tokens(views, calibrated=model is not None), encoding="utf-8")
+        write_whole(out, render_tokens(views, calibrated=model is not None))
         talk(f"Wrote {len(views):,} answers to {out}.")
     if as_json:
         write_json([_plain(view) for view in views])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,7 @@ from nilometer.errors import ConfigError
 
 from .common import (
     EXIT_FOUND,
+    AllOption,
     AtOption,
     ByOption,
     ColumnsOption,
@@ -27,13 +28,14 @@ from .common import (
     JsonOption,
     LabelKeyOption,
     LabelsOption,
-    console,
     layout_of,
     split_keys,
     talk,
     write_json,
 )
 from .inputs import Inputs, read_correct, read_inputs
+from .outputs import ForceOption, check_outputs, write_whole
+from .show import WORST, show_lines, show_windows
 
 __all__ = ["watch"]
 
@@ -54,7 +56,8 @@ def watch(
     label_key: LabelKeyOption = "trace_id",
     by: ByOption = None,
     sentinel: Annotated[
-        Path | None, typer.Option(help="A saved sentinel; else one is fitted on the labels of the reference.")
+        Path | None,
+        typer.Option(help="A saved sentinel; else one is fitted on the labels of the reference, or on all if too few."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the page here.")] = None,
     below: Annotated[float | None, typer.Option(min=0, max=1, help="Alert when accuracy is below.")] = None,
@@ -64,24 +67,30 @@ def watch(
     wire_format: FormatOption = None,
     at: AtOption = None,
     columns: ColumnsOption = None,
+    show_all: AllOption = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Print every alert and window behind the events.")] = False,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Follow the accuracy of every slice over time and alert when something changed. Exits 3 with an alert.
 
     The chance that a run without any change alerts is at most 1 - confidence level, over all slices and windows.
     """
+    check_outputs({out: "page"}, [*files, *(reference or ()), *(labels or ()), sentinel], force=force)
     read = partial(read_inputs, by=split_keys(by), wire_format=layout_of(wire_format, at, columns))
     profiles, correct, is_reference = _read(files, reference, labels, label_key=label_key, read=read)
     if reference_until is not None:
         is_reference = _before(profiles, reference_until)
     responses = estimators.cut_responses(profiles, split_keys(by), correct=correct)
-    fitted = estimators.load_sentinel(sentinel) if sentinel else _fit(responses, is_reference)
+    fitted = estimators.load_sentinel(sentinel) if sentinel else None
     options = decisions.WatchOptions(every, incomplete, below, confidence_level, least_change, seed)
     found = decisions.build_watch(responses, is_reference, sentinel=fitted, options=options)
+    if out:  # before anything is printed, so that a closed pipe does not cost the page
+        write_whole(out, pages.render_watch_html(found))
     if as_json:
         write_json(found.to_dict())
     else:
-        _show(found)
+        _show(found, most=None if show_all else WORST, verbose=verbose)
     _talk(found, responses.notes, out)
     if found.alerts:
         raise typer.Exit(EXIT_FOUND)
@@ -114,45 +123,27 @@ def _before(profiles: pa.Table, text: str) -> NDArray[np.bool_]:
     return np.asarray(times < np.datetime64(moment.replace(tzinfo=None)))
 
 
-def _fit(responses: estimators.Responses, is_reference: NDArray[np.bool_] | None) -> estimators.Sentinel | None:
-    """Fit on the labels of the reference; None without labels there or without a stated reference."""
-    if is_reference is None or not responses.is_labelled[is_reference].any():
-        return None
-    return estimators.fit_sentinel(responses.rows(is_reference))[0]
-
-
 def _talk(found: decisions.Watch, notes: Sequence[str], out: Path | None) -> None:
     if out:
-        out.write_text(pages.render_watch_html(found), encoding="utf-8")
         talk(f"Wrote {out}.")
     for line in (*notes, *found.notes):
         talk(f"{line[0].upper()}{line[1:]}.")
 
 
-def _show(found: decisions.Watch) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for name in ("window", ", ".join(found.by) or "slice"):
-        table.add_column(name, overflow="fold")
-    for name in ("n", "share", "estimated", "interval", "realised"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in found.rows:
-        estimate: Any = row.estimate
-        known = isinstance(estimate, estimators.Estimate)
-        cells = (f"{estimate.accuracy:.2f}", f"{estimate.low:.2f} to {estimate.high:.2f}") if known else ("unknown", "")
-        realized = "" if row.realized is None else f"{row.realized.accuracy:.2f} ({row.realized.n_labels})"
-        name = escape(decisions.short_name(row.slice, found.by))
-        table.add_row(row.window, name, f"{row.n:,}", f"{row.share:.0%}", *cells, realized)
-    console().print(table)
-    for window, change in found.changes:
-        typer.echo(
-            f"{window}: estimated accuracy {change.before:.3f} to {change.after:.3f}: "
-            f"mix {change.mix:+.3f}, within slices {change.within:+.3f}"
-        )
+def _show(found: decisions.Watch, *, most: int | None, verbose: bool) -> None:
+    """Print the events, then where every slice stands; the evidence only when asked for."""
+    names = {row.slice: decisions.short_name(row.slice, found.by) for row in found.rows}
+    show_lines(f"ALERT {event.told(names)}" for event in found.events)
+    if not found.events:
+        show_lines(["No alert."])
+    show_windows(found, most=most, every_window=verbose)
+    if not verbose:
+        return
+    show_lines(
+        f"{window}: accuracy of all traffic {change.before:.3f} to {change.after:.3f}: mix {change.mix:+.3f}, "
+        f"within slices {change.within:+.3f}"
+        for window, change in found.changes
+    )
     for alert in found.alerts:
         p = "" if alert.p_value is None else f" (p = {alert.p_value:.2g})"
-        typer.echo(f"ALERT {alert.window}, {alert.slice}: {alert.message}{p}")
-    if not found.alerts:
-        typer.echo("No alert.")
+        show_lines([f"evidence {alert.window}, {names.get(alert.slice, alert.slice)}: {alert.message}{p}"])

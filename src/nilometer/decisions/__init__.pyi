@@ -1,4 +1,5 @@
 from .answers import *
+from .headline import *
 from .plans import *
 from .report import *
 from .routes import *

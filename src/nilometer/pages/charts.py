@@ -85,7 +85,7 @@ def slice_chart(report: Report | SliceEstimates, *, width: int = 420, most: int 
 
 
 def _ranked(report: Report) -> list[Estimate | NotEnoughData]:
-    rows = {row.slice: row for row in report.best_estimates}
+    rows = {row.slice: row for row in report.estimates}
     return [rows[rank.slice] for rank in rank_slices(report)]
 
 

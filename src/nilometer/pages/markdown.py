@@ -2,6 +2,7 @@
 
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping
 
 from nilometer.decisions import Report, rank_slices, short_name, summarize
 from nilometer.display import visible_text
@@ -17,7 +18,9 @@ _ACTING = re.compile(r"[\\`*\[\]<>|~&@#$]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=w
 """Signs of markup, mentions and links; an underscore inside a word is none."""
 
 
-def render_markdown(report: Report, *, title: str = "Accuracy per slice") -> str:
+def render_markdown(
+    report: Report, *, title: str = "Accuracy per slice", commands: Mapping[str, str] | None = None
+) -> str:
     """Write the report as Markdown: verdict, the 20 slices with most errors, what changed and what to do next.
 
     Text from traces is shown as text: it cannot make a heading, a link, a mention or a row.
@@ -29,12 +32,13 @@ def render_markdown(report: Report, *, title: str = "Accuracy per slice") -> str
             f"{rank.n:,}",
             "unknown" if rank.accuracy is None else f"{rank.accuracy:.2f}",
             interval(rank.low, rank.high, digits=".2f"),
+            rank.basis,
             "" if rank.error_share is None else f"{rank.error_share:.0%}",
             STATES[rank.state],
         ]
         for rank in ranks[:_MOST_ROWS]
     ]
-    head = [", ".join(report.by), "responses", "accuracy", "interval", "share of errors", "state"]
+    head = [", ".join(report.by), "responses", "accuracy", "interval", "rests on", "share of errors", "state"]
     return render_text(
         "report.md",
         text=markdown_text,
@@ -44,6 +48,7 @@ def render_markdown(report: Report, *, title: str = "Accuracy per slice") -> str
         head=head,
         rows=rows,
         more=len(ranks) - len(rows),
+        commands=dict(commands or {}),
     )
 
 

@@ -1,5 +1,6 @@
 """The report as one HTML file that opens offline."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -8,8 +9,8 @@ from nilometer.estimators import Estimate, NotEnoughData
 
 from .charts import Sizes, calibration_chart, curve_chart, sizes, slice_chart
 from .page import render, shade
-from .tables import STATES, Column, Table, accuracy_cells, columns_of, interval, verdict
-from .watch import alert_rows, change_table, window_sizes
+from .tables import STATES, Column, Table, columns_of, interval, verdict
+from .watch import change_table, event_rows, window_sizes
 
 __all__ = ["render_html"]
 
@@ -18,7 +19,7 @@ _MOST_ENTROPY = 1.5
 """Nats, from which on a token is as dark as can be."""
 
 
-def render_html(report: Report, *, title: str = "Accuracy per slice") -> str:
+def render_html(report: Report, *, title: str = "Accuracy per slice", commands: Mapping[str, str] | None = None) -> str:
     """Write the report as one HTML page.
 
     The first screen has the verdict, the accuracy of all traffic, the slices with most wrong answers, what changed and
@@ -42,7 +43,8 @@ def render_html(report: Report, *, title: str = "Accuracy per slice") -> str:
         chart=sizes(lambda width: slice_chart(report, width=width, most=_MOST_CHART), wide=560, narrow=200),
         curves=_curves(report),
         windows=None if watch is None else window_sizes(watch),
-        alerts=[] if watch is None else alert_rows(watch),
+        events=[] if watch is None else event_rows(watch),
+        commands=dict(commands or {}),
         changes=None if watch is None else change_table(watch),
         plan=_plan(report, report.outlook),
         acquisition=_acquisition(report, report.outlook),
@@ -53,11 +55,13 @@ def render_html(report: Report, *, title: str = "Accuracy per slice") -> str:
 
 def _slices(report: Report, ranks: tuple[SliceRank, ...]) -> Table:
     """One row per slice, most wrong answers first, with what is behind the number in a fold."""
-    parts = {row.slice: row for row in report.estimates}
+    parts = {row.slice: row for row in report.label_free}
+    rows_of = {row.slice: row for row in report.estimates}
     columns = (
         Column(", ".join(report.by), is_text=True),
         *map(Column, ("responses", "accuracy", "interval", "share of errors")),
         Column("state", is_text=True),
+        Column("rests on", is_text=True),
         Column("details", is_text=True, is_fold=True),
     )
     rows = [
@@ -68,20 +72,20 @@ def _slices(report: Report, ranks: tuple[SliceRank, ...]) -> Table:
             interval(rank.low, rank.high, digits=".2f"),
             "" if rank.error_share is None else f"{rank.error_share:.1%}",
             STATES[rank.state],
-            _details(parts[rank.slice], rank),
+            rank.basis,
+            _details(rows_of[rank.slice], parts.get(rank.slice)),
         ]
         for rank in ranks
     ]
     return Table(columns, rows, tuple(rank.state for rank in ranks))
 
 
-def _details(row: Estimate | NotEnoughData, rank: SliceRank) -> str:
+def _details(row: Estimate | NotEnoughData, label_free: Estimate | NotEnoughData | None) -> str:
     """What the number of a slice is made of."""
-    said = [f"From {rank.basis}."] if rank.basis else []
-    if isinstance(row, Estimate):
-        said.append(f"Without its labels {row.accuracy:.3f} ({interval(row.low, row.high)}).")
-    else:
-        said.append(f"{row.reason} {row.needed}")
+    said = [] if isinstance(row, Estimate) else [f"{row.reason} {row.needed}"]
+    if isinstance(label_free, Estimate) and label_free != row:
+        ends = interval(label_free.low, label_free.high)
+        said.append(f"Without its labels {label_free.accuracy:.3f} ({ends}).")
     if row.realized_accuracy is not None:
         said.append(f"Of its {row.n_labels:,} labels, {row.realized_accuracy:.0%} say correct.")
     if isinstance(row, Estimate) and row.note:
@@ -131,16 +135,21 @@ def _plan(report: Report, outlook: Outlook | None) -> Table | None:
     """The slices that the next labels should go to, most first."""
     if outlook is None or not outlook.plan:
         return None
-    known = {row.slice: row for row in outlook.estimates}
     columns = (
         Column(", ".join(report.by), is_text=True),
-        *map(Column, ("labels", "accuracy", "interval", f"of the next {outlook.budget}", "expected interval")),
+        *map(Column, ("responses", "labels", "interval now", f"of the next {outlook.budget}", "expected interval")),
     )
-    rows = []
-    for plan in sorted(outlook.plan, key=lambda row: -row.n_new)[:_MOST_PLANNED]:
-        cells = [f"{plan.n_new:,}", f"± {plan.expected_half_width:.3f}"]
-        row = known[plan.slice]
-        rows.append([short_name(plan.slice, report.by), f"{row.n_labels:,}", *accuracy_cells(row), *cells])
+    rows = [
+        [
+            short_name(plan.slice, report.by),
+            f"{plan.n:,}",
+            f"{plan.n_labels:,}",
+            f"± {plan.half_width:.3f}",
+            f"{plan.n_new:,}",
+            f"± {plan.expected_half_width:.3f}",
+        ]
+        for plan in sorted(outlook.plan, key=lambda row: -row.n_new)[:_MOST_PLANNED]
+    ]
     return Table(columns, rows)
 
 

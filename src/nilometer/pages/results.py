@@ -110,8 +110,8 @@ _VIEWS: dict[type, _View] = {
     SliceEstimates: _View(slice_chart, slice_table, SliceEstimates.to_dicts, _estimates_note),
     Report: _View(
         slice_chart,
-        lambda result: slice_table(result.best_estimates, result.by),
-        lambda result: result.best_estimates.to_dicts(),
+        lambda result: slice_table(result.estimates, result.by),
+        lambda result: result.estimates.to_dicts(),
         _report_note,
     ),
     Watch: _View(

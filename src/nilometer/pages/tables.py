@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from nilometer.decisions import short_name
+from nilometer.decisions import basis_of, short_name
 from nilometer.estimators import Estimate, NotEnoughData
 
 __all__ = [
@@ -42,16 +42,20 @@ STATES = {"changed": "▲ changed", "unknown": "? unknown", "unsure": "~ unsure"
 
 
 def slice_table(estimates: Sequence[Estimate | NotEnoughData], by: Sequence[str] = ()) -> Table:
-    """One row per slice: responses, estimate, interval, realised accuracy and what must be said of it."""
+    """One row per slice: responses, accuracy, interval, what it rests on, and what must be said of it."""
     columns = (
         Column(", ".join(by) or "slice", is_text=True),
-        *map(Column, ("responses", "estimated", "interval", "realised (labels)")),
+        *map(Column, ("responses", "accuracy", "interval")),
+        Column("rests on", is_text=True),
+        Column("realised (labels)"),
         Column("note", is_text=True),
     )
     rows = []
     for row in estimates:
         note = row.note if isinstance(row, Estimate) else f"{row.reason} {row.needed}"
-        rows.append([short_name(row.slice, by), f"{row.n:,}", *accuracy_cells(row), realized_cell(row), note])
+        rows.append(
+            [short_name(row.slice, by), f"{row.n:,}", *accuracy_cells(row), basis_of(row), realized_cell(row), note]
+        )
     return Table(columns, rows)
 
 

@@ -3,14 +3,14 @@
 from dataclasses import asdict
 from typing import Any
 
-from nilometer.decisions import Alert, Watch, short_name
+from nilometer.decisions import Alert, Event, Watch, basis_of, short_name
 from nilometer.estimators import Estimate
 
 from .charts import Sizes, window_chart
 from .page import render
 from .tables import Column, Table, accuracy_cells, columns_of
 
-__all__ = ["alert_rows", "change_table", "render_watch_html", "watch_table", "window_rows", "window_sizes"]
+__all__ = ["change_table", "event_rows", "render_watch_html", "watch_table", "window_rows", "window_sizes"]
 
 _MOST_ROWS = 5000
 
@@ -24,7 +24,7 @@ def render_watch_html(watch: Watch, *, title: str = "Accuracy over time") -> str
         script="table.js",
         title=title,
         watch=watch,
-        alerts=alert_rows(watch),
+        events=event_rows(watch),
         windows=window_sizes(watch),
         changes=change_table(watch),
         table=table._replace(rows=table.rows[:_MOST_ROWS]),
@@ -44,6 +44,7 @@ def _numbers(watch: Watch) -> dict[str, Any]:
         "windows": watch.windows,
         "rows": columns_of(window_rows(watch)[:_MOST_ROWS]),
         "changes": columns_of([{"at": window, **change._asdict()} for window, change in watch.changes], "slices"),
+        "events": [event.sentence for event in watch.events],
         "alerts": columns_of([asdict(alert) for alert in watch.alerts[:_MOST_ROWS]]),
         "notes": watch.notes,
     }
@@ -65,14 +66,23 @@ def window_rows(watch: Watch) -> list[dict[str, Any]]:
                 "high": estimate and estimate.high,
                 "realized_accuracy": row.realized and row.realized.accuracy,
                 "n_labels": row.realized.n_labels if row.realized else 0,
+                "basis": basis_of(row.estimate),
             }
         )
     return rows
 
 
-def alert_rows(watch: Watch) -> list[tuple[str, Alert]]:
-    """Alerts, each with the short name of its slice."""
-    return [(short_name(alert.slice, watch.by), alert) for alert in watch.alerts]
+def event_rows(watch: Watch) -> list[tuple[str, list[tuple[str, Alert]]]]:
+    """Events, each as its sentence and the alerts behind it with the short names of their slices."""
+    names = {row.slice: short_name(row.slice, watch.by) for row in watch.rows}
+    return [
+        (event.told(names), [(names.get(alert.slice, alert.slice), alert) for alert in _evidence(event)])
+        for event in watch.events
+    ]
+
+
+def _evidence(event: Event) -> list[Alert]:
+    return sorted(event.alerts, key=lambda alert: (alert.window, alert.slice))
 
 
 def change_table(watch: Watch) -> Table | None:
@@ -92,11 +102,23 @@ def watch_table(watch: Watch) -> Table:
     columns = (
         Column("window", is_text=True),
         Column("slice", is_text=True),
-        *map(Column, ("responses", "share", "estimated", "interval", "realised (labels)")),
+        *map(Column, ("responses", "share", "accuracy", "interval")),
+        Column("rests on", is_text=True),
+        Column("realised (labels)"),
     )
     rows = []
     for row in watch.rows:
         realized = "" if row.realized is None else f"{row.realized.accuracy:.3f} ({row.realized.n_labels:,})"
         name = short_name(row.slice, watch.by)
-        rows.append([row.window, name, f"{row.n:,}", f"{row.share:.1%}", *accuracy_cells(row.estimate), realized])
+        rows.append(
+            [
+                row.window,
+                name,
+                f"{row.n:,}",
+                f"{row.share:.1%}",
+                *accuracy_cells(row.estimate),
+                basis_of(row.estimate),
+                realized,
+            ]
+        )
     return Table(columns, rows)

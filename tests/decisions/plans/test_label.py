@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from nilometer.decisions import (
+    LabelOptions,
     PlannedLabel,
     Text,
     allocate_labels,
@@ -18,7 +19,7 @@ from nilometer.decisions import (
     write_label_plan,
 )
 from nilometer.errors import ConfigError, NotEnoughDataError, TraceFormatError
-from nilometer.estimators import Estimate, as_responses
+from nilometer.estimators import Estimate, NotEnoughData, as_responses
 
 
 def _traffic(seed=0, n=300, n_slices=3, share_labelled=0.0):
@@ -36,7 +37,9 @@ def _estimate(name, low, high):
 
 
 def _plan(traffic, budget, seed=0, estimates=None, **options):
-    return plan_labels(traffic, estimates or (), budget, rng=np.random.default_rng(seed), **options)
+    return plan_labels(
+        traffic, estimates or (), budget, rng=np.random.default_rng(seed), options=LabelOptions(**options)
+    )
 
 
 @given(st.integers(0, 999), st.integers(1, 8))
@@ -89,7 +92,7 @@ def test_plan_measures_the_traffic_and_not_what_was_captured():
     found = []
     for seed in range(30):
         planned = _plan(responses, 100, seed=seed).labels
-        (one,) = measure_plan([planned], labels).values()
+        (one,) = measure_plan([planned], labels)
         found.append(one.accuracy)
         assert one.n == pytest.approx(6000, rel=0.15)
         assert all(row.inclusion_probability * row.stratum_size >= 1 - 1e-9 for row in planned)
@@ -126,9 +129,9 @@ def test_measured_plans_cover(n_rounds):
             rows = np.isin(traffic.trace_ids, [row.trace_id for row in rounds[-1]])
             correct = np.where(rows, truth, correct)
         found = measure_plan(rounds, dict(zip(traffic.trace_ids.tolist(), truth.tolist(), strict=True)))
-        for name, row in found.items():
+        for row in found:
             assert row.n == 200
-            hits += row.low <= truth[traffic.slices.is_in(name)].mean() <= row.high
+            hits += row.low <= truth[traffic.slices.is_in(row.slice)].mean() <= row.high
     # .95 less three binomial standard errors of .014
     assert hits / (2 * trials) >= 0.908
 
@@ -139,23 +142,26 @@ def test_labels_known_before_count_as_known():
     found = measure_plan(
         [_plan(traffic, left).labels], dict(zip(traffic.trace_ids.tolist(), truth.tolist(), strict=True))
     )
-    assert found["s0"].low == found["s0"].high == pytest.approx(truth.mean())
+    assert found[0].low == found[0].high == pytest.approx(truth.mean())
 
 
 def test_a_plan_whose_labels_are_missing_says_so():
     traffic, _ = _traffic()
     planned = _plan(traffic, 30).labels
     found = measure_plan([planned], {planned[0].trace_id: 1.0})
-    assert all(isinstance(row, NotEnoughDataError) for row in found.values())
+    assert all(isinstance(row, NotEnoughData) for row in found)
+    assert found[0].reason == "1 of its 11 planned responses have labels."
+    assert found[1].reason.startswith("0 of its")
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv"])
 def test_plan_files_are_read_back(tmp_path, form):
     traffic, _ = _traffic()
     traffic.p_correct[:300] = np.nan
-    planned = _plan(traffic, 30).labels
-    write_label_plan(tmp_path / "p", planned, {planned[0].trace_id: Text('1 + 1, "twice"?\n', "2")}, form=form)
-    assert tuple(read_label_plan(tmp_path / "p")) == planned
+    plan = _plan(traffic, 30, estimates=[_estimate("s1", 0.4, 1.0)])
+    texts = {plan.labels[0].trace_id: Text('1 + 1, "twice"?\n', "2")}
+    write_label_plan(tmp_path / "p", plan.labels, texts, form=form, standing=plan.standing)
+    assert read_label_plan(tmp_path / "p") == plan._replace(slices=())
 
 
 def test_annotation_tools_get_the_texts_and_the_id(tmp_path):
@@ -167,6 +173,8 @@ def test_annotation_tools_get_the_texts_and_the_id(tmp_path):
     tasks = json.loads((tmp_path / "ls.json").read_text())
     assert [task["data"]["trace_id"] for task in tasks] == [row.trace_id for row in planned]
     assert tasks[0]["data"]["answer"] == "a"
+    written = (tmp_path / "ls.json").read_text() + (tmp_path / "ar.jsonl").read_text()
+    assert "p_correct" not in written  # it would sway the annotator
     records = [json.loads(line) for line in (tmp_path / "ar.jsonl").read_text().splitlines()]
     assert records[0]["fields"] == {"prompt": "q", "answer": "a"}
     assert records[0]["id"] == planned[0].trace_id
@@ -242,4 +250,4 @@ def test_labels_speak_for_their_own_stratum():
         for i in range(2)
     ]
     correct = {row.trace_id: float(row.stratum == 0) + 0.5 * (row.stratum == 1) for row in rows}
-    assert measure_plan([rows], correct)["s"].accuracy == pytest.approx(0.1 * 1 + 0.3 * 0.5 + 0.6 * 0)
+    assert measure_plan([rows], correct)[0].accuracy == pytest.approx(0.1 * 1 + 0.3 * 0.5 + 0.6 * 0)

@@ -55,11 +55,13 @@ def test_a_slice_of_which_nothing_is_known_widens_the_interval_by_its_share():
     assert found.high - found.low == pytest.approx(0.75 * 0.2 + 0.25)
 
 
-def test_where_most_is_unknown_the_accuracy_is_not_given():
+def test_an_accuracy_of_all_traffic_is_given_wherever_a_slice_is_known():
     names = np.repeat(["a", "b"], [100, 300])
     found = _overall(SliceEstimates([_estimate("a", 0.8, 0.1)]), names, _none(400))
-    assert isinstance(found, NotEnoughData)
-    assert found.reason == "Nothing is known of 75% of the responses."
+    assert (found.low, found.accuracy, found.high) == pytest.approx((0.25 * 0.7, 0.8, 0.25 * 0.9 + 0.75))
+    none = _overall(SliceEstimates([]), names, _none(400))
+    assert isinstance(none, NotEnoughData)
+    assert none.reason == "Nothing is known of any slice."
 
 
 def test_the_interval_holds_the_accuracy_as_often_as_it_says_with_labels_at_random():

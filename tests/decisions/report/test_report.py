@@ -21,7 +21,7 @@ def halves():
 
 
 def _methods(report):
-    return {row.method for row in report.estimates}
+    return {row.method for row in report.label_free}
 
 
 def test_new_traffic_without_labels_is_estimated_by_the_labels_of_the_fit(halves):
@@ -36,7 +36,7 @@ def test_labels_of_the_fit_that_come_with_the_traffic_again_do_not_count_twice(h
     again = build_report(table.filter(first), by=["domain"], correct=correct[first], sentinel=sentinel)
     in_place = build_report(table.filter(first), by=["domain"], correct=correct[first])
     assert _methods(again) == {"combined[monotone]"}
-    for one, other in zip(again.best_estimates, in_place.best_estimates, strict=True):
+    for one, other in zip(again.estimates, in_place.estimates, strict=True):
         assert (one.low, one.high) == pytest.approx((other.low, other.high), abs=1e-6)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from nilometer.decisions import (
     Alert,
+    Event,
     Outlook,
     Report,
     SliceAcquisition,
@@ -42,15 +43,29 @@ def _report(**more):
     costs = {"cost": 10.0, "errors_closed": 1.0, "errors_closed_per_cost": 0.1}
     best = SliceAcquisition(slice="vague", n=100, share=0.1, accuracy=0.5, p_worst=0.9, n_new=10, **costs)
     overall = overall_accuracy(ROWS, as_responses(pa.table({"max": np.ones(len(names))}), names))
-    outlook = Outlook(ROWS, plan, 100, (best,), overall=overall)
+    outlook = Outlook(plan, 100, (best,))
     fixed = {"by": ("tenant",), "n": 1000, "n_labels": 0, "method": "m", "confidence_level": 0.95}
-    return Report(**fixed, estimates=ROWS, outlook=outlook, **more)
+    return Report(**fixed, estimates=ROWS, overall=overall, outlook=outlook, **more)
 
 
 def _watch(*alerts):
     rows = tuple(Alert(kind="k", slice=name, window=window, message="fell", p_value=0.01) for window, name in alerts)
     windows = ("2026-01-02", "2026-01-03")
-    return Watch(by=("tenant",), windows=windows, rows=(), changes=(), alerts=rows, notes=())
+    events = tuple(
+        Event(
+            kind="accuracy fell",
+            start=row.window,
+            end=row.window,
+            slices=(row.slice,),
+            n_slices=5,
+            before=0.8,
+            after=0.6,
+            reasons=("model changed",),
+            alerts=(row,),
+        )
+        for row in sorted(rows, key=lambda row: row.window)
+    )
+    return Watch(by=("tenant",), windows=windows, rows=(), changes=(), alerts=rows, notes=(), events=events)
 
 
 def test_slices_are_ranked_by_their_share_of_wrong_answers():
@@ -78,17 +93,15 @@ def test_the_verdict_gives_the_overall_accuracy_the_worst_slice_and_the_change()
     )
     changed = summarize(_report(watch=_watch(("2026-01-03", "good"), ("2026-01-02", "bad"))))
     assert changed.verdict.endswith("; 2 slices changed, first in 2026-01-02.")
-    assert changed.changes == ("2026-01-02: bad changed.", "2026-01-03: good changed.")
+    assert changed.changes == (
+        "In 2026-01-02: accuracy fell in bad (1 of 5 slices), from 0.80 to 0.60. Likely reason: model changed.",
+        "In 2026-01-03: accuracy fell in good (1 of 5 slices), from 0.80 to 0.60. Likely reason: model changed.",
+    )
 
 
-def test_at_most_three_actions_have_commands_that_name_the_inputs():
-    summary = summarize(_report(watch=_watch(("2026-01-03", "good")), inputs="t.jsonl --labels 'my labels.csv'"))
-    assert [action.command.split(" t.jsonl")[0] for action in summary.actions] == [
-        "nilometer watch",
-        "nilometer plan label",
-        "nilometer plan acquire",
-    ]
-    assert all("--labels 'my labels.csv'" in action.command for action in summary.actions)
+def test_at_most_three_actions_the_most_important_first():
+    summary = summarize(_report(watch=_watch(("2026-01-03", "good"))))
+    assert [action.step for action in summary.actions] == ["watch", "label", "acquire"]
     assert "± 0.20 to about ± 0.10" in summary.actions[1].sentence
 
 
@@ -100,11 +113,10 @@ def test_a_ranking_asks_for_labels():
         method="uncalibrated ranking",
         confidence_level=0.95,
         estimates=SliceEstimates([]),
+        overall=NotEnoughData(slice="(all traffic)", n=2, reason="No labels and no sentinel.", needed="Label some."),
         ranking=(("a", 2, 0.5),),
     )
     summary = summarize(report)
     assert summary.verdict.startswith("There are no labels yet")
-    assert [action.command for action in summary.actions] == [
-        "nilometer plan label FILES --by tenant --budget 100 --out plan.jsonl"
-    ]
+    assert [action.step for action in summary.actions] == ["label"]
     assert report.overall.reason == "No labels and no sentinel."

@@ -9,23 +9,25 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from nilometer import decisions, estimators
+from nilometer import decisions
 from nilometer.errors import NotEnoughDataError
 
 from ..common import (
     AtOption,
     ByOption,
     ColumnsOption,
+    ConfidenceOption,
     FilesArgument,
     FormatOption,
     JsonOption,
     LabelKeyOption,
     LabelsOption,
+    OthersOption,
     layout_of,
     talk,
     write_json,
 )
-from .inputs import SeedOption, SentinelOption, print_table, read_known
+from .inputs import Given, SeedOption, SentinelOption, print_table, read_known
 
 __all__ = ["plan_acquire"]
 
@@ -45,6 +47,8 @@ def plan_acquire(
     label_key: LabelKeyOption = "trace_id",
     by: ByOption = None,
     sentinel: SentinelOption = None,
+    others: OthersOption = None,
+    confidence_level: ConfidenceOption = 0.95,
     seed: SeedOption = 0,
     wire_format: FormatOption = None,
     at: AtOption = None,
@@ -52,23 +56,22 @@ def plan_acquire(
     as_json: JsonOption = False,
 ) -> None:
     """Choose for which slices to collect data: traffic x gap x the errors an example removes, per cost."""
-    known = read_known(
-        files, labels, label_key=label_key, by=by, sentinel=sentinel, wire_format=layout_of(wire_format, at, columns)
-    )
-    if not known.estimates:
+    layout = layout_of(wire_format, at, columns)
+    known = read_known(Given(files, labels, label_key, by, sentinel, others, layout, confidence_level))
+    if not known.is_anything_known:
         raise NotEnoughDataError("no accuracy is known without labels or a sentinel.", "Give --labels or --sentinel.")
+    estimates, responses = known.all.estimates, known.all.responses
     costs = decisions.read_costs(cost) if cost else None
-    for name in sorted(set(costs or ()) - {row.slice for row in known.estimates}):
+    for name in sorted(set(costs or ()) - {row.slice for row in estimates}):
         talk(f"No response is in the slice {name} of {cost}.")
-    estimates = estimators.with_labels(known.estimates, known.responses, finite=False)
     options = decisions.AcquireOptions(target, worst)
     found = decisions.plan_acquisition(estimates, budget, costs=costs, options=options, rng=np.random.default_rng(seed))
-    chosen = {row.slice: decisions.slice_examples(known.responses, row.slice, examples) for row in found if row.n_new}
+    chosen = {row.slice: decisions.slice_examples(responses, row.slice, examples) for row in found if row.n_new}
     if as_json:
         fields = found[0].__dataclass_fields__
         write_json([{**{k: getattr(row, k) for k in fields}, "examples": chosen.get(row.slice, [])} for row in found])
         return
-    _show_acquisition(found, known.responses.keys, worst)
+    _show_acquisition(found, known.keys, worst)
     for name, ids in list(chosen.items())[:_SHOWN]:
         talk(f"{name}: for example {', '.join(ids)}")
     rng = np.random.default_rng(seed)
@@ -88,7 +91,7 @@ def _show_acquisition(found: Sequence[decisions.SliceAcquisition], keys: tuple[s
         )
         for row in found
     ]
-    head = (", ".join(keys), "share", "estimated", f"in worst {worst}", "collect", "cost", "fewer errors / 1,000")
+    head = (", ".join(keys), "share", "accuracy", f"in worst {worst}", "collect", "cost", "fewer errors / 1,000")
     print_table(head, rows)
 
 

@@ -8,14 +8,14 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from nilometer import estimators
+from nilometer import decisions, estimators
 from nilometer.errors import NotEnoughDataError
 from nilometer.traces import Layout
 
 from ..common import console, split_keys, talk
 from ..inputs import read_correct, read_inputs
 
-__all__ = ["Known", "SeedOption", "SentinelOption", "print_table", "read_known"]
+__all__ = ["Given", "Known", "SeedOption", "SentinelOption", "print_table", "read_known"]
 
 SentinelOption = Annotated[
     Path | None, typer.Option("--sentinel", metavar="FILE", help="A saved sentinel; else one is fitted on the labels.")
@@ -24,40 +24,53 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of what is drawn
 
 
 class Known(NamedTuple):
-    """Responses, and what is believed of their slices."""
+    """Responses, and what is believed of their slices: of all of them, and of those of the model that answers now."""
 
-    responses: estimators.Responses
-    estimates: tuple[estimators.Estimate | estimators.NotEnoughData, ...]
+    all: decisions.Headline
+    current: decisions.Headline
+    keys: tuple[str, ...]
+
+    @property
+    def is_anything_known(self) -> bool:
+        """Whether any slice has an accuracy."""
+        return any(isinstance(row, estimators.Estimate) for row in self.all.estimates)
 
 
-def read_known(
-    files: list[str],
-    labels: list[str] | None,
-    *,
-    label_key: str,
-    by: list[str] | None,
-    sentinel: Path | None,
-    wire_format: Layout | None,
-) -> Known:
-    """Read responses and what a saved sentinel, or one fitted on their labels, says of them."""
-    profiles = read_inputs(files, by=split_keys(by), wire_format=wire_format).profiles
-    correct = read_correct(profiles, labels, key=label_key)
-    responses = estimators.cut_responses(profiles, split_keys(by), correct=correct)
-    for note in responses.notes:
+class Given(NamedTuple):
+    """What the verbs under ``plan`` read."""
+
+    files: list[str]
+    labels: list[str] | None
+    label_key: str
+    by: list[str] | None
+    sentinel: Path | None
+    others: list[Path] | None
+    layout: Layout
+    confidence_level: float
+
+
+def read_known(given: Given) -> Known:
+    """Read responses and what a saved sentinel, or one fitted on their labels, says of them, as ``report`` does."""
+    keys = split_keys(given.by)
+    profiles = read_inputs(given.files, by=keys, wire_format=given.layout).profiles
+    correct = read_correct(profiles, given.labels, key=given.label_key)
+    responses = estimators.cut_responses(profiles, keys, correct=correct)
+    level = given.confidence_level
+    fitted = estimators.load_sentinel(given.sentinel) if given.sentinel else _fit(responses, level)
+    others = [estimators.load_sentinel(other) for other in given.others or ()]
+    whole = decisions.headline_estimates(fitted, responses, others=others, confidence_level=level)
+    current = decisions.current_headline(fitted, whole, others=others)
+    for note in (*responses.notes, *current.notes):
         talk(f"{note[0].upper()}{note[1:]}.")
-    fitted = estimators.load_sentinel(sentinel) if sentinel else _fit(responses)
-    if fitted is None:
-        return Known(responses, ())
-    known = responses.with_p_correct(fitted.predict_proba(responses)[:, 1])
-    return Known(known, tuple(fitted.estimate(known, left_out=known.n_labels > 0)))
+    return Known(whole, current, responses.keys)
 
 
-def _fit(responses: estimators.Responses) -> estimators.Sentinel | None:
+def _fit(responses: estimators.Responses, confidence_level: float) -> estimators.Sentinel | None:
     """Fit on the labels; None, said aloud, where they do not allow it."""
     try:
-        return estimators.fit_sentinel(responses)[0]
+        return estimators.fit_sentinel(responses, estimators.Sentinel(confidence_level=confidence_level))[0]
     except NotEnoughDataError as exc:
-        talk(f"No sentinel: {exc} All slices count as unknown.")
+        talk(f"No sentinel: {exc} All slices without labels count as unknown.")
         return None
 
 
@@ -68,7 +81,7 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
     table = Table(box=None, pad_edge=False)
     for i, name in enumerate(head):
-        table.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
+        table.add_column(name, justify="left" if i == 0 else "right", overflow="fold", no_wrap=i > 0)
     for row in rows:
         table.add_row(*map(escape, row))
     console().print(table)

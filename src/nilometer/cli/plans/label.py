@@ -16,17 +16,20 @@ from ..common import (
     AtOption,
     ByOption,
     ColumnsOption,
+    ConfidenceOption,
     FilesArgument,
     FormatOption,
     JsonOption,
     LabelKeyOption,
     LabelsOption,
+    OthersOption,
     expand_files,
     layout_of,
     talk,
     write_json,
 )
-from .inputs import SeedOption, SentinelOption, print_table, read_known
+from ..outputs import ForceOption, check_outputs
+from .inputs import Given, SeedOption, SentinelOption, print_table, read_known
 
 __all__ = ["plan_label"]
 
@@ -41,6 +44,8 @@ def plan_label(
     label_key: LabelKeyOption = "trace_id",
     by: ByOption = None,
     sentinel: SentinelOption = None,
+    others: OthersOption = None,
+    confidence_level: ConfidenceOption = 0.95,
     weigh: Annotated[
         str, typer.Option(help="Slices count by their traffic, or all are equal: traffic, equal.")
     ] = "traffic",
@@ -48,20 +53,28 @@ def plan_label(
     wire_format: FormatOption = None,
     at: AtOption = None,
     columns: ColumnsOption = None,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Choose which responses to label next, with the chance with which each was drawn.
 
     Give the plan and its labels to `nilometer plan measure` for valid intervals.
     """
-    known = read_known(
-        files, labels, label_key=label_key, by=by, sentinel=sentinel, wire_format=layout_of(wire_format, at, columns)
-    )
+    outputs = {out: "plan", label_studio: "tasks", argilla: "records"}
+    check_outputs(outputs, [*files, *(labels or ()), sentinel, *(others or ())], force=force)
+    layout = layout_of(wire_format, at, columns)
+    known = read_known(Given(files, labels, label_key, by, sentinel, others, layout, confidence_level)).current
     found = decisions.plan_labels(
-        known.responses, known.estimates, budget, rng=np.random.default_rng(seed), weigh=weigh
+        known.responses,
+        known.label_free,
+        budget,
+        rng=np.random.default_rng(seed),
+        believed=known.estimates,
+        options=decisions.LabelOptions(weigh, known.confidence_level),
     )
-    texts = _texts(files, {row.trace_id for row in found.labels}, layout_of(wire_format, at, columns))
-    decisions.write_label_plan(out, found.labels, texts, form="csv" if out.suffix == ".csv" else "jsonl")
+    texts = _texts(files, {row.trace_id for row in found.labels}, layout)
+    form = "csv" if out.suffix == ".csv" else "jsonl"
+    decisions.write_label_plan(out, found.labels, texts, form=form, standing=found.standing)
     for path, form in ((label_studio, "label-studio"), (argilla, "argilla")):
         if path:
             decisions.write_label_plan(path, found.labels, texts, form=form)
@@ -78,13 +91,14 @@ def _show(found: decisions.LabelPlan, keys: tuple[str, ...]) -> None:
             decisions.short_name(row.slice, keys),
             f"{row.n:,}",
             f"{row.n_labels:,}",
+            "unknown" if before.accuracy is None else f"{before.accuracy:.2f}",
             f"{row.n_new:,}",
-            f"{row.half_width:.3f}",
-            f"{row.expected_half_width:.3f}",
+            f"±{row.half_width:.2f}",
+            f"±{row.expected_half_width:.2f}",
         )
-        for row in found.slices
+        for row, before in sorted(zip(found.slices, found.standing, strict=True), key=lambda pair: -pair[0].n_new)
     ]
-    print_table((", ".join(keys), "n", "labels", "to label", "half-width now", "expected"), rows)
+    print_table((", ".join(keys), "n", "labels", "accuracy", "to label", "interval now", "expected"), rows)
 
 
 def _texts(files: list[str], wanted: set[str], wire_format: Layout | None) -> dict[str, decisions.Text]:

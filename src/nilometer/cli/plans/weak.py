@@ -17,16 +17,18 @@ from ..common import (
     AtOption,
     ByOption,
     ColumnsOption,
+    ConfidenceOption,
     FilesArgument,
     FormatOption,
     JsonOption,
     LabelKeyOption,
     LabelsOption,
+    OthersOption,
     layout_of,
     talk,
     write_json,
 )
-from .inputs import SentinelOption, print_table, read_known
+from .inputs import Given, SentinelOption, print_table, read_known
 
 __all__ = ["plan_weak"]
 
@@ -37,6 +39,8 @@ def plan_weak(
     label_key: LabelKeyOption = "trace_id",
     by: ByOption = None,
     sentinel: SentinelOption = None,
+    others: OthersOption = None,
+    confidence_level: ConfidenceOption = 0.95,
     depth: Annotated[int, typer.Option(min=1, max=3, help="Conditions of a slice.")] = 2,
     least: Annotated[int, typer.Option(min=2, help="Fewest responses of a slice.")] = 30,
     rate: Annotated[
@@ -56,12 +60,11 @@ def plan_weak(
     They are found on expected errors and tested on labels (false discovery rate --rate); those without labels say
     what to label.
     """
-    known = read_known(
-        files, labels, label_key=label_key, by=by, sentinel=sentinel, wire_format=layout_of(wire_format, at, columns)
-    )
-    if np.isnan(known.responses.p_correct).all():
+    layout = layout_of(wire_format, at, columns)
+    known = read_known(Given(files, labels, label_key, by, sentinel, others, layout, confidence_level))
+    responses = known.all.responses
+    if np.isnan(responses.p_correct).all():
         raise NotEnoughDataError("no accuracy is known without labels or a sentinel.", "Give --labels or --sentinel.")
-    responses = known.responses
     attributes = {key: slice_index(responses.context, [key]) for key in attribute_keys(responses.context)}
     if embeddings is not None:
         attributes["cluster"] = _clusters(embeddings, len(responses), clusters)

@@ -24,6 +24,7 @@ from ..common import (
     talk,
     write_json,
 )
+from ..outputs import ForceOption, check_outputs, write_whole
 from .inputs import RouteOptions, read_route_panel
 from .options import (
     CacheOption,
@@ -61,6 +62,7 @@ def route_fit(
     wire_format: FormatOption = None,
     at: AtOption = None,
     columns: ColumnsOption = None,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Estimate the quality of every model from how its answers agree with the others', and choose.
@@ -68,6 +70,7 @@ def route_fit(
     Labels in the traces count; --labels adds others. Agreement is not truth: models that share mistakes look
     good together, so label some prompts before money depends on it.
     """
+    check_outputs({html: "page"}, [*files, *(labels or ()), cost, sentinel], force=force)
     options = RouteOptions(
         voter,
         compare,
@@ -95,5 +98,5 @@ def route_fit(
         save_router(out, router)
         talk(f"Wrote {out}.")
     if html is not None:
-        html.write_text(render_route_html(report), encoding="utf-8")
+        write_whole(html, render_route_html(report))
         talk(f"Wrote {html}.")

@@ -16,11 +16,19 @@ from .files import (
     write_label_plan as write_label_plan,
 )
 from .label import (
+    LabelOptions as LabelOptions,
     LabelPlan as LabelPlan,
-    PlannedLabel as PlannedLabel,
     SlicePlan as SlicePlan,
     allocate_labels as allocate_labels,
-    measure_plan as measure_plan,
     plan_labels as plan_labels,
 )
+from .measure import (
+    Design as Design,
+    PlannedLabel as PlannedLabel,
+    design_of as design_of,
+    labels_alone as labels_alone,
+    measure_plan as measure_plan,
+    promised_half_width as promised_half_width,
+)
 from .slices import choose_slices as choose_slices, mean_scores as mean_scores
+from .standing import Standing as Standing, standing_of as standing_of

@@ -13,16 +13,20 @@ from typing import Annotated, Any, NamedTuple, TextIO
 import msgspec
 from msgspec import Meta
 
+from nilometer.display import finite
 from nilometer.errors import ConfigError, TraceFormatError
 from nilometer.traces import whole_file
 
 from .acquire import SliceCost
-from .label import PlannedLabel
+from .label import LabelPlan
+from .measure import PlannedLabel
+from .standing import Standing
 
 __all__ = ["PLAN_FORMATS", "Text", "read_costs", "read_label_plan", "write_label_plan"]
 
 PLAN_FORMATS = ("jsonl", "csv", "label-studio", "argilla")
 _NAMES = tuple(field.name for field in fields(PlannedLabel))
+_STANDING = tuple(field.name for field in fields(Standing))
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r", "'")
 _DIGITS = (17, 9)
 """Digits of numbers that name a plan: all of them, and in CSV those that every spreadsheet keeps."""
@@ -42,6 +46,25 @@ class _Line(msgspec.Struct):
     correct_before: Annotated[float, Meta(ge=0, le=2**40)]
 
 
+_Share = Annotated[float, Meta(ge=0, le=1)] | None
+
+
+class _StandingLine(msgspec.Struct):
+    """What a line on a slice must hold."""
+
+    slice: str
+    n: Annotated[int, Meta(ge=0, le=2**40)]
+    n_labels: Annotated[int, Meta(ge=0, le=2**40)]
+    realized_accuracy: _Share
+    confidence_level: _Share
+    accuracy: _Share
+    low: _Share
+    high: _Share
+    method: str | None
+    spread: Annotated[float, Meta(ge=0)] | None
+    degrees: Annotated[float, Meta(gt=0)] | None
+
+
 class Text(NamedTuple):
     """What an annotator sees."""
 
@@ -50,12 +73,18 @@ class Text(NamedTuple):
 
 
 def write_label_plan(
-    path: Path, planned: Sequence[PlannedLabel], texts: Mapping[str, Text], *, form: str = "jsonl"
+    path: Path,
+    planned: Sequence[PlannedLabel],
+    texts: Mapping[str, Text],
+    *,
+    form: str = "jsonl",
+    standing: Sequence[Standing] = (),
 ) -> None:
-    """Write the responses to label with their texts.
+    """Write the responses to label with their texts, and what is known of every slice.
 
     ``jsonl`` and ``csv`` are read back by ``read_label_plan``. ``label-studio`` is a JSON list of tasks (import it in
     a project; ``trace_id`` is in ``data``). ``argilla`` is JSONL of records with ``id``, ``fields`` and ``metadata``.
+    Both show annotators the texts and leave out what would sway them: predictions and what is known of the slice.
 
     Raises
     ------
@@ -65,31 +94,34 @@ def write_label_plan(
     if form not in PLAN_FORMATS:
         raise ConfigError(f"`form` must be one of {', '.join(PLAN_FORMATS)}, got {form!r}.")
     rows = [(row, texts.get(row.trace_id, Text(None, None))) for row in planned]
+    key = _plan_key([*planned, *standing], digits=_DIGITS[form == "csv"])
     with whole_file(path) as file:
-        file.write(
-            _written(rows, form, key=_plan_key(planned, digits=_DIGITS[form == "csv"])).encode("utf-8", "replace")
-        )
+        file.write(_written(rows, form, standing=standing, key=key).encode("utf-8", "replace"))
 
 
-def _written(rows: Sequence[tuple[PlannedLabel, Text]], form: str, *, key: str) -> str:
-    if form == "csv":
-        out = io.StringIO(newline="")
-        writer = csv.DictWriter(out, [*_NAMES, "plan", "prompt", "answer", "correct"])
-        writer.writeheader()
-        writer.writerows(_cells({**asdict(row), "plan": key, **text._asdict(), "correct": ""}) for row, text in rows)
-        return out.getvalue()
+def _written(rows: Sequence[tuple[PlannedLabel, Text]], form: str, *, standing: Sequence[Standing], key: str) -> str:
     if form == "label-studio":
-        return json.dumps(
-            [{"data": {**asdict(row), **_shown(text)}} for row, text in rows], ensure_ascii=False, indent=1
-        )
+        tasks = [{"data": {"trace_id": row.trace_id, "slice": row.slice, **_shown(text)}} for row, text in rows]
+        return json.dumps(tasks, ensure_ascii=False, indent=1)
+    if form == "argilla":
+        return "".join(json.dumps(_argilla(*row), ensure_ascii=False) + "\n" for row in rows)
     own = {"plan": key}
-    found = (_argilla(*row) if form == "argilla" else {**asdict(row[0]), **own, **row[1]._asdict()} for row in rows)
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found)
+    labels = [{**asdict(row), **own, **text._asdict()} for row, text in rows]
+    slices = [{**finite(asdict(row)), **own} for row in standing]
+    if form == "jsonl":
+        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in (*labels, *slices))
+    out = io.StringIO(newline="")
+    names = [*_NAMES, "plan", "prompt", "answer", "correct", *(name for name in _STANDING if name not in _NAMES)]
+    writer = csv.DictWriter(out, names)
+    writer.writeheader()
+    writer.writerows(_cells({**row, "correct": ""}) for row in labels)
+    writer.writerows(_cells(row) for row in slices)
+    return out.getvalue()
 
 
-def _plan_key(planned: Iterable[PlannedLabel], *, digits: int) -> str:
+def _plan_key(rows: Iterable[PlannedLabel | Standing], *, digits: int) -> str:
     """Name of a plan: the same for the same rows in any order."""
-    lines = sorted("\0".join(_digits(getattr(row, name), digits) for name in _NAMES) for row in planned)
+    lines = sorted("\0".join(_digits(value, digits) for value in finite(asdict(row)).values()) for row in rows)
     return blake2b("\n".join(lines).encode("utf-8", "replace"), digest_size=8).hexdigest()
 
 
@@ -106,15 +138,14 @@ def _cells(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _argilla(row: PlannedLabel, text: Text) -> dict[str, Any]:
-    metadata = {key: value for key, value in asdict(row).items() if value is not None}
-    return {"id": row.trace_id, "fields": _shown(text), "metadata": metadata}
+    return {"id": row.trace_id, "fields": _shown(text), "metadata": {"trace_id": row.trace_id, "slice": row.slice}}
 
 
 def _shown(text: Text) -> dict[str, str]:
     return {"prompt": text.prompt or "", "answer": text.answer or ""}
 
 
-def read_label_plan(path: Path) -> list[PlannedLabel]:
+def read_label_plan(path: Path) -> LabelPlan:
     """Read a plan written as JSONL or CSV.
 
     Raises
@@ -124,6 +155,7 @@ def read_label_plan(path: Path) -> list[PlannedLabel]:
         show that.
     """
     planned: list[PlannedLabel] = []
+    standing: list[Standing] = []
     keys: set[str | None] = set()
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -132,15 +164,18 @@ def read_label_plan(path: Path) -> list[PlannedLabel]:
             for number, row in _lines(file, is_csv=is_csv):
                 key, values = _row(path, number, row)
                 keys.add(key)
-                planned.append(values)
+                if isinstance(values, Standing):
+                    standing.append(values)
+                else:
+                    planned.append(values)
     except (UnicodeDecodeError, csv.Error) as exc:
         raise TraceFormatError(f"{path}: not a label plan ({exc}). {_CURE}") from exc
     if not planned:
         raise TraceFormatError(f"{path}:1: the plan is empty.")
     _check_consistent(path, planned)
-    if keys != {None} and keys != {_plan_key(planned, digits=_DIGITS[is_csv])}:
+    if keys != {None} and keys != {_plan_key([*planned, *standing], digits=_DIGITS[is_csv])}:
         raise TraceFormatError(f"{path}: lines are missing, changed or of another plan. {_CURE}")
-    return planned
+    return LabelPlan(tuple(planned), (), tuple(standing))
 
 
 def _lines(file: TextIO, *, is_csv: bool) -> Iterable[tuple[int, Any]]:
@@ -149,17 +184,26 @@ def _lines(file: TextIO, *, is_csv: bool) -> Iterable[tuple[int, Any]]:
     return ((i, line) for i, line in enumerate(file, 1) if line.strip())
 
 
-def _row(path: Path, number: int, row: Any) -> tuple[str | None, PlannedLabel]:
-    """Return the key of a line's plan, and what it holds."""
+def _row(path: Path, number: int, row: Any) -> tuple[str | None, PlannedLabel | Standing]:
+    """Return the key of a line's plan, and what it holds: a response to label, or what is known of a slice."""
     try:
         values = row if isinstance(row, dict) else msgspec.json.decode(row, type=dict[str, Any])
         key = values.get("plan") or None
+        is_label = bool(values.get("trace_id")) or "method" not in values
+        names, kind = (_NAMES, _Line) if is_label else (_STANDING, _StandingLine)
         if isinstance(row, dict):
-            values = {name: _cell(values[name], is_quoted=key is not None) for name in _NAMES}
-        kept = msgspec.convert({name: values[name] for name in _NAMES}, _Line, strict=not isinstance(row, dict))
+            values = {name: _cell(values[name], is_quoted=key is not None) for name in names}
+        kept: Any = msgspec.convert({name: values[name] for name in names}, kind, strict=not isinstance(row, dict))
     except (KeyError, ValueError, TypeError, RecursionError) as exc:
         raise TraceFormatError(f"{path}:{number}: not a line of a label plan ({exc}). {_CURE}") from exc
-    return key, PlannedLabel(**{name: getattr(kept, name) for name in _NAMES})
+    found = {name: getattr(kept, name) for name in names}
+    return key, PlannedLabel(**found) if is_label else _known(found)
+
+
+def _known(found: Mapping[str, Any]) -> Standing:
+    """Put a slice together; degrees of freedom without a bound are written as nothing."""
+    endless = found["spread"] is not None and found["degrees"] is None
+    return Standing(**{**found, "degrees": float("inf") if endless else found["degrees"]})
 
 
 def _cell(value: str | None, *, is_quoted: bool) -> str | None:

@@ -1,7 +1,7 @@
 """What to label next: how many responses of each slice, which ones, with known inclusion probabilities."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,41 +10,24 @@ from numpy.typing import NDArray
 from nilometer.errors import ConfigError, NotEnoughDataError
 from nilometer.estimators import (
     Estimate,
-    LabelledAccuracy,
     NotEnoughData,
     Responses,
     cut_strata,
     neyman_allocation,
     prior_spread,
-    score_interval,
-    stratified_mean,
+    with_labels,
 )
 
-__all__ = ["LabelPlan", "PlannedLabel", "SlicePlan", "allocate_labels", "measure_plan", "plan_labels"]
+from .measure import PlannedLabel, design_of, promised_half_width
+from .standing import Standing, standing_of
+
+__all__ = ["LabelOptions", "LabelPlan", "SlicePlan", "allocate_labels", "plan_labels"]
 
 Floats = NDArray[np.float64]
 _MOST_STRATA = 5
 _UNKNOWN = 0.29
 """Standard deviation of an accuracy of which nothing is known: that of a uniform one."""
 _LEAST_VARIANCE = 0.02
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedLabel:
-    """One response to label."""
-
-    trace_id: str
-    slice: str
-    stratum: int
-    stratum_size: int
-    """Responses of the slice's stratum that had no label when the plan was made, those not captured counted."""
-    inclusion_probability: float
-    """Chance with which this response was captured and drawn."""
-    p_correct: float | None
-    labels_before: int
-    """Labels of the slice when the plan was made; they are not drawn again."""
-    correct_before: float
-    """Their sum."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +39,18 @@ class SlicePlan:
     n_labels: int
     n_new: int
     half_width: float
+    """Of its interval now: half of its length."""
     expected_half_width: float
+    """Of the interval that ``measure_plan`` will give, the median over what the labels may say."""
+
+
+class LabelOptions(NamedTuple):
+    """How to plan labels."""
+
+    weigh: str = "traffic"
+    """``"traffic"``: a slice counts by its share of responses; ``"equal"``: all slices count the same."""
+    confidence_level: float = 0.95
+    """Of the intervals of slices that have no estimate; the others keep that of theirs."""
 
 
 class LabelPlan(NamedTuple):
@@ -64,10 +58,13 @@ class LabelPlan(NamedTuple):
 
     labels: tuple[PlannedLabel, ...]
     slices: tuple[SlicePlan, ...]
+    """What the plan does for every slice; empty in a plan that was read from a file."""
+    standing: tuple[Standing, ...] = ()
+    """What is known of every slice before the plan's labels."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return {"labels": [asdict(row) for row in self.labels], "slices": [asdict(row) for row in self.slices]}
+        return {key: [asdict(row) for row in rows] for key, rows in self._asdict().items()}
 
 
 def plan_labels(
@@ -76,15 +73,18 @@ def plan_labels(
     budget: int,
     *,
     rng: np.random.Generator,
-    weigh: str = "traffic",
-    confidence_level: float = 0.95,
+    believed: Iterable[Estimate | NotEnoughData] | None = None,
+    options: LabelOptions | None = None,
 ) -> LabelPlan:
     """Choose which responses to label next.
 
     Labels go to slices one by one, each to the one whose variance, weighted by its traffic, falls most
     (``allocate_labels``). Inside a slice the unlabelled responses are cut into strata of like predicted
     correctness, Neyman's allocation shares the labels out, and responses are drawn at random: so every response has a
-    known chance, and ``measure_plan`` gives a valid interval whatever the predictions are worth.
+    known chance, and the labels alone give a valid interval whatever the predictions are worth.
+
+    The expected half-widths are those of ``measure_plan``, simulated: labels are drawn by the plan's own design, with
+    an accuracy of the slice drawn from what is known of it, and measured as they will be.
 
     Where responses have a ``capture_probability``, each slice is first thinned to its smallest one, so that every
     request had the same chance to be there, and sizes count the requests that the responses stand for.
@@ -99,10 +99,11 @@ def plan_labels(
         Labels in all.
     rng
         Draws the responses.
-    weigh
-        ``"traffic"``: a slice counts by its share of responses; ``"equal"``: all slices count the same.
-    confidence_level
-        Coverage of the reported half-widths.
+    believed
+        The numbers of the slices from everything that is known (``headline_estimates``); None makes them from the
+        estimates and the labels.
+    options
+        How slices count, and the level of the half-widths.
 
     Raises
     ------
@@ -111,10 +112,12 @@ def plan_labels(
     NotEnoughDataError
         If there is no response without a label.
     """
+    weigh, level = options or LabelOptions()
     if weigh not in {"traffic", "equal"}:
         raise ConfigError(f"`weigh` must be traffic or equal, got {weigh!r}.")
     names, rows = responses.slices.names, [own for _, own in responses.slices.rows()]
-    known = {row.slice: row for row in estimates}
+    label_free = tuple(estimates)
+    known = {row.slice: row for row in label_free}
     before = _slice_states(responses, rows, [known.get(name) for name in names])
     left = int((before.sizes - before.known).sum())
     if not left:
@@ -126,15 +129,41 @@ def plan_labels(
     new = allocate_labels(
         before.sizes, before.known, budget, variances=before.variances, priors=before.priors, weights=weights
     )
-    planned = [
-        row
+    planned = {
+        name: _drawn(name, responses.rows(own), int(count), rng=rng)
         for name, own, count in zip(names, rows, new, strict=True)
         if count
-        for row in _drawn(name, responses.rows(own), int(count), rng=rng)
+    }
+    if believed is None:
+        blank = [known.get(name) or _nothing(name, len(own)) for name, own in zip(names, rows, strict=True)]
+        believed = with_labels(blank, responses, confidence_level=level)
+    standing = tuple(standing_of(row) for row in believed)
+    slices = [
+        _slice_plan(row, planned.get(row.slice, ()), rng=np.random.default_rng(i), confidence_level=level)
+        for i, row in enumerate(standing)
     ]
-    after = before._replace(known=before.known + new)
-    slices = _slice_plans(names, before, after, confidence_level=confidence_level)
-    return LabelPlan(tuple(planned), slices)
+    return LabelPlan(tuple(row for rows in planned.values() for row in rows), tuple(slices), standing)
+
+
+def _nothing(name: str, n: int) -> NotEnoughData:
+    return NotEnoughData(slice=name, n=n, reason="No sentinel.", needed="Label at least 2 of its responses.")
+
+
+def _slice_plan(
+    row: Standing, planned: Sequence[PlannedLabel], *, rng: np.random.Generator, confidence_level: float
+) -> SlicePlan:
+    """Say what the plan does for a slice."""
+    half = expected = row.half_width
+    if planned:
+        expected = promised_half_width(design_of(planned), row, rng=rng, confidence_level=confidence_level)
+    return SlicePlan(
+        slice=row.slice,
+        n=row.n,
+        n_labels=row.n_labels,
+        n_new=len(planned),
+        half_width=half,
+        expected_half_width=expected,
+    )
 
 
 class _SliceStates(NamedTuple):
@@ -147,30 +176,6 @@ class _SliceStates(NamedTuple):
     """Variance of one label."""
     priors: Floats
     """Variance of the accuracy without labels."""
-
-    def half_widths(self, confidence_level: float) -> Floats:
-        """Half-widths of the intervals of the accuracies, at most 0.5."""
-        from scipy.special import ndtri
-
-        z = float(ndtri(0.5 + confidence_level / 2))
-        return np.minimum(z * np.sqrt(_variance(self.known, self.sizes, self.variances, priors=self.priors)), 0.5)
-
-
-def _slice_plans(
-    names: Sequence[str], before: _SliceStates, after: _SliceStates, *, confidence_level: float
-) -> tuple[SlicePlan, ...]:
-    now, expected = (state.half_widths(confidence_level) for state in (before, after))
-    return tuple(
-        SlicePlan(
-            slice=names[i],
-            n=int(before.sizes[i]),
-            n_labels=int(before.known[i]),
-            n_new=int(after.known[i] - before.known[i]),
-            half_width=float(now[i]),
-            expected_half_width=float(expected[i]),
-        )
-        for i in range(len(names))
-    )
 
 
 def allocate_labels(
@@ -291,90 +296,3 @@ def _drawn(name: str, own: Responses, count: int, *, rng: np.random.Generator) -
                 )
             )
     return planned
-
-
-def measure_plan(
-    rounds: Sequence[Sequence[PlannedLabel]], correct: Mapping[str, float], *, confidence_level: float = 0.95
-) -> dict[str, LabelledAccuracy | NotEnoughDataError]:
-    r"""Accuracy of every slice of one or more plans once their labels are there.
-
-    In each round the labels that were there before count as known, and the drawn ones speak for the rest by stratum.
-    Given the rounds before, each round's estimate is unbiased for all responses of the slice, so rounds are averaged
-    with weights in proportion to their labels. Labels still missing are taken as missing at random in their stratum.
-
-    Parameters
-    ----------
-    rounds
-        Rows of one ``LabelPlan`` each, made one after the other.
-    correct
-        Label by trace id.
-    confidence_level
-        Of the intervals.
-
-    Returns
-    -------
-    By slice, the accuracy of all its responses, or why it is not known.
-    """
-    found: dict[str, LabelledAccuracy | NotEnoughDataError] = {}
-    for name in sorted({row.slice for planned in rounds for row in planned}):
-        measured, weights = [], []
-        for planned in rounds:
-            own = [row for row in planned if row.slice == name]
-            try:
-                measured.append(_measure_round(own, correct, confidence_level))
-            except NotEnoughDataError as exc:
-                found[name] = exc
-                continue
-            weights.append(sum(row.trace_id in correct for row in own))
-        if measured:
-            found[name] = _merge(measured, np.array(weights) / sum(weights), confidence_level)
-    return found
-
-
-def _measure_round(rows: list[PlannedLabel], correct: Mapping[str, float], confidence_level: float) -> LabelledAccuracy:
-    sizes = {row.stratum: row.stratum_size for row in rows}
-    strata = np.repeat(list(sizes), list(sizes.values()))
-    labels = np.full(len(strata), np.nan)
-    for stratum, start in zip(sizes, np.cumsum([0, *sizes.values()]), strict=False):
-        own = [correct[row.trace_id] for row in rows if row.stratum == stratum and row.trace_id in correct]
-        labels[start : start + len(own)] = own
-    rest = stratified_mean(labels, strata, confidence_level=confidence_level)
-    return _with_known(rest, rows[0].labels_before, rows[0].correct_before)
-
-
-def _with_known(rest: LabelledAccuracy, n_known: int, n_correct: float) -> LabelledAccuracy:
-    """Put labels that are known for certain to the estimate of the rest."""
-    size = rest.n + n_known
-    share = rest.n / size
-    accuracy, low, high = ((n_correct + rest.n * a) / size for a in (rest.accuracy, rest.low, rest.high))
-    return replace(
-        rest,
-        accuracy=accuracy,
-        low=low,
-        high=high,
-        standard_error=share * rest.standard_error,
-        n=size,
-        n_labels=rest.n_labels + n_known,
-        n_effective=rest.n_effective / share**2,
-        method="stratified, by plan",
-    )
-
-
-def _merge(measured: list[LabelledAccuracy], weights: Floats, confidence_level: float) -> LabelledAccuracy:
-    """Average rounds; the last knows the most labels."""
-    if len(measured) == 1:
-        return measured[0]
-    accuracy = float(weights @ [row.accuracy for row in measured])
-    effective = 1 / float(weights**2 @ [1 / row.n_effective for row in measured])
-    low, high = score_interval(accuracy, effective, confidence_level=confidence_level)
-    error = float(np.sqrt(weights**2 @ [row.standard_error**2 for row in measured]))
-    return replace(
-        measured[-1],
-        accuracy=accuracy,
-        low=low,
-        high=high,
-        standard_error=error,
-        n_effective=effective,
-        n_labels=max(row.n_labels for row in measured),
-        method=f"stratified, by {len(measured)} plans",
-    )

@@ -1,6 +1,5 @@
 from .curves import Curve as Curve
 from .outlook import Outlook as Outlook, build_outlook as build_outlook
-from .overall import overall_accuracy as overall_accuracy
 from .report import (
     Example as Example,
     Report as Report,
@@ -10,7 +9,9 @@ from .report import (
 from .summary import (
     Action as Action,
     SliceRank as SliceRank,
+    Step as Step,
     Summary as Summary,
+    rank_estimates as rank_estimates,
     rank_slices as rank_slices,
     summarize as summarize,
 )

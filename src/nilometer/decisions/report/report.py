@@ -1,7 +1,6 @@
 """The report as numbers: estimates per slice and what a reader needs to judge them."""
 
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nilometer.display import Displayed
-from nilometer.errors import MissingLogprobsError
+from nilometer.errors import MissingLogprobsError, NotEnoughDataError
 from nilometer.estimators import (
     Estimate,
     NotEnoughData,
@@ -20,19 +19,19 @@ from nilometer.estimators import (
     cut_responses,
     fit_sentinel,
     is_fitted,
-    labelled_accuracies,
-    with_other_models,
 )
 
+from ..headline.basis import basis_of, headline_rows
+from ..headline.headline import current_headline, headline_estimates
+from ..headline.overall import ALL_TRAFFIC
 from ..plans.slices import mean_scores
 from ..watch.watch import Watch
 from .curves import Curve, calibration_curve, entropy_curves, score_curves
 from .outlook import Outlook, build_outlook, watch_outlook
-from .overall import ALL_TRAFFIC
 
 __all__ = ["Example", "Report", "build_report", "short_name"]
 
-_FIRST_LABELS = 100
+_LEAST_LABELS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +56,11 @@ class Report(Displayed):
     method: str
     confidence_level: float
     estimates: SliceEstimates
+    """One number for every slice, from everything that is known."""
+    label_free: SliceEstimates = field(default_factory=lambda: SliceEstimates([]))
+    """The part of it that does not use the labels of the slice."""
+    overall: Estimate | NotEnoughData
+    """Accuracy of all traffic."""
     ranking: tuple[tuple[str, int, float], ...] = ()
     """Without labels and sentinel: slice, responses and mean largest entropy, most unsure first."""
     entropy_curves: tuple[Curve, ...] = ()
@@ -66,55 +70,28 @@ class Report(Displayed):
     diagnosis: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     outlook: Outlook | None = None
-    """Estimates combined with labels, and what to label and acquire next; None for a ranking."""
+    """What to label and acquire next; None for a ranking."""
     watch: Watch | None = None
     """Windows of time and alerts, where the responses have times."""
-    inputs: str = "FILES"
-    """Files, labels and sentinel as words of a shell, so that the commands below can be pasted."""
-
-    @property
-    def overall(self) -> Estimate | NotEnoughData:
-        """Accuracy of all traffic."""
-        if self.outlook is not None and self.outlook.overall is not None:
-            return self.outlook.overall
-        why = ("No labels and no sentinel.", "Label some hundred responses.")
-        return NotEnoughData(slice=ALL_TRAFFIC, n=self.n, reason=why[0], needed=why[1], n_labels=self.n_labels)
-
-    @property
-    def best_estimates(self) -> SliceEstimates:
-        """The estimates from everything that is known."""
-        return self.estimates if self.outlook is None else self.outlook.estimates
-
-    @property
-    def label_command(self) -> str:
-        """The command that names the responses of the planned labels."""
-        n = self.outlook.budget if self.outlook else _FIRST_LABELS
-        return f"nilometer plan label {self.inputs} --by {shlex.quote(','.join(self.by))} --budget {n} --out plan.jsonl"
-
-    @property
-    def watch_command(self) -> str:
-        """The command that follows the slices over time."""
-        return f"nilometer watch {self.inputs} --by {shlex.quote(','.join(self.by))} --out watch.html"
-
-    @property
-    def acquire_command(self) -> str:
-        """The command that plans examples with costs of one's own."""
-        n = self.outlook.n_examples if self.outlook else 0
-        return f"nilometer plan acquire {self.inputs} --by {shlex.quote(','.join(self.by))} --budget {n}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "estimates"}
+        own = {"estimates", "label_free", "overall"}
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in own}
         plain["entropy_curves"] = [asdict(curve) for curve in self.entropy_curves]
         plain["scores"] = [asdict(curve) for curve in self.scores]
         plain["calibration"] = asdict(self.calibration) if self.calibration else None
         plain["examples"] = [asdict(example) for example in self.examples]
         if self.outlook is not None:
             rows = {key: [asdict(row) for row in getattr(self.outlook, key)] for key in ("plan", "acquisition")}
-            plain["outlook"] = {**self.outlook._asdict(), **rows, "estimates": self.outlook.estimates.to_dicts()}
-            del plain["outlook"]["overall"]
+            plain["outlook"] = {**self.outlook._asdict(), **rows}
         plain["watch"] = self.watch.to_dict() if self.watch else None
-        return {**plain, "estimates": self.estimates.to_dicts(), "overall": asdict(self.overall)}
+        return {
+            **plain,
+            "estimates": headline_rows(self.estimates),
+            "label_free": headline_rows(self.label_free),
+            "overall": {**asdict(self.overall), "basis": basis_of(self.overall)},
+        }
 
 
 def short_name(name: str, by: Sequence[str]) -> str:
@@ -164,7 +141,7 @@ def build_report(
     MissingLogprobsError
         If no response has log-probabilities.
     NotEnoughDataError
-        If the labels do not allow a fit.
+        If the labels do not allow a fit and no slice has two.
     """
     responses = cut_responses(profiles, by, correct=correct)
     _check_logprobs(responses.profiles)
@@ -174,27 +151,46 @@ def build_report(
         "n_labels": responses.n_labels,
         **(extra or {}),
     }
-    fitted, said = sentinel or Sentinel(), ""
-    if not is_fitted(fitted):
-        if not responses.n_labels:
-            return _ranked(responses, shared, confidence_level=fitted.confidence_level)
-        fitted, said = fit_sentinel(responses, fitted)
-    level = fitted.confidence_level
-    estimates, replaced = _estimates(fitted, responses, others)
-    watch, watched = watch_outlook(fitted, responses)
-    notes = (*responses.notes, said, replaced, *fitted.notes_, *_assumptions(fitted), watched)
+    wanted = sentinel or Sentinel()
+    saved = wanted if is_fitted(wanted) else None
+    if saved is None and not responses.n_labels:
+        return _ranked(responses, shared, confidence_level=wanted.confidence_level)
+    fitted, said = (saved, "") if saved is not None else _fitted(wanted, responses)
+    level = wanted.confidence_level
+    headline = headline_estimates(fitted, responses, others=others, confidence_level=level)
+    watch, watched = watch_outlook(saved, responses, confidence_level=level)
+    notes = (*responses.notes, said, *headline.notes, *_assumptions(fitted), watched)
     return Report(
         **shared,
-        method="constant" if fitted.falls_back_ else fitted.plan_.name,
+        method=_method(fitted),
         confidence_level=level,
-        estimates=estimates,
-        outlook=build_outlook(fitted, responses, estimates),
+        estimates=headline.estimates,
+        label_free=headline.label_free,
+        overall=headline.overall,
+        outlook=build_outlook(headline, current_headline(fitted, headline, others=others)),
         watch=watch,
         entropy_curves=entropy_curves(responses, confidence_level=level),
-        calibration=calibration_curve(fitted),
+        calibration=None if fitted is None else calibration_curve(fitted),
         scores=score_curves(responses),
         notes=tuple(filter(None, notes)),
     )
+
+
+def _fitted(wanted: Sentinel, responses: Responses) -> tuple[Sentinel | None, str]:
+    """Fit on the labels; None, and why, where they speak for their own slices only."""
+    try:
+        return fit_sentinel(responses, wanted)
+    except NotEnoughDataError as exc:
+        labels = np.bincount(responses.slices.codes[responses.is_labelled], minlength=1)
+        if labels.max() < _LEAST_LABELS:
+            raise
+        return None, f"no estimate from log-probabilities ({str(exc).rstrip('.')}), so each slice has its labels alone"
+
+
+def _method(sentinel: Sentinel | None) -> str:
+    if sentinel is None:
+        return "labels"
+    return "constant" if sentinel.falls_back_ else sentinel.plan_.name
 
 
 def _ranked(responses: Responses, shared: dict[str, Any], *, confidence_level: float) -> Report:
@@ -205,6 +201,12 @@ def _ranked(responses: Responses, shared: dict[str, Any], *, confidence_level: f
         method="uncalibrated ranking",
         confidence_level=confidence_level,
         estimates=SliceEstimates([]),
+        overall=NotEnoughData(
+            slice=ALL_TRAFFIC,
+            n=len(responses),
+            reason="No labels and no sentinel.",
+            needed="Label some hundred responses.",
+        ),
         ranking=_ranking(responses),
         notes=(*responses.notes, why),
     )
@@ -220,21 +222,15 @@ def _check_logprobs(profiles: Profiles) -> None:
         )
 
 
-def _estimates(sentinel: Sentinel, responses: Responses, others: Sequence[Sentinel]) -> tuple[SliceEstimates, str]:
-    # labels of the traffic are counted in later, and may be those of the fit: none may count twice
-    estimates = sentinel.estimate(responses, left_out=responses.n_labels > 0)
-    if not others:
-        return estimates, ""
-    known = [labelled_accuracies(other) for other in others]
-    return with_other_models(estimates, known, confidence_level=sentinel.confidence_level)[:2]
-
-
-def _assumptions(sentinel: Sentinel) -> tuple[str, ...]:
+def _assumptions(sentinel: Sentinel | None) -> tuple[str, ...]:
+    if sentinel is None:
+        return ("labels are taken as drawn at random inside each slice",)
     return (
-        f"fitted on {sentinel.n_labels_:,} labels in {len(sentinel.slices_)} slices; a labelled slice is estimated "
-        "without its own labels",
-        "intervals are valid if a slice resembles the labelled ones (is exchangeable with them); log-probabilities do not "
-        "show answers that are confidently wrong",
+        *sentinel.notes_,
+        f"fitted on {sentinel.n_labels_:,} labels in {len(sentinel.slices_)} slices; the part of a labelled slice that "
+        "rests on log-probabilities is made without its own labels, then its labels are counted in",
+        "intervals are valid if a slice resembles the labelled ones (is exchangeable with them) and its labels were drawn "
+        "at random; log-probabilities do not show answers that are confidently wrong",
     )
 
 

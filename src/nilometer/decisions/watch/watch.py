@@ -19,10 +19,16 @@ from nilometer.estimators import (
     cut_responses,
     cut_windows,
     decompose_change,
-    ppi_mean,
+    fit_sentinel,
+    labelled_mean,
 )
 
+from ..headline.basis import headline_rows
+from ..headline.epochs import model_epochs
+from ..headline.headline import headline_estimates
 from .alerts import Alert, Scores, below_alert, change_alerts, disagreement, fall_alert, mix_p_value
+from .events import Event, build_events
+from .reasons import stretch_of
 
 __all__ = ["Watch", "WatchOptions", "WindowSlice", "build_watch"]
 
@@ -51,10 +57,12 @@ class WindowSlice:
     slice: str
     n: int
     share: float
-    estimate: Estimate | NotEnoughData | None
-    """None without a sentinel."""
+    estimate: Estimate | NotEnoughData
+    """From everything that is known: log-probabilities and the labels of this window."""
     realized: LabelledAccuracy | None
-    """From the labels of this window, None with fewer than 2."""
+    """From the labels of this window alone, None with fewer than 2."""
+    label_free: Estimate | NotEnoughData | None = None
+    """Without the labels of this window; None where it was not asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -68,6 +76,10 @@ class Watch(Displayed):
     """Window and its change from the reference, split into mix and within."""
     alerts: tuple[Alert, ...]
     notes: tuple[str, ...]
+    events: tuple[Event, ...] = ()
+    """The alerts put together by cause, oldest first."""
+    every: str = "day"
+    """How the windows were cut."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -75,7 +87,13 @@ class Watch(Displayed):
             {"window": window, **change._asdict(), "slices": [row._asdict() for row in change.slices]}
             for window, change in self.changes
         ]
-        return {**asdict(self), "changes": changes}
+        events = [{**asdict(event), "sentence": event.sentence} for event in self.events]
+        return {**asdict(self), "changes": changes, "events": events, "rows": [_plain(row) for row in self.rows]}
+
+
+def _plain(row: WindowSlice) -> dict[str, Any]:
+    parts = [None if part is None else headline_rows([part])[0] for part in (row.estimate, row.label_free)]
+    return {**asdict(row), "estimate": parts[0], "label_free": parts[1]}
 
 
 def build_watch(
@@ -101,7 +119,8 @@ def build_watch(
     correct
         Shape (n,), labels, NaN where there is none.
     sentinel
-        Fitted; None compares scores and mix only.
+        Fitted; None fits one on the labels of the reference, or on all labels where those are too few. Without labels
+        scores and mix are compared only.
     options
         Windows, threshold and levels.
 
@@ -112,8 +131,6 @@ def build_watch(
     """
     options = options or WatchOptions()
     traffic = cut_responses(profiles, by, correct=correct)
-    p_correct = np.full(len(traffic), np.nan) if sentinel is None else sentinel.predict_proba(traffic)[:, 1]
-    traffic = traffic.with_p_correct(p_correct)
     times = traffic.times
     if is_reference is None:
         cut = cut_windows(times, by=options.every, incomplete=options.incomplete)
@@ -124,19 +141,52 @@ def build_watch(
             f"{n_reference} responses are reference and {len(traffic) - n_reference} are to be watched.",
             "Give traffic of both, or smaller windows.",
         )
+    fit = _Fit(sentinel) if sentinel is not None else _fitted(traffic, is_reference, options.confidence_level)
+    if fit.sentinel is not None:
+        traffic = traffic.with_p_correct(fit.sentinel.predict_proba(traffic)[:, 1])
     windows = cut_windows(times[~is_reference], by=options.every, incomplete=options.incomplete)
     place = np.full(len(traffic), -1)
     place[~is_reference] = windows.place
     parts = [_Part(REFERENCE, traffic, np.flatnonzero(is_reference))]
     parts += [_Part(w.name, traffic, np.flatnonzero(place == i)) for i, w in enumerate(windows.windows)]
-    return _compare(parts, sentinel, notes=windows.notes, options=options)
+    rows = _all_rows(parts, traffic, fit, is_reference=is_reference, options=options)
+    notes = [*windows.notes, *filter(None, (fit.note,))]
+    return _compare(parts, rows, notes=notes, options=options)
+
+
+class _Fit(NamedTuple):
+    """The sentinel of a watch, and what it was fitted on."""
+
+    sentinel: Sentinel | None
+    note: str = ""
+    is_of_reference: bool = False
+    """Whether it is known to have learned from labels of the reference alone."""
+
+
+def _fitted(traffic: Responses, is_reference: NDArray[np.bool_], confidence_level: float) -> _Fit:
+    """Fit on the labels of the reference, else on all; None where the labels do not allow it."""
+    wanted = Sentinel(confidence_level=confidence_level)
+    if not traffic.n_labels:
+        return _Fit(None, "no sentinel and no labels: scores and mix are compared, not accuracy")
+    try:
+        fitted = fit_sentinel(traffic.rows(is_reference), wanted)[0]
+    except NotEnoughDataError:
+        pass
+    else:
+        return _Fit(fitted, "the sentinel is fitted on labels of the reference", is_of_reference=True)
+    try:
+        said = "the reference has too few labels for a fit, so the sentinel is fitted on all labels"
+        return _Fit(fit_sentinel(traffic, wanted)[0], said)
+    except NotEnoughDataError as exc:
+        why = str(exc).rstrip(".")
+        return _Fit(None, f"no sentinel ({why}): accuracy is from the labels of each window alone")
 
 
 class _Part:
     """The responses of one window, with the rows and scores of every slice at hand."""
 
     def __init__(self, window: str, traffic: Responses, rows: NDArray[np.int64]) -> None:
-        self.window = window
+        self.window, self.rows = window, rows
         self.responses = traffic.rows(rows)
         self._score, self._prompts = self.responses.profiles.score, self.responses.prompts
         self.slices = dict(self.responses.slices.rows())
@@ -152,22 +202,25 @@ class _Part:
 
 
 def _compare(
-    parts: Sequence[_Part], sentinel: Sentinel | None, *, notes: Sequence[str], options: WatchOptions
+    parts: Sequence[_Part], rows: Sequence[WindowSlice], *, notes: Sequence[str], options: WatchOptions
 ) -> Watch:
     slices = sorted(set().union(*(part.slices for part in parts)))
-    rows = [row for part in parts for row in _rows(part, sentinel, options=options)]
     alerts = [*_change_alerts(parts, slices, options=options), *_level_alerts(rows, parts, slices, options=options)]
     windows = tuple(part.window for part in parts[1:])
-    changes = tuple((window, _change(rows, window, slices)) for window in windows) if sentinel is not None else ()
-    off = {disagreement(row.estimate, row.realized) for row in rows if row.estimate is not None}
-    said = () if sentinel is not None else ("no sentinel: scores and mix are compared, not accuracy",)
+    changes = tuple((window, _change(rows, window, slices)) for window in windows)
+    later = [row for row in rows if row.window != REFERENCE]
+    off = {disagreement(row.label_free, row.realized) for row in later if row.label_free is not None}
+    stretches = [stretch_of(part.window, part.responses) for part in parts]
+    by_place = {(row.window, row.slice): row for row in rows}
     return Watch(
         by=parts[0].responses.keys,
         windows=windows,
         rows=tuple(rows),
         alerts=tuple(alerts),
-        notes=(*notes, *sorted(off - {""}), *said),
+        notes=(*notes, *sorted(off - {""})),
         changes=tuple((window, change) for window, change in changes if change is not None),
+        events=build_events(alerts, stretches, by_place, slices),
+        every=options.every,
     )
 
 
@@ -184,27 +237,46 @@ def _change_alerts(parts: Sequence[_Part], slices: Sequence[str], *, options: Wa
     )
 
 
-def _rows(part: _Part, sentinel: Sentinel | None, *, options: WatchOptions) -> Iterator[WindowSlice]:
+def _all_rows(
+    parts: Sequence[_Part],
+    traffic: Responses,
+    fit: _Fit,
+    *,
+    is_reference: NDArray[np.bool_],
+    options: WatchOptions,
+) -> list[WindowSlice]:
+    """Rows of every window; labels of before a change of the model do not speak for windows after it."""
+    epochs = model_epochs(traffic).place
+    trusted = np.unique(epochs[is_reference & traffic.is_labelled])
+    trusted = trusted if trusted.size else np.unique(epochs[is_reference])
+    rows: list[WindowSlice] = []
+    for part in parts:
+        is_after = not np.isin(epochs[part.rows], trusted).any()
+        is_new = is_after or part.window == REFERENCE
+        left_out = True if is_new else False if fit.is_of_reference else None
+        rows += _rows(part, fit.sentinel, left_out=left_out, options=options)
+    return rows
+
+
+def _rows(
+    part: _Part, sentinel: Sentinel | None, *, left_out: bool | None, options: WatchOptions
+) -> Iterator[WindowSlice]:
     own = part.responses
-    estimates = {} if sentinel is None else {row.slice: row for row in sentinel.estimate(own.unlabelled)}
-    for name, rows in part.slices.items():
+    blank = own.with_p_correct(np.full(len(own), np.nan))
+    level = options.confidence_level
+    found = headline_estimates(sentinel, blank, left_out=left_out, confidence_level=level)
+    label_free = {row.slice: row for row in found.label_free}
+    for row in found.estimates:
+        labels = own.correct[part.slices[row.slice]]
         yield WindowSlice(
             window=part.window,
-            slice=name,
-            n=len(rows),
-            share=len(rows) / len(own),
-            estimate=estimates.get(name),
-            realized=_realized(own.correct[rows], own.p_correct[rows], options.confidence_level),
+            slice=row.slice,
+            n=row.n,
+            share=row.n / len(own),
+            estimate=row,
+            realized=labelled_mean(labels, confidence_level=level) if (~np.isnan(labels)).sum() > 1 else None,
+            label_free=label_free[row.slice],
         )
-
-
-def _realized(correct: Floats, p_correct: Floats, confidence_level: float) -> LabelledAccuracy | None:
-    """Accuracy by the labels of a window; probabilities that are not known count as their mean."""
-    if (~np.isnan(correct)).sum() < 2:
-        return None
-    known = ~np.isnan(p_correct)
-    filled = np.where(known, p_correct, p_correct[known].mean() if known.any() else 0.5)
-    return ppi_mean(correct, filled, confidence_level=confidence_level)
 
 
 def _level_alerts(
@@ -213,7 +285,7 @@ def _level_alerts(
     if options.below is None:
         return
     for row in rows:
-        if row.window == REFERENCE or row.estimate is None:
+        if row.window == REFERENCE:
             continue
         alert = below_alert(row.estimate, row.window, least=options.below)
         if alert is not None:

@@ -19,4 +19,10 @@ from .sequence import (
 )
 from .shrinkage import ShrunkAccuracies as ShrunkAccuracies, shrink_accuracies as shrink_accuracies
 from .slices import with_labels as with_labels
-from .strata import cut_strata as cut_strata, neyman_allocation as neyman_allocation, stratified_mean as stratified_mean
+from .strata import (
+    StratumSums as StratumSums,
+    cut_strata as cut_strata,
+    neyman_allocation as neyman_allocation,
+    stratified_mean as stratified_mean,
+    stratified_mean_of_sums as stratified_mean_of_sums,
+)

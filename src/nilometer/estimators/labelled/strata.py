@@ -1,6 +1,6 @@
 """Stratified labels: strata cut by predicted correctness, allocation of a budget, and the accuracy they give."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from nilometer.errors import NotEnoughDataError
 
 from .sample import Found, LabelledAccuracy, check_sample, finish, size_by_design
 
-__all__ = ["cut_strata", "neyman_allocation", "stratified_mean"]
+__all__ = ["StratumSums", "cut_strata", "neyman_allocation", "stratified_mean", "stratified_mean_of_sums"]
 
 Floats = NDArray[np.float64]
 _LEAST = 2
@@ -128,20 +128,47 @@ def stratified_mean(
     """
     known = check_sample(correct, confidence_level=confidence_level)
     names, place = np.unique(strata, return_inverse=True)
-    sizes = np.bincount(place).astype(np.float64)
     n = np.bincount(place[known], minlength=len(names)).astype(np.float64)
     if (n == 0).any():
         empty = names[n == 0][0]
         raise NotEnoughDataError(f"stratum {empty} has no label.", "Label responses of every stratum.")
-    share, total = sizes / sizes.sum(), np.bincount(place[known], correct[known], minlength=len(names))
+    sums = StratumSums(
+        np.bincount(place).astype(np.float64),
+        n,
+        np.bincount(place[known], correct[known], minlength=len(names)).astype(np.float64),
+        np.bincount(place[known], correct[known] ** 2, minlength=len(names)).astype(np.float64),
+    )
+    return stratified_mean_of_sums(sums, finite=finite, confidence_level=confidence_level)
+
+
+class StratumSums(NamedTuple):
+    """What is known of H strata, each field of shape (H,)."""
+
+    sizes: Floats
+    """Responses."""
+    n_labels: Floats
+    """At least one in every stratum."""
+    totals: Floats
+    """Sum of the labels."""
+    squares: Floats
+    """Sum of their squares."""
+
+
+def stratified_mean_of_sums(
+    sums: StratumSums, *, finite: bool = True, confidence_level: float = 0.95
+) -> LabelledAccuracy:
+    """Accuracy of a slice from the sums of its strata; see :func:`stratified_mean`."""
+    sizes, n, total, squares = sums
+    size = int(sizes.sum())
+    share = sizes / size
     accuracy = float(share @ (total / n))
-    squares = np.bincount(place[known], correct[known] ** 2, minlength=len(names))
     drawn = (total + _DRAWN * accuracy) / (n + _DRAWN)
     spread = np.clip((squares + _DRAWN * accuracy) / (n + _DRAWN) - drawn**2, 0.0, None)
     left = 1 - n / sizes if finite else np.ones_like(n)
     variance = float((share**2 * left * spread / n).sum())
     if not finite:
-        variance += float((share * (total / n - accuracy) ** 2).sum()) / len(correct)
-    effective = size_by_design(accuracy, variance, int(n.sum()), size=len(correct), finite=finite)
-    found = Found(accuracy, variance, effective, max(float(n.sum()) - len(names), 1.0))
+        variance += float((share * (total / n - accuracy) ** 2).sum()) / size
+    effective = size_by_design(accuracy, variance, int(n.sum()), size=size, finite=finite)
+    found = Found(accuracy, variance, effective, max(float(n.sum()) - len(sizes), 1.0))
+    known = np.arange(size) < n.sum()
     return finish(found, known, method="stratified", confidence_level=confidence_level)

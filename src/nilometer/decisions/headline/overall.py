@@ -11,7 +11,6 @@ __all__ = ["ALL_TRAFFIC", "overall_accuracy"]
 
 ALL_TRAFFIC = "(all traffic)"
 _LEAST_LABELS = 2
-_MOST_UNKNOWN = 0.5
 
 
 class _Part(NamedTuple):
@@ -21,6 +20,7 @@ class _Part(NamedTuple):
     accuracy: float | None
     low: float
     high: float
+    method: str = ""
 
 
 def overall_accuracy(
@@ -47,7 +47,7 @@ def overall_accuracy(
 
     Returns
     -------
-    `NotEnoughData` where nothing is known of more than half of the traffic.
+    `NotEnoughData` where nothing is known of any slice.
 
     References
     ----------
@@ -67,12 +67,12 @@ def overall_accuracy(
     known = [part for part in parts if part.accuracy is not None]
     share = sum(part.share for part in known)
     n, n_labels = len(responses), responses.n_labels
-    if share < 1 - _MOST_UNKNOWN or not known:
+    if not known:
         return NotEnoughData(
             slice=ALL_TRAFFIC,
             n=n,
             n_labels=n_labels,
-            reason=f"Nothing is known of {1 - share:.0%} of the responses.",
+            reason="Nothing is known of any slice.",
             needed="Label some responses of every slice.",
         )
     return Estimate(
@@ -82,9 +82,14 @@ def overall_accuracy(
         low=min(max(sum(part.share * part.low for part in parts), 0.0), 1.0),
         high=min(max(sum(part.share * part.high for part in parts), 0.0), 1.0),
         confidence_level=confidence_level,
-        method="sum over slices",
+        method=_method(known),
         n_labels=n_labels,
     )
+
+
+def _method(parts: list[_Part]) -> str:
+    """Name the kinds of estimates that were added up, so that ``basis_of`` can tell what the sum rests on."""
+    return " + ".join(sorted({part.method for part in parts}))
 
 
 def _parts(estimates: SliceEstimates, responses: Responses, *, confidence_level: float) -> Iterator[_Part]:
@@ -95,13 +100,13 @@ def _parts(estimates: SliceEstimates, responses: Responses, *, confidence_level:
     own = labelled[index.codes]
     if own.any():
         found = stratified_mean(responses.correct[own], index.codes[own], confidence_level=confidence_level)
-        yield _Part(float(own.mean()), found.accuracy, found.low, found.high)
+        yield _Part(float(own.mean()), found.accuracy, found.low, found.high, found.method)
     rows = {row.slice: row for row in estimates}
     for name, size, is_labelled in zip(index.names, index.counts.tolist(), labelled.tolist(), strict=True):
         row = rows.get(name)
         if is_labelled:
             continue
         if isinstance(row, Estimate):
-            yield _Part(size / len(responses), row.accuracy, row.low, row.high)
+            yield _Part(size / len(responses), row.accuracy, row.low, row.high, row.method)
         else:
             yield _Part(size / len(responses), None, 0.0, 1.0)

@@ -1,0 +1,8 @@
+from .basis import Basis as Basis, basis_of as basis_of, headline_rows as headline_rows
+from .epochs import Epochs as Epochs, model_epochs as model_epochs
+from .headline import (
+    Headline as Headline,
+    current_headline as current_headline,
+    headline_estimates as headline_estimates,
+)
+from .overall import ALL_TRAFFIC as ALL_TRAFFIC, overall_accuracy as overall_accuracy

@@ -1,0 +1,16 @@
+"""A team's month of traffic, written once for all tests of the verbs."""
+
+import pytest
+from month import write_month
+
+from nilometer.cli import main
+
+
+@pytest.fixture(scope="session")
+def month_folder(tmp_path_factory):
+    """Daily files of OpenAI responses, labels of the first days, all true labels, and profiles of the whole."""
+    folder = tmp_path_factory.mktemp("month")
+    write_month(folder)
+    with pytest.raises(SystemExit):
+        main(["profile", str(folder / "traces"), "--out", str(folder / "profiles.parquet")])
+    return folder
