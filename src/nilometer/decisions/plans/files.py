@@ -188,7 +188,7 @@ def _row(path: Path, number: int, row: Any) -> tuple[str | None, PlannedLabel | 
     """Return the key of a line's plan, and what it holds: a response to label, or what is known of a slice."""
     try:
         values = row if isinstance(row, dict) else msgspec.json.decode(row, type=dict[str, Any])
-        key = values.get("plan") or None
+        key = values.get("plan") or ("" if "plan" in values else None)
         is_label = bool(values.get("trace_id")) or "method" not in values
         names, kind = (_NAMES, _Line) if is_label else (_STANDING, _StandingLine)
         if isinstance(row, dict):
