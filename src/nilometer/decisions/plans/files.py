@@ -154,25 +154,19 @@ def read_label_plan(path: Path) -> LabelPlan:
         If a line is not one of a plan, or lines are missing, changed or of another plan; plans of version 0.2.0 do not
         show that.
     """
-    planned: list[PlannedLabel] = []
-    standing: list[Standing] = []
-    keys: set[str | None] = set()
     try:
         with path.open(encoding="utf-8", newline="") as file:
             is_csv = file.read(1) != "{"
             file.seek(0)
-            for number, row in _lines(file, is_csv=is_csv):
-                key, values = _row(path, number, row)
-                keys.add(key)
-                if isinstance(values, Standing):
-                    standing.append(values)
-                else:
-                    planned.append(values)
+            read = [_row(path, number, row) for number, row in _lines(file, is_csv=is_csv)]
     except (UnicodeDecodeError, csv.Error) as exc:
         raise TraceFormatError(f"{path}: not a label plan ({exc}). {_CURE}") from exc
+    planned = [row for _, row in read if isinstance(row, PlannedLabel)]
+    standing = [row for _, row in read if isinstance(row, Standing)]
     if not planned:
         raise TraceFormatError(f"{path}:1: the plan is empty.")
     _check_consistent(path, planned)
+    keys = {key for key, _ in read}
     if keys != {None} and keys != {_plan_key([*planned, *standing], digits=_DIGITS[is_csv])}:
         raise TraceFormatError(f"{path}: lines are missing, changed or of another plan. {_CURE}")
     return LabelPlan(tuple(planned), (), tuple(standing))
