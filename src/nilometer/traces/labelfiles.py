@@ -1,4 +1,4 @@
-"""Rows of label files: CSV and TSV with their quotes and line ends as they come, JSON lines, Parquet."""
+"""Rows of label files: CSV and TSV with their quotes and line ends as they come, JSON, Parquet."""
 
 import csv
 import sys
@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from nilometer.errors import TraceFormatError
 
+from .labelexports import export_rows
 from .sources import lines_of, opened
 
 __all__ = ["label_rows"]
@@ -50,8 +51,10 @@ def label_rows(path: Path, wanted: Sequence[str], on_bad: OnBad) -> Rows:
     first = next((line for line in lines if line.strip()), None)
     if first is None:
         raise TraceFormatError(f"{path}: the file is empty.")
-    if first.lstrip()[:1] == "{":
-        yield from _json_rows(lines, on_bad)
+    if first.lstrip()[:1] == "[":
+        yield from export_rows(_json_list(path, lines), wanted, on_bad)
+    elif first.lstrip()[:1] == "{":
+        yield from export_rows(_json_rows(lines, on_bad), wanted, on_bad)
     else:
         delimiter = "\t" if name.endswith(".tsv") else ","
         yield from _csv_rows(path, _records(lines, delimiter), wanted, on_bad=on_bad)
@@ -92,6 +95,14 @@ def _json_rows(lines: Sequence[str], on_bad: OnBad) -> Rows:
             on_bad(number, f"not a JSON object ({exc}).")
         else:
             yield number, row
+
+
+def _json_list(path: Path, lines: Sequence[str]) -> Rows:
+    try:
+        rows = msgspec.json.decode("\n".join(lines), type=list[dict[str, Any]])
+    except (msgspec.DecodeError, RecursionError, ValueError) as exc:
+        raise TraceFormatError(f"{path}: not a JSON list of objects ({exc}).") from exc
+    yield from enumerate(rows, start=1)
 
 
 def _csv_rows(path: Path, records: Records, wanted: Sequence[str], *, on_bad: OnBad) -> Rows:
