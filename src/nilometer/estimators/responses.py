@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from nilometer.traces import SliceIndex, as_table, attribute_keys, index_slices, slice_index
+from nilometer.traces import SliceIndex, as_table, attribute_keys, index_slices, join_labels, slice_index
 
 from .intervals import LEAST_SLICES
 from .profiles import Profiles, as_profiles
@@ -185,25 +185,30 @@ def as_responses(
     X
         Profiles in any form that :func:`as_profiles` takes, or ``Responses``.
     slices
-        Shape (n,), slice of each response; None is one slice called ``all``.
+        Shape (n,), slice of each response; or a column, an attribute or an SQL expression over them, or several of
+        these, see ``slice_index``. None is one slice called ``all``.
     correct
-        Shape (n,), labels in [0, 1], NaN or None where there is none; None has no labels at all.
+        Shape (n,), labels in [0, 1], NaN or None where there is none; or the name of a column. None has no labels at
+        all.
     families
-        Shape (n,), larger unit that each slice belongs to; None makes each slice its own family.
+        Larger unit that each slice belongs to, in the same forms as the slices; None makes each slice its own family.
     p_correct
         Shape (n,), probability of a correct answer, NaN where not known.
 
     Raises
     ------
     ValueError
-        If the parts are not equally long.
+        If the parts are not equally long, or names are given and X has no columns.
+    ConfigError
+        If a name is no column, attribute or expression.
     """
     if isinstance(X, Responses):
         return X
     profiles = as_profiles(X)
     n = len(profiles)
-    index = SliceIndex(np.zeros(n, dtype=np.int64), ("all",) * bool(n)) if slices is None else index_slices(slices)
-    units = index if families is None else index_slices(families)
+    index = SliceIndex(np.zeros(n, dtype=np.int64), ("all",) * bool(n)) if slices is None else _units(X, slices, n)
+    units = index if families is None else _units(X, families, n)
+    correct = _named_column(X, correct) if isinstance(correct, str) else correct
     labels, p = (
         np.full(n, np.nan) if one is None else np.asarray(one, dtype=np.float64) for one in (correct, p_correct)
     )
@@ -215,7 +220,44 @@ def as_responses(
     return Responses(profiles=profiles, slices=index, families=units, correct=labels, p_correct=p, context=context)
 
 
-def cut_responses(table: Any, by: Sequence[str] = (), *, correct: Any = None) -> Responses:
+def _units(X: Any, given: Any, n: int) -> SliceIndex:
+    """Index units given by name, or for each response."""
+    if isinstance(given, str) or (_are_names(given) and len(given) != n):
+        if isinstance(X, Profiles | np.ndarray):
+            raise ValueError(f"slices can be named by a column only where X is a table, got {given!r}.")
+        return slice_index(as_table(X, name="X"), given)
+    return index_slices(given)
+
+
+def _are_names(given: Any) -> bool:
+    return isinstance(given, list | tuple) and bool(given) and all(isinstance(name, str) for name in given)
+
+
+def _named_column(X: Any, name: str) -> NDArray[np.float64]:
+    table = as_table(X, name="X")
+    if name not in table.column_names:
+        raise ValueError(
+            f"`correct` must be a column of X, got {name!r}; the columns are {', '.join(table.column_names)}."
+        )
+    return np.asarray(table[name].cast(pa.float64()).to_numpy())
+
+
+def _joined(table: pa.Table, labels: Any) -> NDArray[np.float64]:
+    """Labels of a table with ``trace_id`` and ``correct``, joined to the responses by id."""
+    given = as_table(labels, name="correct")
+    missing = {"trace_id", "correct"} - set(given.column_names)
+    if missing:
+        raise ValueError(f"a table of labels must have trace_id and correct, got {', '.join(given.column_names)}.")
+    given = given.set_column(
+        given.column_names.index("correct"), "correct", given["correct"].cast(pa.float32())
+    ).drop_null()
+    joined, found = join_labels(table["trace_id"], given)
+    if given.num_rows and not found.n_matched:
+        raise ValueError(f"no label belongs to a response: labels have ids like {', '.join(found.unmatched[:2])}.")
+    return joined.astype(np.float64)
+
+
+def cut_responses(table: Any, by: Any = (), *, correct: Any = None) -> Responses:
     """Cut profiles into slices by keys, and into the families that they lie in.
 
     With several keys the families are the values of a usual one of them (domain, task, dataset, tenant, route), else
@@ -227,14 +269,18 @@ def cut_responses(table: Any, by: Sequence[str] = (), *, correct: Any = None) ->
     table
         Profiles of ``profile_traces`` (Arrow, polars, pandas), or ``Responses``, which come back as they are.
     by
-        Slice keys, see ``slice_index``; empty chooses one, see :func:`choose_keys`.
+        One slice key or several, see ``slice_index``; empty chooses one, see :func:`choose_keys`. Or an array of
+        shape (n,) with the slice of each response.
     correct
-        Shape (n,), labels in [0, 1], NaN or None where there is none; None has no labels at all.
+        Shape (n,), labels in [0, 1], NaN or None where there is none; the name of a column; or a table of labels with
+        ``trace_id`` and ``correct``. None has no labels at all.
 
     Raises
     ------
     ConfigError
         If a key is unknown.
+    ValueError
+        If an array has another length than the table.
 
     Examples
     --------
@@ -244,7 +290,11 @@ def cut_responses(table: Any, by: Sequence[str] = (), *, correct: Any = None) ->
     if isinstance(table, Responses):
         return table
     table = as_table(table)
-    keys, note = choose_keys(table, by)
+    if hasattr(correct, "columns"):
+        correct = _joined(table, correct)
+    if not isinstance(by, str) and not _are_names(by) and len(by):
+        return replace(as_responses(table, by, correct=correct), keys=("slice",))
+    keys, note = choose_keys(table, [by] if isinstance(by, str) else by)
     slices = slice_index(table, keys)
     key, families = _families(table, keys, slices)
     responses = as_responses(table, slices, correct=correct, families=families)
