@@ -14,20 +14,6 @@ import pytest
 from nilometer.cli import main
 
 
-@pytest.fixture
-def call(capsys, monkeypatch, month_folder):
-    """Run a command in the folder of the month; its exit code, output and errors."""
-    monkeypatch.chdir(month_folder)
-
-    def run(command):
-        with pytest.raises(SystemExit) as left:
-            main(shlex.split(command.removeprefix("nilometer ")))
-        out = capsys.readouterr()
-        return left.value.code, out.out, out.err
-
-    return run
-
-
 def _json(call, command):
     return json.loads(call(f"{command} --json")[1])
 

@@ -247,3 +247,45 @@ def test_a_closed_pipe_does_not_cost_the_page(tmp_path):
         process.stdout.close()
         process.wait(timeout=120)
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_labels_that_contradict_each_other_are_counted_and_the_rule_is_said(call, tmp_path):
+    ids = ["chatcmpl-00001", "chatcmpl-00002", "chatcmpl-00003"]
+    rows = [f"{ids[0]},1", f"{ids[0]},0", f"{ids[1]},1", f"{ids[1]},1", f"{ids[2]},0", "nobody,1"]
+    (tmp_path / "l.csv").write_text("trace_id,correct\n" + "\n".join(rows) + "\n")
+    _, _, err = call(f"report profiles.parquet --labels {tmp_path}/l.csv --labels labels.csv --by tenant")
+    assert "labelled ids match a response" in err
+    assert "1 match none, for example nobody." in err
+    assert (
+        "1 ids have labels that contradict each other: the latest label by `time` counts, without times the last" in err
+    )
+
+
+def test_every_suggested_command_is_one_whole_line_that_runs_whatever_the_terminal(call, monkeypatch, tmp_path):
+    from nilometer.cli import common
+
+    monkeypatch.setattr(common, "_PIPE_WIDTH", 40)
+    monkeypatch.setenv("NO_COLOR", "1")
+    _, out, _ = call("report profiles.parquet --labels labels.csv --by tenant --confidence-level 0.9")
+    commands = [line.strip() for line in out.splitlines() if line.startswith("  nilometer ")]
+    assert [command.split(" profiles")[0] for command in commands] == [
+        "nilometer watch",
+        "nilometer plan label",
+        "nilometer plan acquire",
+    ]
+    for command in commands:
+        assert "--labels labels.csv --confidence-level 0.9 --by tenant" in command
+        safe = command.replace("--out ", f"--out {tmp_path}/")
+        code, _, err = call(safe)
+        assert code in {0, 3}, err
+    assert "\x1b" not in out
+
+
+def test_the_terminal_shows_the_worst_twenty_slices_and_says_how_to_see_the_rest(call):
+    shared = 'report profiles.parquet --labels labels.csv --by "n_tokens % 30"'
+    _, out, _ = call(shared)
+    rows = [line for line in out.splitlines() if line.split() and line.split()[0].isdigit()]
+    assert "10 more slices with fewer errors: --all prints them, --json too." in out
+    _, whole, _ = call(f"{shared} --all")
+    assert len(whole.splitlines()) == len(out.splitlines()) + 9
+    assert len([row for row in rows if "more slices" not in row]) == 20

@@ -75,3 +75,26 @@ def test_watch_slices_by_columns_that_profiles_do_not_keep(capsys, parts):
     code, out, err = run(capsys, *arguments)
     assert code in {0, 3}, err
     assert {row["slice"] for row in json.loads(out)["rows"]} == {"false", "true"}
+
+
+def test_a_glob_that_the_shell_wrote_out_is_the_reference_wherever_it_stands(call):
+    old, new = (" ".join(f"traces/2026-09-{day:02}.jsonl" for day in days) for days in (range(1, 4), range(9, 11)))
+    files = f"{new} --reference {old} --by tier"
+    found = [
+        call(f"watch {line} --json") for line in (files, f"--by tier {new} --reference 'traces/2026-09-0[123].jsonl'")
+    ]
+    assert json.loads(found[0][1])["rows"] == json.loads(found[1][1])["rows"]
+    assert "450 responses are the reference (2026-09-01 to 2026-09-03), 300 are watched." in call(f"watch {files}")[2]
+    code, _, err = call(f"watch --by tier --reference {old} {new}")
+    assert code == 2
+    assert "which of the 5 files after `--reference` are to be watched? Name these first" in err
+
+
+def test_labels_and_no_sentinel_fit_one_on_the_first_window(call):
+    shared = "watch profiles.parquet --by tenant --every week --json"
+    none = json.loads(call(shared)[1])
+    assert {row["estimate"]["basis"] for row in none["rows"]} == {"nothing"}
+    found = json.loads(call(f"{shared} --labels labels.csv")[1])
+    assert "the sentinel is fitted on labels of the reference" in found["notes"]
+    assert {row["estimate"]["basis"] for row in found["rows"]} <= {"both", "logprobs"}
+    assert all(row["estimate"]["accuracy"] is not None for row in found["rows"])

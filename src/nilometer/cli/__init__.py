@@ -57,13 +57,14 @@ class LazyVerbs(TyperGroup):
         """Import the verb; wrap its function, or take its app of sub-commands as it is."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        verb = getattr(importlib.import_module(f"nilometer.cli.{cmd_name}"), cmd_name)
+        module = importlib.import_module(f"nilometer.cli.{cmd_name}")
+        verb = getattr(module, cmd_name)
         if isinstance(verb, typer.Typer):
             group = typer.main.get_command(verb)
             group.name = cmd_name
             return group
         single = typer.Typer(add_completion=False, rich_markup_mode=None)
-        single.command(cmd_name)(verb)
+        single.command(cmd_name, cls=getattr(module, "COMMAND", None))(verb)
         return typer.main.get_command(single)
 
 

@@ -133,9 +133,15 @@ def read_correct(profiles: pa.Table, labels: list[str] | None, *, key: str) -> N
             f"{', '.join(matched.unmatched[:2])}, responses like {', '.join(map(str, ids[:2].to_pylist()))}. "
             "Name the label column that holds the id with --label-key."
         )
-    talk(f"{matched.n_matched:,} of {matched.n_labels:,} labels match a response.")
+    n_ids = matched.n_matched + matched.n_unmatched
+    talk(f"{matched.n_matched:,} of {n_ids:,} labelled ids match a response.")
     if matched.n_unmatched:
-        talk(f"{matched.n_unmatched:,} labels match none, for example {', '.join(matched.unmatched)}.")
+        talk(f"{matched.n_unmatched:,} match none, for example {', '.join(matched.unmatched)}.")
+    if matched.n_duplicates:
+        talk(
+            f"{matched.n_duplicates:,} labels repeat an id, {matched.n_conflicts:,} ids have labels that contradict "
+            "each other: the latest label by `time` counts, without times the last."
+        )
     return np.where(np.isnan(joined), inline, joined)
 
 

@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
 import typer
+import typer.core
 from numpy.typing import NDArray
 
 from nilometer import decisions, estimators, pages
@@ -37,7 +38,53 @@ from .inputs import Inputs, read_correct, read_inputs
 from .outputs import ForceOption, check_outputs, write_whole
 from .show import WORST, show_lines, show_windows
 
-__all__ = ["watch"]
+__all__ = ["COMMAND", "watch"]
+
+
+class COMMAND(typer.core.TyperCommand):
+    """Takes the words of a glob that the shell wrote out after ``--reference`` as its values."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Repeat ``--reference`` before each of its words."""
+        return list(super().parse_args(ctx, spread_reference(args)))
+
+
+def spread_reference(args: Sequence[str]) -> list[str]:
+    """Put ``--reference`` before each file that follows it, if files to be watched come before it.
+
+    Where none come before, one more file may follow: it is the one to be watched.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be known which of several files are the reference.
+
+    Examples
+    --------
+    >>> spread_reference(["new.jsonl", "--reference", "a.jsonl", "b.jsonl", "--by", "tier"])
+    ['new.jsonl', '--reference', 'a.jsonl', '--reference', 'b.jsonl', '--by', 'tier']
+    """
+    found: list[str] = []
+    place = 0
+    while place < len(args):
+        word = args[place]
+        place += 1
+        found.append(word)
+        if word != "--reference":
+            continue
+        end = next((i for i in range(place, len(args)) if args[i].startswith("-")), len(args))
+        files = list(args[place:end])
+        is_after = bool(found) and not found[0].startswith("-")
+        if not is_after and len(files) > 2:
+            raise ConfigError(
+                f"which of the {len(files)} files after `--reference` are to be watched? Name these first, then "
+                "`--reference` and its files, or put each pattern in quotes."
+            )
+        n = len(files) if is_after else 1
+        found += [part for i, file in enumerate(files[:n]) for part in (("--reference", file) if i else (file,))]
+        found += files[n:]
+        place = end
+    return found
 
 
 def watch(

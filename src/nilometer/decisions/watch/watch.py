@@ -150,8 +150,15 @@ def build_watch(
     parts = [_Part(REFERENCE, traffic, np.flatnonzero(is_reference))]
     parts += [_Part(w.name, traffic, np.flatnonzero(place == i)) for i, w in enumerate(windows.windows)]
     rows = _all_rows(parts, traffic, fit, is_reference=is_reference, options=options)
-    notes = [*windows.notes, *filter(None, (fit.note,))]
+    dates, n_watched = _dates(times[is_reference]), len(traffic) - n_reference
+    counted = f"{n_reference:,} responses are the reference{dates}, {n_watched:,} are watched"
+    notes = [counted, *windows.notes, *filter(None, (fit.note,))]
     return _compare(parts, rows, notes=notes, options=options)
+
+
+def _dates(times: NDArray[np.datetime64]) -> str:
+    known = times[~np.isnat(times)].astype("datetime64[D]")
+    return f" ({known.min()} to {known.max()})" if known.size else ""
 
 
 class _Fit(NamedTuple):
