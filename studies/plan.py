@@ -98,7 +98,7 @@ def one_loop(corpus: Corpus, rng: np.random.Generator, per_round: int) -> dict[s
                 plans.append(plan_labels(traffic, () if blind else estimates.values(), per_round, rng=rng).labels)
                 drawn = np.flatnonzero(np.isin(corpus.ids[own], [row.trace_id for row in plans[-1]]))
             correct[drawn] = truth[drawn]
-            measured = {name: labels_alone(name, plans, known, 0.95) for name in slices}
+            measured = {name: labels_alone(name, plans, known) for name in slices}
             believed = np.array(
                 [combined(estimates.get(name), accuracy(measured.get(name), correct[names == name])) for name in slices]
             )

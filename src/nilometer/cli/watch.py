@@ -38,7 +38,7 @@ from .inputs import Inputs, read_correct, read_inputs
 from .outputs import ForceOption, check_outputs, write_whole
 from .show import WORST, show_lines, show_windows
 
-__all__ = ["COMMAND", "watch"]
+__all__ = ["COMMAND", "spread_reference", "watch"]
 
 
 class COMMAND(typer.core.TyperCommand):

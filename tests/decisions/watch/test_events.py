@@ -35,8 +35,9 @@ def _estimate(name, accuracy):
     return Estimate(slice=name, n=20, accuracy=accuracy, confidence_level=0.95, method="m", **ends)
 
 
-def _alert(name, day, kind="accuracy changed", said="estimated accuracy fell by 0.3"):
-    return Alert(kind=kind, slice=name, window=DAYS[day], message=said, p_value=0.01)
+def _alert(name, day, kind="accuracy changed", said="estimated accuracy fell by 0.3", change=-0.3):
+    moved = change if kind == "accuracy changed" else None
+    return Alert(kind=kind, slice=name, window=DAYS[day], message=said, p_value=0.01, change=moved)
 
 
 SLICES = ("a", "b", "c")
@@ -44,7 +45,7 @@ FALL = {name: [0.8] * 4 + [0.5] * 4 for name in SLICES}
 
 
 def _build(alerts, accuracies=FALL, stretches=None):
-    return build_events(alerts, stretches or [_stretch(day) for day in DAYS], _rows(accuracies), SLICES)
+    return build_events(alerts, stretches or [_stretch(day) for day in DAYS], _rows(accuracies), slices=SLICES)
 
 
 def test_alerts_of_all_slices_since_one_day_are_one_event():
@@ -86,7 +87,7 @@ def test_after_a_change_of_the_model_late_alerts_have_the_same_cause():
 
 def test_slices_that_rose_and_slices_that_fell_are_apart_and_drift_joins_the_larger():
     moved = {**FALL, "c": [0.5] * 4 + [0.8] * 4}
-    alerts = [_alert("a", 4), _alert("b", 4, "scores drifted", "the score drifted"), _alert("c", 4)]
+    alerts = [_alert("a", 4), _alert("b", 4, "scores drifted", "the score drifted"), _alert("c", 4, change=0.3)]
     found = {event.kind: event.slices for event in _build(alerts, moved)}
     assert found == {"accuracy fell": ("a", "b"), "accuracy rose": ("c",)}
 
@@ -108,6 +109,11 @@ def test_a_level_below_the_least_and_a_change_of_the_mix_are_events_by_themselve
             {"finish_reason": ["stop"] * 60},
             {"finish_reason": ["stop"] * 51 + ["content_filter"] * 9},
             "answers that end with content_filter rose from 0% to 15%",
+        ),
+        (
+            {"attributes": [{"level": "easy"}] * 60},
+            {"attributes": [{"level": "hard"}] * 45 + [{"level": "easy"}] * 15},
+            "level=hard grew from 0% to 75% of these responses",
         ),
         ({}, {"name": ["a"] * 30 + ["b"] * 30}, "a grew from 33% to 50% of the traffic"),
         (

@@ -41,7 +41,7 @@ def plan_measure(
         raise ConfigError(f"none of the {len(correct):,} labels belongs to a response of {', '.join(map(str, plans))}.")
     level = confidence_level
     found = decisions.measure_plan(rounds, correct, standing=read[0].standing, confidence_level=level)
-    alone = {row.slice: decisions.labels_alone(row.slice, rounds, correct, level) for row in found}
+    alone = {row.slice: decisions.labels_alone(row.slice, rounds, correct, confidence_level=level) for row in found}
     if as_json:
         plain = {name: None if row is None else asdict(row) for name, row in alone.items()}
         write_json([{**row, "labels_alone": plain[row["slice"]]} for row in decisions.headline_rows(found)])

@@ -147,12 +147,16 @@ def measure_plan(
     known = {row.slice: row for row in standing}
     names = sorted({row.slice for planned in rounds for row in planned} | set(known))
     return SliceEstimates(
-        _measured(name, rounds, correct, known.get(name), confidence_level=confidence_level) for name in names
+        _measured(name, rounds, correct, standing=known.get(name), confidence_level=confidence_level) for name in names
     )
 
 
 def labels_alone(
-    name: str, rounds: Sequence[Sequence[PlannedLabel]], correct: Mapping[str, float], confidence_level: float
+    name: str,
+    rounds: Sequence[Sequence[PlannedLabel]],
+    correct: Mapping[str, float],
+    *,
+    confidence_level: float = 0.95,
 ) -> LabelledAccuracy | None:
     """Accuracy of a slice by the labels of its plans and those of before; None where they do not allow one."""
     return _merged(name, rounds, correct, confidence_level=confidence_level, before=(0, 0.0))
@@ -171,7 +175,7 @@ def _merged(
     for planned in rounds:
         own = [row for row in planned if row.slice == name]
         try:
-            measured.append(_measure_round(own, correct, confidence_level, before=before))
+            measured.append(_measure_round(own, correct, confidence_level=confidence_level, before=before))
         except NotEnoughDataError:
             continue
         weights.append(sum(row.trace_id in correct for row in own))
@@ -182,8 +186,8 @@ def _measured(
     name: str,
     rounds: Sequence[Sequence[PlannedLabel]],
     correct: Mapping[str, float],
-    standing: Standing | None,
     *,
+    standing: Standing | None,
     confidence_level: float,
 ) -> Estimate | NotEnoughData:
     before = (0, 0.0) if standing is None or standing.accuracy is None else (standing.n_labels, standing.n_correct)
@@ -226,7 +230,7 @@ def _sizes(rows: Sequence[PlannedLabel]) -> dict[int, int]:
 
 
 def _measure_round(
-    rows: Sequence[PlannedLabel], correct: Mapping[str, float], confidence_level: float, *, before: tuple[int, float]
+    rows: Sequence[PlannedLabel], correct: Mapping[str, float], *, confidence_level: float, before: tuple[int, float]
 ) -> LabelledAccuracy:
     given = [row for row in rows if row.trace_id in correct]
     if len(given) < min(2, len(rows)) or not given or {row.stratum for row in given} != set(_sizes(rows)):

@@ -41,6 +41,8 @@ class Alert:
     message: str
     p_value: float | None = None
     """After Holm's adjustment, or anytime-valid for ``accuracy fell``."""
+    change: float | None = None
+    """Of the mean probability of a correct answer, for ``accuracy changed``."""
 
 
 class Scores(NamedTuple):
@@ -83,24 +85,28 @@ def change_alerts(
         Shuffles prompts.
     """
     found, p_values = _looked_at(looks, least_change)
-    found += [("mix changed", "(all)", window, "the shares of the slices changed") for window, _ in mix]
+    found += [("mix changed", "(all)", window, "the shares of the slices changed", None) for window, _ in mix]
     p_values += [p_value for _, p_value in mix]
     level = 1 - confidence_level
     surer = _confirmed(
         found, np.array(p_values), {(name, window): sides for name, window, *sides in looks}, level=level, rng=rng
     )
     return [
-        Alert(kind=kind, slice=name, window=window, message=message, p_value=float(p))
-        for (kind, name, window, message), p in zip(found, holm(surer), strict=True)
+        Alert(kind=kind, slice=name, window=window, message=message, p_value=float(p), change=change)
+        for (kind, name, window, message, change), p in zip(found, holm(surer), strict=True)
         if p <= level
     ]
 
 
+_Look = tuple[str, str, str, str, float | None]
+"""Kind, slice, window, message and change of one test."""
+
+
 def _looked_at(
     looks: Sequence[tuple[str, str, Scores, Scores]], least_change: float
-) -> tuple[list[tuple[str, str, str, str]], list[float]]:
-    """Kind, slice, window and message of every test of scores, and its p-value."""
-    found: list[tuple[str, str, str, str]] = []
+) -> tuple[list[_Look], list[float]]:
+    """Every test of scores, and its p-value."""
+    found: list[_Look] = []
     p_values: list[float] = []
     for slice_name, window, before, after in looks:
         change = mean_change(
@@ -108,18 +114,18 @@ def _looked_at(
         )
         if change is not None:
             said = f"estimated accuracy {'fell' if change.change < 0 else 'rose'} by {abs(change.change):.3f}"
-            found.append((_MEAN, slice_name, window, said))
+            found.append((_MEAN, slice_name, window, said, change.change))
             p_values.append(change.p_value if abs(change.change) >= least_change else 1.0)
         drift = score_drift(*(_one_per_cluster(side) for side in (before, after)))
         if drift is not None:
             said = f"the score drifted: Kolmogorov-Smirnov {drift.ks:.2f}, mean shift {drift.wasserstein:.3g}"
-            found.append(("scores drifted", slice_name, window, said))
+            found.append(("scores drifted", slice_name, window, said, None))
             p_values.append(drift.p_value)
     return found, p_values
 
 
 def _confirmed(
-    found: Sequence[tuple[str, str, str, str]],
+    found: Sequence[_Look],
     p_values: Floats,
     looks: Mapping[tuple[str, str], Sequence[Scores]],
     *,
@@ -134,7 +140,7 @@ def _confirmed(
     raised = p_values.copy()
     n_permutations = int(min(np.ceil(2 * len(p_values) / level), _MOST_PERMUTATIONS))
     for i in np.flatnonzero(holm(p_values) <= level).tolist():
-        kind, name, window, _ = found[i]
+        kind, name, window, _, _ = found[i]
         if kind != _MEAN:
             continue
         before, after = looks[name, window]

@@ -80,7 +80,7 @@ class _Run:
 
 
 def build_events(
-    alerts: Sequence[Alert], stretches: Sequence[Stretch], rows: Mapping[tuple[str, str], Any], slices: Sequence[str]
+    alerts: Sequence[Alert], stretches: Sequence[Stretch], rows: Mapping[tuple[str, str], Any], *, slices: Sequence[str]
 ) -> tuple[Event, ...]:
     """Put alerts of one cause together.
 
@@ -104,8 +104,8 @@ def build_events(
     changed = [i for i in range(1, len(stretches)) if stretches[i].models != stretches[i - 1].models]
     found: list[Event] = []
     for group in _groups(runs, changed):
-        for kind, own in _by_kind(group, stretches, rows):
-            found.append(_event(kind, own, stretches, rows, n_slices=len(slices)))
+        for kind, own in _by_kind(group):
+            found.append(_event(kind, own, stretches, rows=rows, n_slices=len(slices)))
     return tuple(sorted(found, key=lambda event: (place[event.start], event.kind)))
 
 
@@ -139,29 +139,25 @@ def _is_same_cause(group: Sequence[_Run], run: _Run, changed: Sequence[int]) -> 
     return run.first - group[-1].first <= 1 or latest is not None
 
 
-def _by_kind(
-    group: Sequence[_Run], stretches: Sequence[Stretch], rows: Mapping[tuple[str, str], Any]
-) -> Iterable[tuple[str, list[_Run]]]:
+def _by_kind(group: Sequence[_Run]) -> Iterable[tuple[str, list[_Run]]]:
     by_kind: dict[str, list[_Run]] = {}
     for run in group:
-        by_kind.setdefault(_kind(run, stretches, rows), []).append(run)
+        by_kind.setdefault(_kind(run), []).append(run)
     moved = max(("accuracy fell", "accuracy rose"), key=lambda kind: len(by_kind.get(kind, ())))
     if moved in by_kind:  # scores that drifted in the other slices are part of it
         by_kind[moved] += by_kind.pop("answers changed", [])
     yield from by_kind.items()
 
 
-def _kind(run: _Run, stretches: Sequence[Stretch], rows: Mapping[tuple[str, str], Any]) -> str:
+def _kind(run: _Run) -> str:
     if run.slice == ALL:
         return _MIX
     if not run.is_change:
         return "accuracy below"
     if all(alert.kind == "scores drifted" for alert in run.alerts):
         return "answers changed"
-    before, after = _accuracies([run], stretches, rows)
-    if before is None or after is None:
-        return "accuracy fell" if any("fell" in alert.message for alert in run.alerts) else "accuracy rose"
-    return "accuracy fell" if after < before else "accuracy rose"
+    change = sum(alert.change for alert in run.alerts if alert.change is not None)
+    return "accuracy rose" if change > 0 else "accuracy fell"
 
 
 def _accuracies(
@@ -188,8 +184,8 @@ def _event(
     kind: str,
     runs: Sequence[_Run],
     stretches: Sequence[Stretch],
-    rows: Mapping[tuple[str, str], Any],
     *,
+    rows: Mapping[tuple[str, str], Any],
     n_slices: int,
 ) -> Event:
     first, last = min(run.first for run in runs), max(run.last for run in runs)

@@ -53,6 +53,7 @@ def likely_reasons(
     return (
         *_changed_values(stretches, before, after),
         *_changed_mix(before, after),
+        *_changed_attributes(before, after),
         *_changed_lengths(before, after),
         *_changed_ends(before, after),
         *_one_value(before, after),
@@ -110,6 +111,22 @@ def _changed_mix(before: Sequence[Responses], after: Sequence[Responses]) -> Ite
     if len(old) > 1 and moved >= _MORE_MIX:
         most = max(gains, key=lambda name: gains[name])
         yield f"{most} grew from {old.get(most, 0.0):.0%} to {new[most]:.0%} of the traffic"
+
+
+def _changed_attributes(before: Sequence[Responses], after: Sequence[Responses]) -> Iterator[str]:
+    """Attributes that do not cut the slices, and of which many responses have another value."""
+    sides = [[part.context for part in parts if part.context is not None] for parts in (before, after)]
+    if not sides[0] or not sides[1]:
+        return
+    keys = set.intersection(*(set(attribute_keys(side[-1])) for side in sides)) - set(before[0].keys)
+    for key in sorted(keys):
+        old, new = (
+            _shares_of(pa.chunked_array([slice_index(one, [key]).to_arrow() for one in side])) for side in sides
+        )
+        gains = {value: share - old.get(value, 0.0) for value, share in new.items()}
+        if len(gains) <= _MOST_VALUES and sum(max(gain, 0.0) for gain in gains.values()) >= _MOVED:
+            most = max(gains, key=lambda value: gains[value])
+            yield f"{key}={most} grew from {old.get(most, 0.0):.0%} to {new[most]:.0%} of these responses"
 
 
 def _slice_shares(parts: Sequence[Responses]) -> dict[str, float]:

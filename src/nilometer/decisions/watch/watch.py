@@ -226,7 +226,7 @@ def _compare(
         alerts=tuple(alerts),
         notes=(*notes, *sorted(off - {""})),
         changes=tuple((window, change) for window, change in changes if change is not None),
-        events=build_events(alerts, stretches, by_place, slices),
+        events=build_events(alerts, stretches, by_place, slices=slices),
         every=options.every,
     )
 
