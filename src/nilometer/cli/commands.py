@@ -46,11 +46,13 @@ def next_commands(given: Given, report: decisions.Report) -> dict[str, str]:
     examples = report.outlook.n_examples if report.outlook else 0
     every = () if report.watch is None else ("--every", report.watch.every)
     return {
-        "watch": given.command("watch", *every, "--out", "watch.html", without=["--others"]),
-        "label": given.command("plan label", "--budget", str(labels), "--out", "plan.jsonl"),
-        "acquire": given.command("plan acquire", "--budget", str(examples)),
-        "weak": given.command("plan weak"),
+        "watch": given.command("watch", *every, "--out", "watch.html", without=["--others", *_OPINIONS]),
+        "label": given.command("plan label", "--budget", str(labels), "--out", "plan.jsonl", without=_OPINIONS),
+        "acquire": given.command("plan acquire", "--budget", str(examples), without=_OPINIONS),
+        "weak": given.command("plan weak", without=_OPINIONS),
     }
 
 
 _FIRST_LABELS = 100
+_OPINIONS = ("--second", "--agree")
+"""Options that only the verbs of estimates have."""
