@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from nilometer.cli import main
-from nilometer.service import Store, open_database
-from nilometer.traces import corpus_path
+from nilometer.service import LabelIn, Store, open_database
+from nilometer.traces import corpus_path, read_traces
 
 WIRE = Path(__file__).parents[1] / "traces" / "wire"
 
@@ -189,7 +189,7 @@ def test_export_of_something_else_is_refused(capsys, tmp_path):
 
 
 def test_sentinel_that_is_replaced_becomes_the_previous_one(tmp_path):
-    from nilometer.cli.serving import keep_sentinel
+    from nilometer.service import keep_sentinel
 
     folder = tmp_path / "store"
     folder.mkdir()
@@ -198,3 +198,41 @@ def test_sentinel_that_is_replaced_becomes_the_previous_one(tmp_path):
         keep_sentinel(folder, tmp_path / name)
     assert (folder / "sentinel.parquet").read_text() == "b"
     assert (folder / "sentinel-previous.parquet").read_text() == "a"
+
+
+def test_store_is_fitted_again_on_its_labels(capsys, filled):
+    store, _ = filled
+    opened = Store(store, keys=("domain",))
+    traces = read_traces(corpus_path("gemma3")).read_all()
+    labels = [
+        LabelIn(name, correct, is_random=True)
+        for name, correct in zip(traces["trace_id"].to_pylist(), traces["correct"].to_pylist(), strict=True)
+    ]
+    opened.add_labels(labels, who="test")
+    opened.close()
+    code, out = _run(capsys, "store", "refit", str(store), "--json")
+    found = json.loads(out.out)
+    assert (code, found["is_replaced"], found["n_labels"], found["n_slices"]) == (0, True, 1200, 12)
+    assert "there was none" in found["reason"]
+    assert (store / "sentinel.parquet").exists()
+
+
+def test_refit_without_labels_says_so_and_exits_with_3(capsys, tmp_path):
+    Store(tmp_path).close()
+    code, out = _run(capsys, "store", "refit", str(tmp_path))
+    assert code == 3
+    assert "0 labels: not replaced; it cannot be fitted" in out.out
+
+
+def test_running_server_is_asked_to_fit_again(capsys, tmp_path):
+    store = Store(tmp_path)
+    assert _run(capsys, "store", "refit", str(tmp_path), "--force")[0] == 0
+    kept = store.reader().execute("SELECT value FROM meta WHERE name='refit_asked'").fetchone()
+    assert kept == ("force",)
+    store.close()
+
+
+def test_canary_needs_the_model_that_it_asks(capsys, tmp_path):
+    code, out = _run(capsys, "serve", str(tmp_path), "--canary", "canary.json")
+    assert code == 2
+    assert "`--canary` needs `--canary-model openai:URL`" in out.err

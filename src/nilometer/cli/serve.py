@@ -2,14 +2,14 @@
 
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .common import ByOption, split_keys, talk
 
 if TYPE_CHECKING:
-    from nilometer.service import AlertOptions, Channel, Store
+    from nilometer.service import AlertOptions, CanaryWatch, Channel, Store
 
 __all__ = ["serve"]
 
@@ -34,6 +34,17 @@ def serve(
     below: Annotated[
         float | None, typer.Option(metavar="ACCURACY", help="Alert when random labels show an accuracy below.")
     ] = None,
+    refit_days: Annotated[
+        float | None, typer.Option(min=0.01, help="Fit again on the labels in the store every so many days.")
+    ] = None,
+    canary: Annotated[
+        Path | None,
+        typer.Option(metavar="CANARY.json", help="Of `nilometer canary record`; alerts if the model changed."),
+    ] = None,
+    canary_model: Annotated[
+        str | None, typer.Option(metavar="openai:URL", help="The model to ask, which the capture stands before.")
+    ] = None,
+    canary_hours: Annotated[float, typer.Option(min=0.1, help="Hours between two rounds of the canary.")] = 24.0,
     keep_days: Annotated[float | None, typer.Option(help="Days to keep profiles; forever without it.")] = None,
     keep_text_days: Annotated[
         float | None, typer.Option(help="Days to keep prompts and answers; as long as profiles without it.")
@@ -51,43 +62,68 @@ def serve(
     """
     import os
 
+    from nilometer import service
     from nilometer.errors import ConfigError
     from nilometer.estimators import load_sentinel
-    from nilometer.service import AlertOptions, Retention, Store, load_redaction, read_channel
 
-    from .serving import PREVIOUS, SENTINEL, keep_sentinel
-
-    channels = [read_channel(one) for one in (*(alert or ()), *os.environ.get("NILOMETER_ALERTS", "").split())]
+    channels = [service.read_channel(one) for one in (*(alert or ()), *os.environ.get("NILOMETER_ALERTS", "").split())]
     most_bytes = None if keep_gb is None else int(keep_gb * 1e9)
     try:
-        options = AlertOptions(per_month=false_alarms, least_change=least_change, least_accuracy=below)
-        retention = Retention(
+        options = service.AlertOptions(per_month=false_alarms, least_change=least_change, least_accuracy=below)
+        retention = service.Retention(
             profile_days=keep_days, text_days=keep_text_days, sum_days=keep_sum_days, most_bytes=most_bytes
         )
     except ValueError as exc:
         raise ConfigError(str(exc)) from exc
-    kept = folder / SENTINEL
-    before = folder / PREVIOUS if sentinel is None else kept
+    kept = folder / service.SENTINEL
+    before = folder / service.PREVIOUS if sentinel is None else kept
     with closing(
-        Store(
+        service.Store(
             folder,
             keys=split_keys(by),
             sentinel=load_sentinel(sentinel or kept) if sentinel or kept.exists() else None,
             previous=load_sentinel(before) if before.exists() else None,
-            redact=load_redaction(redact),
+            redact=service.load_redaction(redact),
             retention=retention,
         )
     ) as store:
         if sentinel is not None:
-            keep_sentinel(folder, sentinel)
+            service.keep_sentinel(folder, sentinel)
         if store.sentinel is not None:
             store.note_fitted(kept.stat().st_mtime)
         else:
             talk("There is no sentinel yet, so nothing is estimated. Make one with `nilometer fit`.")
-        _run(store, host, port, options=options, channels=channels)
+        watch = _canary_watch(store, canary, canary_model, hours=canary_hours, per_month=false_alarms)
+        chores = [service.Refitter(store, every_days=refit_days), *watch]
+        _run(store, host, port, options=options, channels=channels, chores=chores)
 
 
-def _run(store: "Store", host: str, port: int, *, options: "AlertOptions", channels: "list[Channel]") -> None:
+def _canary_watch(
+    store: "Store", file: Path | None, model: str | None, *, hours: float, per_month: float
+) -> "list[CanaryWatch]":
+    if file is None:
+        return []
+    from nilometer.errors import ConfigError
+    from nilometer.models import ask_canary, read_canary
+    from nilometer.service import CanaryWatch
+
+    from .runners import open_runner
+
+    if model is None:
+        raise ConfigError("`--canary` needs `--canary-model openai:URL`, the model to ask.")
+    canary = read_canary(file)
+    runner = open_runner(model, name=canary.model)
+    repeats = max(map(len, canary.logprobs.values())) // len(canary.asked)
+
+    def ask() -> Any:
+        return ask_canary(runner, prompts=tuple(canary.logprobs), repeats=repeats, k=canary.k)
+
+    return [CanaryWatch(store, canary, ask, every_hours=hours, per_month=per_month)]
+
+
+def _run(
+    store: "Store", host: str, port: int, *, options: "AlertOptions", channels: "list[Channel]", chores: list[Any]
+) -> None:
     from nilometer.errors import ConfigError
     from nilometer.service import Access, Worker, serve_app
 
@@ -98,5 +134,5 @@ def _run(store: "Store", host: str, port: int, *, options: "AlertOptions", chann
     except ConfigError as exc:
         raise ConfigError(str(exc).replace("DIR", str(store.root))) from exc
     talk(f"http://{host}:{port} serves {store.root}; captures write to {store.spool}.")
-    worker = Worker(store, options=options, channels=channels)
+    worker = Worker(store, options=options, channels=channels, chores=chores)
     run_app(serve_app(store, access, worker), host=host, port=port)

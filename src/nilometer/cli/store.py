@@ -8,7 +8,7 @@ import typer
 
 from nilometer.errors import ConfigError
 
-from .common import JsonOption, progress, talk, write_json
+from .common import EXIT_FOUND, JsonOption, progress, talk, write_json
 
 if TYPE_CHECKING:
     from nilometer.service import Store
@@ -76,8 +76,7 @@ def _rescore(
 ) -> None:
     """Score every stored profile with another sentinel, while no server runs; a server given it does so by itself."""
     from nilometer.estimators import load_sentinel
-
-    from .serving import keep_sentinel
+    from nilometer.service import keep_sentinel
 
     loaded = load_sentinel(sentinel)
     with closing(_open(folder, loaded)) as opened, progress("scoring") as advance:
@@ -93,6 +92,41 @@ def _rescore(
         write_json({"scored": done, "stored": total})
     else:
         talk(f"{done:,} of {total:,} responses are scored by {sentinel}.")
+
+
+@store.command("refit")
+def _refit(
+    folder: FolderArgument,
+    force: Annotated[bool, typer.Option("--force", help="Replace the sentinel even by a worse one.")] = False,
+    all_labels: Annotated[
+        bool, typer.Option("--all-labels", help="Use labels of other origin too, such as thumbs.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit the sentinel again on the labels in the store, and use it if it errs no more than the one before.
+
+    A running server is asked to do it, and logs what came of it. Exits 3 if the one before stays.
+    """
+    from nilometer.estimators import load_sentinel
+    from nilometer.service import SENTINEL, open_database, refit
+
+    kept = folder / SENTINEL
+    try:
+        opened = _open(folder, load_sentinel(kept) if kept.exists() else None)
+    except ConfigError:
+        with closing(open_database(_database(folder))) as connection:
+            connection.execute("REPLACE INTO meta VALUES ('refit_asked', ?)", ("force" if force else "yes",))
+        talk("A server has this folder; it fits again in some seconds and says in its log what came of it.")
+        return
+    with closing(opened):
+        opened.step()
+        found = refit(opened, random_only=not all_labels, force=force)
+    if as_json:
+        write_json(found._asdict())
+    else:
+        typer.echo(f"{found.n_labels:,} labels: {'replaced' if found.is_replaced else 'not replaced'}; {found.reason}.")
+    if not found.is_replaced:
+        raise typer.Exit(EXIT_FOUND)
 
 
 @store.command("export")
@@ -125,9 +159,7 @@ def _export(
 
 def _export_estimates(connection: Any, folder: Path, out: Path, *, key: str, hours: tuple[int, int]) -> int:
     from nilometer.estimators import load_sentinel
-    from nilometer.service import estimate_hours, export_estimates
-
-    from .serving import SENTINEL
+    from nilometer.service import SENTINEL, estimate_hours, export_estimates
 
     sentinel = load_sentinel(folder / SENTINEL)
     known = connection.execute("SELECT DISTINCT hour FROM sums WHERE hour BETWEEN ? AND ? ORDER BY hour", hours)

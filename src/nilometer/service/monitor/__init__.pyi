@@ -15,3 +15,13 @@ from .attention import (
 from .deliver import Channel as Channel, Courier as Courier, read_channel as read_channel
 from .judge import SCALES as SCALES, Judgement as Judgement, Scale as Scale, judge_windows as judge_windows
 from .overview import Change as Change, Overview as Overview, Overviews as Overviews, SliceView as SliceView
+from .refit import (
+    PREVIOUS as PREVIOUS,
+    SENTINEL as SENTINEL,
+    Refit as Refit,
+    Refitter as Refitter,
+    keep_sentinel as keep_sentinel,
+    labelled_profiles as labelled_profiles,
+    refit as refit,
+)
+from .upstream import CanaryWatch as CanaryWatch

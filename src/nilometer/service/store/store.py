@@ -163,6 +163,11 @@ class Store:
             self.log(connection, who=who, act="labels", detail=f"{n} new of {len(labels)}")
             return n
 
+    def use_sentinel(self, sentinel: Sentinel) -> None:
+        """Estimate by another sentinel from now on; the one before stays until that one has scored what is stored."""
+        with self._writing:
+            self.previous, self.sentinel = self.sentinel, sentinel
+
     def note_fitted(self, seconds: float) -> None:
         """Keep when the sentinel was fitted, in seconds since 1970, for those who watch its age."""
         with self._writing:

@@ -4,25 +4,41 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 from ..monitor import AlertOptions, Channel, Courier, Monitor
 from ..store import Store
 
-__all__ = ["Worker"]
+__all__ = ["Chore", "Worker"]
 
 _log = logging.getLogger("nilometer.serve")
+
+
+class Chore(Protocol):
+    """What is done beside, when it is time."""
+
+    def step(self) -> Any:
+        """Do it if it is time."""
 
 
 class Worker:
     """Runs ``store.step`` every ``pause`` seconds, at once while there is more to do; a last time when it stops.
 
+    After each it judges alerts, sends them, and does the ``chores``, such as fitting the sentinel again.
+
     A step that fails in a way nobody foresaw is logged with its traceback, named in ``store.problems`` and tried again.
     """
 
     def __init__(
-        self, store: Store, *, pause: float = 2.0, options: AlertOptions | None = None, channels: Sequence[Channel] = ()
+        self,
+        store: Store,
+        *,
+        pause: float = 2.0,
+        options: AlertOptions | None = None,
+        channels: Sequence[Channel] = (),
+        chores: Sequence[Chore] = (),
     ) -> None:
-        self._store, self._pause = store, pause
+        self._store, self._pause, self._chores = store, pause, tuple(chores)
         self._monitor, self._courier = Monitor(store, options), Courier(store, channels)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="nilometer-store")
@@ -49,6 +65,8 @@ class Worker:
             n = self._store.step()
             self._monitor.step()
             self._courier.step()
+            for chore in self._chores:
+                chore.step()
         except Exception as exc:  # noqa: BLE001 - the server must outlive what it did not foresee
             _log.exception("a step of the store failed")
             self._store.problems["step"] = f"{type(exc).__name__}: {exc}"
