@@ -9,7 +9,7 @@ import typer
 from .common import ByOption, split_keys, talk
 
 if TYPE_CHECKING:
-    from nilometer.service import AlertOptions, CanaryWatch, Channel, Store
+    from nilometer.service import AlertOptions, CanaryWatch, Channel, EvaluationExporter, Store
 
 __all__ = ["serve"]
 
@@ -45,6 +45,9 @@ def serve(
         str | None, typer.Option(metavar="openai:URL", help="The model to ask, which the capture stands before.")
     ] = None,
     canary_hours: Annotated[float, typer.Option(min=0.1, help="Hours between two rounds of the canary.")] = 24.0,
+    otlp: Annotated[
+        str | None, typer.Option(metavar="URL", help="OTLP endpoint that gets the estimates of every hour as events.")
+    ] = None,
     keep_days: Annotated[float | None, typer.Option(help="Days to keep profiles; forever without it.")] = None,
     keep_text_days: Annotated[
         float | None, typer.Option(help="Days to keep prompts and answers; as long as profiles without it.")
@@ -94,7 +97,7 @@ def serve(
         else:
             talk("There is no sentinel yet, so nothing is estimated. Make one with `nilometer fit`.")
         watch = _canary_watch(store, canary, canary_model, hours=canary_hours, per_month=false_alarms)
-        chores = [service.Refitter(store, every_days=refit_days), *watch]
+        chores = [service.Refitter(store, every_days=refit_days), *watch, *_exporter(store, otlp)]
         _run(store, host, port, options=options, channels=channels, chores=chores)
 
 
@@ -119,6 +122,15 @@ def _canary_watch(
         return ask_canary(runner, prompts=tuple(canary.logprobs), repeats=repeats, k=canary.k)
 
     return [CanaryWatch(store, canary, ask, every_hours=hours, per_month=per_month)]
+
+
+def _exporter(store: "Store", endpoint: str | None) -> "list[EvaluationExporter]":
+    import os
+
+    from nilometer.service import EvaluationExporter, read_headers
+
+    headers = read_headers(os.environ.get("OTEL_EXPORTER_OTLP_HEADERS", ""))
+    return [EvaluationExporter(store, endpoint, headers=headers)] if endpoint else []
 
 
 def _run(

@@ -13,6 +13,11 @@ from .attention import (
     verdict_of as verdict_of,
 )
 from .deliver import Channel as Channel, Courier as Courier, read_channel as read_channel
+from .export import (
+    EvaluationExporter as EvaluationExporter,
+    evaluation_events as evaluation_events,
+    read_headers as read_headers,
+)
 from .judge import SCALES as SCALES, Judgement as Judgement, Scale as Scale, judge_windows as judge_windows
 from .overview import Change as Change, Overview as Overview, Overviews as Overviews, SliceView as SliceView
 from .refit import (
