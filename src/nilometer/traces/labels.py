@@ -229,16 +229,16 @@ class _Rows:
             self._counts.bad_lines.append(f"{self._path}:{number}: {reason}")
 
     def _append(self, row: dict[str, Any]) -> None:
+        given = (row[name] for name in LABEL_COLUMNS if name in row)
+        correct = next((verdict for verdict in map(parse_correct, given) if verdict is not None), None)
+        if correct is None:  # not labelled yet, or a line of a plan on a slice
+            self._counts.n_empty += 1
+            return
         identity = row.get(self._key)
         if identity is None or identity == "":
             raise TraceFormatError(f"`{self._key}` is empty or missing.")
         if isinstance(identity, bool) or not isinstance(identity, str | int | float):
             raise TraceFormatError(f"`{self._key}` must be a text or a number, got {_shown(identity)}.")
-        given = (row[name] for name in LABEL_COLUMNS if name in row)
-        correct = next((verdict for verdict in map(parse_correct, given) if verdict is not None), None)
-        if correct is None:
-            self._counts.n_empty += 1
-            return
         source = row.get("source")
         self._rows.append((_id(identity), correct, None if source is None else str(source), _moment(row.get("time"))))
 
