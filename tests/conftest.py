@@ -10,7 +10,7 @@ settings.load_profile("nilometer")
 if find_spec("jaxtyping") and find_spec("beartype"):  # development only: the package runs without them
     from checked import install
 
-    install("nilometer.signals", "nilometer.estimators.agreement", "nilometer.estimators.confidence")
+    install("nilometer.signals", "nilometer.estimators", "nilometer.decisions")
 
 
 @pytest.fixture(autouse=True)

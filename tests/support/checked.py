@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from collections.abc import Sequence
 from functools import wraps
 from importlib.abc import MetaPathFinder
 from importlib.machinery import PathFinder, SourceFileLoader
@@ -9,11 +10,19 @@ from importlib.machinery import PathFinder, SourceFileLoader
 from beartype import BeartypeConf, beartype
 from beartype.roar import BeartypeDecorHintException
 from jaxtyping import TypeCheckError, jaxtyped
+from numpy import ndarray
 
-__all__ = ["checked", "install"]
+__all__ = ["SequenceOrArray", "checked", "install"]
 
 _CHECK = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int is a float, as for the type checker
 _DECORATOR = "__import__('checked').checked"
+
+
+class SequenceOrArray:
+    """What a sequence is when it is checked: an array may stand wherever one is read."""
+
+    def __class_getitem__(cls, item):
+        return Sequence[item] | ndarray
 
 
 def checked(function):
@@ -41,12 +50,25 @@ def checked(function):
     return call
 
 
+class _Annotations(ast.NodeTransformer):
+    """Lets arrays pass for sequences in the arguments of a function."""
+
+    def visit_Subscript(self, node):
+        self.generic_visit(node)
+        if isinstance(node.value, ast.Name) and node.value.id == "Sequence":
+            node.value = ast.parse("__import__('checked').SequenceOrArray", mode="eval").body
+        return node
+
+
 class _Loader(SourceFileLoader):
     def source_to_code(self, data, path, *, _optimize=-1):
         tree = ast.parse(data, path)
         for holder in [tree, *(node for node in tree.body if isinstance(node, ast.ClassDef))]:
             for node in holder.body:
                 if isinstance(node, ast.FunctionDef):
+                    for argument in ast.walk(node.args):
+                        if getattr(argument, "annotation", None) is not None:
+                            argument.annotation = _Annotations().visit(argument.annotation)
                     node.decorator_list.append(ast.parse(_DECORATOR, mode="eval").body)
         return compile(ast.fix_missing_locations(tree), path, "exec", dont_inherit=True, optimize=_optimize)
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nilometer.arrays import Floats
+from nilometer.arrays import Float, Floats, Ints
 
 __all__ = [
     "LEAST_SLICES",
@@ -67,7 +67,7 @@ def error_unit(estimate: Floats | float) -> Floats:
     [0.316, 0.592]
     """
     estimate = np.asarray(estimate, dtype=np.float64)
-    return np.sqrt(estimate * (1 - estimate) + _FLOOR)
+    return np.asarray(np.sqrt(estimate * (1 - estimate) + _FLOOR))
 
 
 def logit(share: Floats | float) -> Floats:
@@ -84,7 +84,7 @@ def logit(share: Floats | float) -> Floats:
     [-3.04, 0.0, 3.04]
     """
     share = np.asarray(share, dtype=np.float64)
-    return np.log(_DRAWN * share + 0.5) - np.log(_DRAWN * (1 - share) + 0.5)
+    return np.asarray(np.log(_DRAWN * share + 0.5) - np.log(_DRAWN * (1 - share) + 0.5))
 
 
 def sampling_noise(share: Floats | float, n: Floats | float) -> Floats:
@@ -94,7 +94,13 @@ def sampling_noise(share: Floats | float, n: Floats | float) -> Floats:
     return np.asarray(share * (1 - share) / n)
 
 
-def fit_residuals(estimated: Floats, realized: Floats, n: Floats, *, families: NDArray[Any] | None = None) -> Residuals:
+def fit_residuals(
+    estimated: Float[Floats, " slices"],
+    realized: Float[Floats, " slices"],
+    n: Floats | Ints,
+    *,
+    families: NDArray[Any] | None = None,
+) -> Residuals:
     r"""Summarise the residuals of K slices, each estimated without the labels of its family.
 
     Slices of one family (levels of a task, tenants of a product) err together, so K slices are not K
@@ -146,7 +152,7 @@ def fit_residuals(estimated: Floats, realized: Floats, n: Floats, *, families: N
     return Residuals(int(names.size), float(means.mean()), spread, noise, degrees, tuple(scores))
 
 
-def _sampling(share: Floats, n: Floats) -> Floats:
+def _sampling(share: Float[Floats, " slices"], n: Floats | Ints) -> Float[Floats, " slices"]:
     """Mean of a (1 - a) / n under Jeffreys' posterior of the accuracy a behind a share of n labels."""
     return np.asarray((n * share + 0.5) * (n * (1 - share) + 0.5) / (n * (n + 1) * (n + 2)))
 

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
+
+from nilometer.arrays import Bools, Floats
 
 from .responses import Responses
 
 __all__ = ["MOST_RELATED", "count_seen", "related_to", "seen_columns"]
 
-Floats = NDArray[np.float64]
 
 MOST_RELATED = 0.1
 """Up to this share, responses without log-probabilities may differ: the bound is then at most this wide."""
@@ -29,7 +29,7 @@ def seen_columns() -> tuple[str, ...]:
     return tuple(f"missing.{name}.{stat}" for name in _SEEN for stat in _STATS)
 
 
-def count_seen(responses: Responses, known: NDArray[np.bool_]) -> dict[str, Floats]:
+def count_seen(responses: Responses, known: Bools) -> dict[str, Floats]:
     """Return what each response adds to those sums, by name, shape (n,); `known` have log-probabilities."""
     values = {"length": _length(responses), "time": _days(responses), "end": _feature(responses, "truncated")}
     found: dict[str, Floats] = {}

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from nilometer.arrays import Floats, Ints
 from nilometer.signals import ATTENTION_FEATURE_NAMES, FEATURE_NAMES, opinion_columns
 from nilometer.traces import as_table
 
@@ -23,9 +24,7 @@ class Profiles:
     half a dozen.
     """
 
-    def __init__(
-        self, values: NDArray[np.float64], names: tuple[str, ...], provenance: Mapping[str, tuple[str, ...]]
-    ) -> None:
+    def __init__(self, values: Floats, names: tuple[str, ...], provenance: Mapping[str, tuple[str, ...]]) -> None:
         """Take a matrix of shape (n, features), NaN where a feature is not known."""
         self._n, self.names, self.provenance = len(values), names, dict(provenance)
         self._columns: dict[str, _Column] = dict(zip(names, values.T, strict=True))
@@ -39,7 +38,7 @@ class Profiles:
     def __len__(self) -> int:
         return self._n
 
-    def column(self, name: str) -> NDArray[np.float64]:
+    def column(self, name: str) -> Floats:
         """One feature of every response, NaN where it is not known."""
         if name not in self._columns:
             raise ValueError(f"`feature` must be one of {', '.join(self.names)}, got {name!r}.")
@@ -49,7 +48,7 @@ class Profiles:
         return found
 
     @property
-    def score(self) -> NDArray[np.float64]:
+    def score(self) -> Floats:
         """How unsure the model was of each response: its largest token entropy, in nats.
 
         Where no response has alternatives it is the mean negative log-probability of a token. High is unsure; NaN
@@ -65,7 +64,7 @@ class Profiles:
         rows = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
         return Profiles._of({name: partial(self._taken, name, rows) for name in self.names}, len(rows), self.provenance)
 
-    def _taken(self, name: str, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    def _taken(self, name: str, rows: Ints) -> Floats:
         return self.column(name)[rows]
 
     def only(self, names: Collection[str]) -> "Profiles":
@@ -74,7 +73,7 @@ class Profiles:
         return Profiles._of(kept, len(self), self.provenance)
 
 
-_Column = NDArray[np.float64] | Callable[[], NDArray[np.float64]]
+_Column = Floats | Callable[[], Floats]
 
 
 def as_profiles(X: Any) -> Profiles:
@@ -110,11 +109,11 @@ def as_profiles(X: Any) -> Profiles:
     return Profiles._of(columns, len(table), {name: _distinct(table, name) for name in _PROVENANCE})
 
 
-def _converted(column: pa.ChunkedArray) -> NDArray[np.float64]:
+def _converted(column: pa.ChunkedArray) -> Floats:
     return np.asarray(column.to_numpy(), dtype=np.float64)
 
 
-def _share(column: pa.ChunkedArray, name: str) -> NDArray[np.float64]:
+def _share(column: pa.ChunkedArray, name: str) -> Floats:
     values = _converted(column)
     known = values[~np.isnan(values)]
     if known.size and not 0 <= known.min() <= known.max() <= 1:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from nilometer.arrays import Bools, Floats, Ints, Strings, Times
 from nilometer.traces import SliceIndex, as_table, attribute_keys, index_slices, join_labels, slice_index
 
 from .intervals import LEAST_SLICES
@@ -16,7 +17,6 @@ from .profiles import Profiles, as_profiles
 
 __all__ = ["Responses", "as_responses", "choose_keys", "cut_responses", "usable_families"]
 
-Floats = NDArray[np.float64]
 
 _CAPTURE = "capture_probability"
 _USUAL_KEYS = ("domain", "task", "dataset", "tenant", "route")
@@ -69,7 +69,7 @@ class Responses:
         )
 
     @property
-    def is_labelled(self) -> NDArray[np.bool_]:
+    def is_labelled(self) -> Bools:
         """Return which responses have a label, shape (n,)."""
         return ~np.isnan(self.correct)
 
@@ -97,7 +97,7 @@ class Responses:
         return dict(zip(self.slices.names, shares.tolist(), strict=True))
 
     @property
-    def trace_ids(self) -> NDArray[np.str_]:
+    def trace_ids(self) -> Strings:
         """Ids, shape (n,); the number of the row where a response has none."""
         numbers = np.arange(len(self)).astype(np.str_)
         if self.context is None or "trace_id" not in self.context.column_names:
@@ -105,14 +105,14 @@ class Responses:
         return np.asarray(pc.coalesce(self.context["trace_id"].cast(pa.string()), pa.array(numbers)).to_pylist())
 
     @property
-    def times(self) -> NDArray[np.datetime64]:
+    def times(self) -> Times:
         """Times in UTC, shape (n,), NaT where not known."""
         if self.context is None or "time" not in self.context.column_names:
             return np.full(len(self), np.datetime64("NaT", "us"))
         return np.asarray(self.context["time"].to_numpy().astype("datetime64[us]"))
 
     @property
-    def prompts(self) -> NDArray[np.int64]:
+    def prompts(self) -> Ints:
         """Number of the prompt of each response, shape (n,): answers to one prompt come together and err together.
 
         A response without ``prompt_id`` counts as the only one to its prompt.
@@ -233,7 +233,7 @@ def _are_names(given: Any) -> bool:
     return isinstance(given, list | tuple) and bool(given) and all(isinstance(name, str) for name in given)
 
 
-def _named_column(X: Any, name: str) -> NDArray[np.float64]:
+def _named_column(X: Any, name: str) -> Floats:
     table = as_table(X, name="X")
     if name not in table.column_names:
         raise ValueError(
@@ -242,7 +242,7 @@ def _named_column(X: Any, name: str) -> NDArray[np.float64]:
     return np.asarray(table[name].cast(pa.float64()).to_numpy())
 
 
-def _joined(table: pa.Table, labels: Any) -> NDArray[np.float64]:
+def _joined(table: pa.Table, labels: Any) -> Floats:
     """Labels of a table with ``trace_id`` and ``correct``, joined to the responses by id."""
     given = as_table(labels, name="correct")
     missing = {"trace_id", "correct"} - set(given.column_names)

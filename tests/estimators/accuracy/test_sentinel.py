@@ -55,7 +55,7 @@ def test_prediction_interval_covers_a_new_slice():
         estimated = rng.uniform(0.2, 0.8, k + 1)
         true = np.clip(estimated + np.sqrt(estimated * (1 - estimated) + 0.1) * rng.normal(0.03, 0.2, k + 1), 0, 1)
         realized = rng.binomial(n, true) / n
-        residuals = fit_residuals(estimated[:k], realized[:k], np.full(k, n))
+        residuals = fit_residuals(estimated[:k], realized[:k], np.full(k, float(n)))
         low, high = prediction_interval(estimated[k], residuals, n=n, confidence_level=0.9)
         hits += low <= realized[k] <= high
     # binomial standard error of .9 in 600 trials is .012; a bias counted as spread errs on the safe side

@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
-from .rule import Batch, BatchAnswers, Floats, Rule
+from nilometer.arrays import Floats
+
+from .rule import Batch, BatchAnswers, Rule
 
 __all__ = [
     "BATCH_RULES",

@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from nilometer.arrays import Floats
 from nilometer.errors import ConfigError
 from nilometer.estimators import Posterior
 
 from .decision import Decision, Decisions
-from .rule import Batch, Floats, Rule
+from .rule import Batch, Rule
 from .rules import checked_parameter, find_rule
 from .scale import loss_table, over_scale
 from .stability import answers_of, batch_stability, stability

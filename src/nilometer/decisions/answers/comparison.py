@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nilometer.arrays import Floats, Ints
 from nilometer.errors import ConfigError, NotEnoughDataError
 from nilometer.estimators import Posterior
 
@@ -128,12 +129,12 @@ def _cells(
     given: Mapping[str, Sequence[Any]],
     *,
     truths: Sequence[Any],
-    picks: NDArray[np.int64],
+    picks: Ints,
     confidence_level: float,
 ) -> list[ComparisonCell]:
     cells: list[ComparisonCell] = []
     sign = 1.0 if rule.higher_is_better else -1.0
-    first: NDArray[np.float64] | None = None
+    first: Floats | None = None
     for name, own in given.items():
         if len(own) != len(truths):
             raise ConfigError(f"the answers of {name} must be one per truth, got {len(own)} for {len(truths)}.")
@@ -148,14 +149,12 @@ def _cells(
     return cells
 
 
-def _resampled(
-    rule: Rule, parameter: Any, pair: tuple[Sequence[Any], Sequence[Any]], *, picks: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def _resampled(rule: Rule, parameter: Any, pair: tuple[Sequence[Any], Sequence[Any]], *, picks: Ints) -> Floats:
     """The metric on every resample, shape (resamples,)."""
     answers, truths = pair
     if not rule.is_batch and rule.kind != "number":
         each = np.array([rule.realized([a], [y], parameter) for a, y in zip(answers, truths, strict=True)])
-        means: NDArray[np.float64] = each[picks].mean(axis=1)
+        means: Floats = each[picks].mean(axis=1)
         return means
     a, y = _column(answers), _column(truths)
     return np.array([rule.realized(a[pick], y[pick], parameter) for pick in picks])

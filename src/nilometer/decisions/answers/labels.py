@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from nilometer.arrays import Floats
 from nilometer.errors import ConfigError
 
 from .minimisers import number_mode
-from .rule import Floats, Rule, tail_mean
+from .rule import Rule, tail_mean
 
 __all__ = ["LABEL_RULES", "CostMatrix", "first_best", "read_cost_matrix", "user_rule"]
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .rule import Floats
+from nilometer.arrays import Floats
 
 __all__ = [
     "fullest_window",

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from nilometer.arrays import Floats
+
 from .minimisers import (
     fullest_window,
     huber_root,
@@ -25,7 +27,7 @@ from .minimisers import (
     weighted_median,
     weighted_quantile,
 )
-from .rule import Floats, Parameter, Rule, loss_quantile, tail_mean
+from .rule import Parameter, Rule, loss_quantile, tail_mean
 
 __all__ = ["NUMBER_RULES", "bregman_rule"]
 

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from nilometer.arrays import Floats
 
 __all__ = ["Batch", "BatchAnswers", "Floats", "Parameter", "Rule", "loss_quantile", "tail_mean"]
-
-Floats = NDArray[np.float64]
 
 
 class Parameter(NamedTuple):

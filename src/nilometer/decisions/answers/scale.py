@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from nilometer.arrays import Floats
 from nilometer.errors import ConfigError
 from nilometer.estimators import Posterior
 
 from .labels import first_best
-from .rule import Floats, Rule
+from .rule import Rule
 from .rules import find_rule
 
 __all__ = ["among", "loss_table", "over_scale", "within_domain"]

@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.sparse import csr_array
 
-from .rule import Floats, Parameter, Rule
+from nilometer.arrays import Floats
+
+from .rule import Parameter, Rule
 
 __all__ = ["SET_RULES", "f_measure", "jaccard", "occurrences"]
 

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from nilometer.arrays import Floats
 from nilometer.estimators import NotEnoughData, Posterior
 
-from .rule import Batch, Floats, Rule
+from .rule import Batch, Rule
 from .scale import within_domain
 
 __all__ = ["answers_of", "batch_stability", "stability"]

@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from nilometer.arrays import Floats
+
 from ..texts.utilities import TextUtility
 from .labels import first_best
-from .rule import Floats, Rule
+from .rule import Rule
 
 __all__ = ["text_rule"]
 

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nilometer.arrays import Ints, Times
 from nilometer.estimators import Responses
 from nilometer.traces import slice_index
 
@@ -19,7 +19,7 @@ _LEAST_SHARE = 0.01
 class Epochs(NamedTuple):
     """The epoch of each of n responses, oldest first."""
 
-    place: NDArray[np.int64]
+    place: Ints
     """Shape (n,)."""
     names: tuple[str, ...]
     """Models and fingerprints of each epoch."""
@@ -81,7 +81,7 @@ def _key(responses: Responses) -> str | None:
     return next((name for name in names if table[name].null_count < len(table)), None)
 
 
-def _by_labels(responses: Responses, codes: NDArray[np.int64], names: tuple[str, ...]) -> Epochs:
+def _by_labels(responses: Responses, codes: Ints, names: tuple[str, ...]) -> Epochs:
     labels = np.bincount(codes[responses.is_labelled], minlength=len(names))
     if not responses.n_labels or (labels > 0).all():
         return Epochs(np.zeros(len(codes), dtype=np.int64), (", ".join(names[:3]),))
@@ -89,11 +89,11 @@ def _by_labels(responses: Responses, codes: NDArray[np.int64], names: tuple[str,
 
 
 def _named(
-    epoch_of: NDArray[np.int64],
-    codes: NDArray[np.int64],
+    epoch_of: Ints,
+    codes: Ints,
     names: tuple[str, ...],
     *,
-    days: NDArray[np.datetime64] | None = None,
+    days: Times | None = None,
 ) -> Epochs:
     place, n = epoch_of[codes], int(epoch_of.max()) + 1
     shares = np.bincount(place, minlength=n) / len(place)

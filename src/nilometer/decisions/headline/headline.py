@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nilometer.arrays import Ints
 from nilometer.estimators import (
     Estimate,
     NotEnoughData,
@@ -140,7 +140,7 @@ def _unknown(responses: Responses) -> Iterable[NotEnoughData]:
         )
 
 
-def _split_slices(responses: Responses, epochs: Epochs) -> NDArray[np.int64]:
+def _split_slices(responses: Responses, epochs: Epochs) -> Ints:
     """Numbers of the slices that have labels and responses of several epochs."""
     if len(epochs) == 1:
         return np.empty(0, dtype=np.int64)
@@ -153,7 +153,7 @@ def _split_slices(responses: Responses, epochs: Epochs) -> NDArray[np.int64]:
 class _Cells:
     """Slices cut into epochs where their labels are not of all their responses."""
 
-    def __init__(self, responses: Responses, epochs: Epochs, split: NDArray[np.int64]) -> None:
+    def __init__(self, responses: Responses, epochs: Epochs, split: Ints) -> None:
         index = responses.slices
         place = np.where(np.isin(index.codes, split), epochs.place, len(epochs))
         pairs, codes = np.unique(index.codes * (len(epochs) + 1) + place, return_inverse=True)

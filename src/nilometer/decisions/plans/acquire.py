@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nilometer.arrays import Floats, Ints
 from nilometer.errors import ConfigError
 from nilometer.estimators import Estimate, NotEnoughData, Responses, draw_accuracies
 from nilometer.signals import FEATURE_NAMES
@@ -22,7 +22,6 @@ __all__ = [
     "slice_examples",
 ]
 
-Floats = NDArray[np.float64]
 
 _STEPS = 200
 """Equal parts in which the budget is spent: each is 0.5 % of it, finer than the learning curves are known."""
@@ -263,7 +262,7 @@ def _p_worst(accuracies: Floats, worst: int) -> Floats:
     return np.asarray((ranks < worst).mean(axis=1))
 
 
-def cover_slice(features: Floats, n: int) -> NDArray[np.int64]:
+def cover_slice(features: Floats, n: int) -> Ints:
     """Rows of n examples that cover a slice: each next one is farthest from those chosen (greedy k-centre).
 
     Features are scaled to unit variance; the first is the one nearest the middle. At most twice as far from any

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nilometer.arrays import Floats, Ints
 from nilometer.errors import ConfigError, NotEnoughDataError
 from nilometer.estimators import (
     Estimate,
@@ -23,7 +23,6 @@ from .standing import Standing, standing_of
 
 __all__ = ["LabelOptions", "LabelPlan", "SlicePlan", "allocate_labels", "plan_labels"]
 
-Floats = NDArray[np.float64]
 _MOST_STRATA = 5
 _UNKNOWN = 0.29
 """Standard deviation of an accuracy of which nothing is known: that of a uniform one."""
@@ -169,8 +168,8 @@ def _slice_plan(
 class _SliceStates(NamedTuple):
     """What is known of S slices, each field of shape (S,)."""
 
-    sizes: NDArray[np.int64]
-    known: NDArray[np.int64]
+    sizes: Ints
+    known: Ints
     """Labels."""
     variances: Floats
     """Variance of one label."""
@@ -179,14 +178,14 @@ class _SliceStates(NamedTuple):
 
 
 def allocate_labels(
-    sizes: NDArray[np.int64],
-    known: NDArray[np.int64],
+    sizes: Ints,
+    known: Ints,
     budget: int,
     *,
     variances: Floats,
     priors: Floats,
     weights: Floats,
-) -> NDArray[np.int64]:
+) -> Ints:
     r"""Divide a budget of labels among slices so that the weighted variance drops most.
 
     .. math:: V_s(m) = \Big(\frac1{\tau_s^2} + \frac1{v_s (1/m - 1/N_s)}\Big)^{-1}
@@ -229,7 +228,7 @@ def allocate_labels(
     return given - known
 
 
-def _variance(m: NDArray[np.int64], sizes: NDArray[np.int64], variances: Floats, *, priors: Floats) -> Floats:
+def _variance(m: Ints, sizes: Ints, variances: Floats, *, priors: Floats) -> Floats:
     """Variance of the accuracy of each slice after m labels."""
     from_labels = variances * (1 / np.maximum(m, 1) - 1 / sizes)
     both = priors * from_labels / np.maximum(priors + from_labels, 1e-300)
@@ -237,7 +236,7 @@ def _variance(m: NDArray[np.int64], sizes: NDArray[np.int64], variances: Floats,
 
 
 def _slice_states(
-    responses: Responses, rows: Sequence[NDArray[np.int64]], estimates: Sequence[Estimate | NotEnoughData | None]
+    responses: Responses, rows: Sequence[Ints], estimates: Sequence[Estimate | NotEnoughData | None]
 ) -> _SliceStates:
     p = np.where(np.isnan(responses.p_correct), 0.5, responses.p_correct)
     deviation, known = np.sqrt(p * (1 - p)), responses.is_labelled

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nilometer.arrays import Floats
 from nilometer.errors import NotEnoughDataError
 from nilometer.estimators import (
     Estimate,
@@ -24,7 +24,6 @@ from .standing import Standing
 
 __all__ = ["Design", "PlannedLabel", "design_of", "labels_alone", "measure_plan", "promised_half_width"]
 
-Floats = NDArray[np.float64]
 _DRAWS = 16
 _EDGE = 0.01
 

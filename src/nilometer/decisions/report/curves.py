@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nilometer.arrays import Bools
 from nilometer.estimators import Responses, Sentinel, left_out_probabilities
 
 __all__ = ["Curve", "calibration_curve", "entropy_curves", "score_curves"]
 
-Floats = NDArray[np.float64]
 
 _BINS = 10
 _EDGES = 25
@@ -76,7 +75,7 @@ def score_curves(responses: Responses) -> tuple[Curve, ...]:
     return tuple(curves)
 
 
-def _groups(responses: Responses) -> dict[str, NDArray[np.bool_]]:
+def _groups(responses: Responses) -> dict[str, Bools]:
     if not responses.n_labels:
         return {"all answers": np.ones(len(responses), dtype=bool)}
     return {"correct": responses.correct >= 0.5, "wrong": responses.correct < 0.5}

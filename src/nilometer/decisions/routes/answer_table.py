@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["AnswerTable"]
+from nilometer.arrays import Bools, Floats
 
-Floats = NDArray[np.float64]
+__all__ = ["AnswerTable"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +58,12 @@ class AnswerTable:
         return self.embeddings if self.embeddings.ndim == 3 else self.embeddings[:, :, 0]
 
     @property
-    def present(self) -> NDArray[np.bool_]:
+    def present(self) -> Bools:
         """(prompts, models) whether there is an answer."""
         return np.asarray(~np.isnan(self.single).all(axis=2))
 
     @property
-    def labelled(self) -> NDArray[np.bool_]:
+    def labelled(self) -> Bools:
         """(prompts,) whether every present answer has a label, and there are two or more."""
         if self.scores is None:
             return np.zeros(len(self), dtype=bool)

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from nilometer.arrays import Bools, Floats, Ints
 
 from .selection import Selection, select_medoid
 
@@ -18,7 +20,6 @@ __all__ = [
     "run_cascade",
 ]
 
-Floats = NDArray[np.float64]
 
 TIE = 1e-9
 _STEPS = 64
@@ -36,13 +37,13 @@ class Cascade(NamedTuple):
 class CascadeRun(NamedTuple):
     """What a cascade does on recorded answers."""
 
-    models: NDArray[np.int64]
+    models: Ints
     """(prompts,) model whose answer is given."""
-    asked: NDArray[np.bool_]
+    asked: Bools
     """(prompts, models) which were called."""
     closeness: Floats
     """(prompts,) of the consensus answer of the first models."""
-    stopped: NDArray[np.bool_]
+    stopped: Bools
     """(prompts,) answered by the first models."""
 
     def costs(self, prices: ArrayLike) -> Floats:
@@ -204,9 +205,7 @@ def calibrate_stop(
     return found._replace(harm_bound=_upper_bound(found.harm, len(h), confidence_level))
 
 
-def _consensus(
-    x: NDArray[np.float64], first: tuple[int, ...], weights: ArrayLike | None
-) -> tuple[Selection, NDArray[np.bool_]]:
+def _consensus(x: Floats, first: tuple[int, ...], weights: ArrayLike | None) -> tuple[Selection, Bools]:
     own = x[:, list(first)]
     w = None if weights is None else np.asarray(weights, dtype=np.float64)[list(first)]
     return select_medoid(own, weights=w), (~np.isnan(own).all(axis=2)).sum(axis=1) >= 2

@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nilometer.arrays import Floats
 from nilometer.errors import NotEnoughDataError
 
 __all__ = ["PolicyPoint", "cheapest_point", "compare_with_mixing", "fixed_points", "oracle_point", "policy_point"]
-
-Floats = NDArray[np.float64]
 
 
 class PolicyPoint(NamedTuple):

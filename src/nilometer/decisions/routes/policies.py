@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nilometer.arrays import Bools, Floats, Ints
 from nilometer.errors import NotEnoughDataError
 
 from .answer_table import AnswerTable
@@ -15,7 +15,6 @@ from .selection import Selection, select_medoid
 
 __all__ = ["policy_points"]
 
-Floats = NDArray[np.float64]
 
 _STOPS = (0.25, 0.5, 0.75, 1.0)
 _MOST_FIRST = 4
@@ -57,9 +56,7 @@ def policy_points(router: Router, table: AnswerTable, *, confidence_level: float
     return tuple(points)
 
 
-def _policies(
-    router: Router, table: AnswerTable, price: Floats
-) -> Iterator[tuple[str, str, NDArray[np.int64], Floats]]:
+def _policies(router: Router, table: AnswerTable, price: Floats) -> Iterator[tuple[str, str, Ints, Floats]]:
     """Name, kind, model per prompt and cost per prompt of every policy beyond the fixed ones."""
     routes = router.choose(table.prompts, n=len(table))
     yield "route, one call", "route", routes, price[routes]
@@ -91,11 +88,11 @@ def _stops(cascade: Cascade, table: AnswerTable) -> Iterator[tuple[float, Cascad
             yield stopped, run
 
 
-def _picked(scores: Floats, models: NDArray[np.int64]) -> Floats:
+def _picked(scores: Floats, models: Ints) -> Floats:
     rows = np.arange(len(scores))
     return np.where(models >= 0, scores[rows, np.maximum(models, 0)], np.nan)
 
 
-def _first_max(values: Floats, present: NDArray[np.bool_]) -> NDArray[np.int64]:
+def _first_max(values: Floats, present: Bools) -> Ints:
     """The answer with the greatest confidence; the nearest to the others cannot stand in, so -1 without any."""
     return Selection(np.where(present.any(axis=1), values.argmax(axis=1), -1), values).models

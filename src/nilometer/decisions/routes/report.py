@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nilometer.arrays import Floats
 from nilometer.display import Displayed
 from nilometer.errors import NotEnoughDataError
 from nilometer.estimators import FamilyCheck, NotEnoughData, Smoothie, find_families
@@ -18,7 +18,6 @@ from .router import Router, label_answers
 
 __all__ = ["ModelRow", "RouteReport", "SliceRow", "build_route_report", "lonely_models"]
 
-Floats = NDArray[np.float64]
 
 LEAST_PROMPTS = 10
 _LONELY = 2.0

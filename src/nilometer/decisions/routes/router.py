@@ -5,17 +5,15 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from nilometer.arrays import Bools, Floats, Ints
 from nilometer.errors import ConfigError, NotEnoughDataError
 from nilometer.estimators import LabelledQualities, Smoothie, label_qualities
 
 from .answer_table import AnswerTable
 
 __all__ = ["Alternative", "Route", "Router", "fit_router", "label_answers"]
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 
 class Alternative(NamedTuple):
@@ -118,7 +116,7 @@ class Router:
         own = options[chosen]
         return Route(own.model, self._reason(own, others), own.expected_quality, own.interval, tuple(others))
 
-    def choose(self, prompts: ArrayLike | None = None, *, n: int = 1) -> NDArray[np.int64]:
+    def choose(self, prompts: ArrayLike | None = None, *, n: int = 1) -> Ints:
         """Model numbers for many prompts: from their (prompts, dim) embeddings, or the same one ``n`` times."""
         if self.smoothie.n_neighbors is None:
             n = n if prompts is None else len(np.asarray(prompts))
@@ -205,7 +203,7 @@ class Router:
         m = len(self.models)
         return self.labelled.chosen.quality[None, :m], self.labelled.chosen.standard_errors[:m]  # type: ignore[index]
 
-    def _choose(self, quality: Floats) -> NDArray[np.int64]:
+    def _choose(self, quality: Floats) -> Ints:
         value = quality if self.costs is None else quality - self.cost_weight * self.costs
         value = np.where(np.isfinite(value) & self._eligible(), value, -np.inf)
         best = value.max(axis=1, keepdims=True)

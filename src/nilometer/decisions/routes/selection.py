@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from nilometer.arrays import Floats, Ints
 from nilometer.signals import answer_embeddings, distance_sums
 
 from ..texts.exact import mbr
@@ -13,7 +14,6 @@ from ..texts.utilities import TextUtility
 
 __all__ = ["Selection", "select_medoid", "select_text", "select_vote"]
 
-Floats = NDArray[np.float64]
 
 TIE = 1e-9
 
@@ -21,7 +21,7 @@ TIE = 1e-9
 class Selection(NamedTuple):
     """The chosen answer of every prompt."""
 
-    models: NDArray[np.int64]
+    models: Ints
     """(prompts,) model whose answer is given; -1 where no model answered."""
     support: Floats
     """(prompts, models): of a medoid minus the mean distance to the answers, its own among them, of a vote the share
@@ -174,7 +174,7 @@ def select_text(
     return Selection(_first_best(support, w * np.isfinite(support)), support)
 
 
-def _first_best(support: Floats, weights: Floats) -> NDArray[np.int64]:
+def _first_best(support: Floats, weights: Floats) -> Ints:
     """Greatest support within rounding, then greatest weight, then the first; -1 without any."""
     if support.shape[1] == 0:
         return np.full(len(support), -1)

@@ -3,11 +3,11 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from nilometer.arrays import Bools, Floats
 
 __all__ = ["Surpluses", "posterior_surpluses"]
 
-Floats = NDArray[np.float64]
 
 MAX_STEPS = 200
 TINY = 1e-300
@@ -94,7 +94,7 @@ def posterior_surpluses(scores: list[Floats], weights: Floats) -> Surpluses:
     return Surpluses(means[1:] - means[0], np.sqrt(variances[1:] + variances[0]))
 
 
-def _fit(table: Floats, seen: NDArray[np.bool_]) -> _Effects:
+def _fit(table: Floats, seen: Bools) -> _Effects:
     """Additive model with random effects of the rows, by EM."""
     counts, columns = seen.sum(axis=1), seen.sum(axis=0)
     references = (table * seen).sum(axis=0) / columns

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from nilometer.arrays import Floats, Ints
 
 __all__ = ["DistinctTexts", "distinct_texts"]
-
-Floats = NDArray[np.float64]
 
 
 class DistinctTexts(NamedTuple):
@@ -16,11 +16,11 @@ class DistinctTexts(NamedTuple):
 
     texts: list[str]
     """Distinct texts in order of first appearance."""
-    positions: NDArray[np.int64]
+    positions: Ints
     """(texts as given,): number of each in ``texts``."""
-    first: NDArray[np.int64]
+    first: Ints
     """(distinct,): first position of each."""
-    counts: NDArray[np.int64]
+    counts: Ints
     """(distinct,): how often each was given."""
     weights: Floats
     """(distinct,): shares that sum to 1."""

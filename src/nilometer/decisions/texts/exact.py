@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from itertools import repeat
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from nilometer.arrays import Floats, Ints
 
 from .distinct import DistinctTexts, distinct_texts
 from .scores import expected_utilities
@@ -13,7 +15,6 @@ from .utilities import TextUtility, resolve_utility
 
 __all__ = ["MBRDecision", "RankedText", "mbr", "mbr_many", "rank_order"]
 
-Floats = NDArray[np.float64]
 Texts = Sequence[str]
 Utility = str | TextUtility | Callable[[str, str], float]
 
@@ -202,7 +203,7 @@ def _without_one_copy(means: Floats, with_itself: Floats, copy: Floats) -> Float
     return np.asarray((means - copy * with_itself) / (1.0 - copy))
 
 
-def rank_order(means: Floats, weights: Floats) -> NDArray[np.int64]:
+def rank_order(means: Floats, weights: Floats) -> Ints:
     """Order from best to worst: larger mean, then larger weight, then earlier; 12 digits decide what is equal.
 
     Examples

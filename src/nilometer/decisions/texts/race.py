@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from nilometer.arrays import Floats, Ints
 
 from .confidence import posterior_surpluses
 from .distinct import DistinctTexts, distinct_texts
@@ -14,8 +16,6 @@ from .utilities import TextUtility, resolve_utility
 
 __all__ = ["MBRRace", "race_mbr"]
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 FIRST_REFERENCES = 8
 """Random pseudo-references of the first round; each further round doubles them."""

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from nilometer.arrays import Floats
 
 from .utilities import TextUtility
 
 __all__ = ["ExpectedUtilities", "expected_utilities", "score_block", "score_pairs", "text_blocks"]
 
-Floats = NDArray[np.float64]
 
 BLOCK_TEXTS = 1024
 """Texts on one side of a block of the utility matrix."""

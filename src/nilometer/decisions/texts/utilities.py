@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from nilometer.arrays import Floats
 from nilometer.errors import ConfigError
 from nilometer.signals import (
     bleu_scores,
@@ -32,7 +33,6 @@ __all__ = [
     "resolve_utility",
 ]
 
-Floats = NDArray[np.float64]
 Texts = Sequence[str]
 Pairs = Sequence[tuple[str, str]]
 

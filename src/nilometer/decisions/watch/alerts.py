@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nilometer.arrays import Floats, Ints
 from nilometer.estimators import (
     Estimate,
     LabelledAccuracy,
@@ -22,7 +22,6 @@ from nilometer.estimators import (
 
 __all__ = ["Alert", "Scores", "below_alert", "change_alerts", "disagreement", "fall_alert", "mix_p_value"]
 
-Floats = NDArray[np.float64]
 _MEAN = "accuracy changed"
 _ENOUGH_CLUSTERS, _MOST_PERMUTATIONS = 100, 40_000
 
@@ -50,7 +49,7 @@ class Scores(NamedTuple):
 
     p_correct: Floats
     score: Floats
-    clusters: NDArray[np.int64]
+    clusters: Ints
     """Number of the prompt."""
 
 
@@ -164,7 +163,7 @@ def _one_per_cluster(side: Scores) -> Floats:
     return side.score[np.sort(first)]
 
 
-def mix_p_value(before: NDArray[np.int64], after: NDArray[np.int64]) -> float:
+def mix_p_value(before: Ints, after: Ints) -> float:
     """P-value of "the shares of the slices are the same", by the chi-square test of the two counts.
 
     Examples

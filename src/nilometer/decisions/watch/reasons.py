@@ -6,14 +6,12 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from nilometer.estimators import Responses
 from nilometer.traces import attribute_keys, slice_index
 
 __all__ = ["Stretch", "likely_reasons", "stretch_of"]
 
-Floats = NDArray[np.float64]
 
 _SETTINGS = ("temperature", "k", "logprobs_mode")
 _MOVED = 0.5

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nilometer.arrays import Bools, Floats, Ints, Times
 from nilometer.display import Displayed
 from nilometer.errors import NotEnoughDataError
 from nilometer.estimators import (
@@ -32,7 +32,6 @@ from .reasons import stretch_of
 
 __all__ = ["Watch", "WatchOptions", "WindowSlice", "build_watch"]
 
-Floats = NDArray[np.float64]
 REFERENCE = "(reference)"
 
 
@@ -98,7 +97,7 @@ def _plain(row: WindowSlice) -> dict[str, Any]:
 
 def build_watch(
     profiles: Any,
-    is_reference: NDArray[np.bool_] | None = None,
+    is_reference: Bools | None = None,
     *,
     by: Sequence[str] = (),
     correct: Any = None,
@@ -156,7 +155,7 @@ def build_watch(
     return _compare(parts, rows, notes=notes, options=options)
 
 
-def _dates(times: NDArray[np.datetime64]) -> str:
+def _dates(times: Times) -> str:
     known = times[~np.isnat(times)].astype("datetime64[D]")
     return f" ({known.min()} to {known.max()})" if known.size else ""
 
@@ -170,7 +169,7 @@ class _Fit(NamedTuple):
     """Whether it is known to have learned from labels of the reference alone."""
 
 
-def _fitted(traffic: Responses, is_reference: NDArray[np.bool_], confidence_level: float) -> _Fit:
+def _fitted(traffic: Responses, is_reference: Bools, confidence_level: float) -> _Fit:
     """Fit on the labels of the reference, else on all; None where the labels do not allow it."""
     wanted = Sentinel(confidence_level=confidence_level)
     if not traffic.n_labels:
@@ -192,7 +191,7 @@ def _fitted(traffic: Responses, is_reference: NDArray[np.bool_], confidence_leve
 class _Part:
     """The responses of one window, with the rows and scores of every slice at hand."""
 
-    def __init__(self, window: str, traffic: Responses, rows: NDArray[np.int64]) -> None:
+    def __init__(self, window: str, traffic: Responses, rows: Ints) -> None:
         self.window, self.rows = window, rows
         self.responses = traffic.rows(rows)
         self._score, self._prompts = self.responses.profiles.score, self.responses.prompts
@@ -203,7 +202,7 @@ class _Part:
         rows = self.slices.get(name, np.empty(0, dtype=np.int64))
         return Scores(self.responses.p_correct[rows], self._score[rows], self._prompts[rows])
 
-    def counts(self, slices: Sequence[str]) -> NDArray[np.int64]:
+    def counts(self, slices: Sequence[str]) -> Ints:
         """Prompts of each slice: several answers to one prompt came together and count once."""
         return np.array([np.unique(self.scores(name).clusters).size for name in slices], dtype=np.int64)
 
@@ -249,7 +248,7 @@ def _all_rows(
     traffic: Responses,
     fit: _Fit,
     *,
-    is_reference: NDArray[np.bool_],
+    is_reference: Bools,
     options: WatchOptions,
 ) -> list[WindowSlice]:
     """Rows of every window; labels of before a change of the model do not speak for windows after it."""

@@ -6,7 +6,8 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from nilometer.arrays import Floats, Ints
 
 from ..estimate import Estimate, NotEnoughData
 from ..intervals import (
@@ -29,7 +30,6 @@ from .support import Outside, Support, fit_support
 
 __all__ = ["GUARDED", "Fitted", "SliceFacts", "Verdict", "fit_rules", "needed_features"]
 
-Floats = NDArray[np.float64]
 
 GUARDED = ("max", "nll_sum")
 """Features by which a slice may lie outside what was labelled."""
@@ -362,7 +362,7 @@ def _fit_again(labelled: Responses, rule: Rule, plan: FitPlan, *, bootstraps: in
     return tuple(rules) if len(rules) > 1 else ()
 
 
-def _hull(labelled: Responses, feature: str, parts: Sequence[NDArray[np.int64]]) -> Support:
+def _hull(labelled: Responses, feature: str, parts: Sequence[Ints]) -> Support:
     if feature not in labelled.profiles.names:
         return fit_support([])
     scores = labelled.profiles.column(feature)

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nilometer.arrays import Float, Floats, Int, Ints
 from nilometer.traces import SliceIndex
 
 from ..intervals import sampling_noise
@@ -12,8 +12,6 @@ from .rules.slope import log_odds
 
 __all__ = ["KnownSlices", "KnownSums", "fit_known_slices", "known_accuracy", "known_columns", "known_interval"]
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 _SMALLEST = 1e-3
 """Probabilities are cut to [0.001, 0.999] before their log-odds are taken."""
@@ -40,11 +38,11 @@ class KnownSlices(NamedTuple):
     """Shape (slices, 2, 2), uncertainty of the line."""
     labelled: Floats
     """Shape (slices,), mean of the fitted probabilities over the labelled responses."""
-    n_labels: Integers
+    n_labels: Ints
     drift: float
     """Standard deviation of a change of the estimate, as a share of that change."""
 
-    def take(self, rows: Integers) -> "KnownSlices":
+    def take(self, rows: Ints) -> "KnownSlices":
         """Return the selected slices."""
         names = tuple(self.names[i] for i in rows) if self.names else ()
         return KnownSlices(
@@ -114,7 +112,9 @@ def fit_known_slices(p: Floats, correct: Floats, slices: SliceIndex) -> KnownSli
     return KnownSlices(slices.names, line, covariance, labelled, slices.counts, drift)
 
 
-def known_columns(known: KnownSlices, place: Integers, p: Floats) -> tuple[Floats, Floats, Floats]:
+def known_columns(
+    known: KnownSlices, place: Int[Ints, " responses"], p: Float[Floats, " responses"]
+) -> tuple[Float[Floats, " responses"], Float[Floats, " responses"], Float[Floats, " responses"]]:
     """What each response adds to the sums of its known slice beside n, each of shape (n,).
 
     Parameters
@@ -169,7 +169,7 @@ def known_interval(
     return max(accuracy - half, 0.0), min(accuracy + half, 1.0), spread
 
 
-def _columns(line: Floats, place: Integers, x: Floats) -> tuple[Floats, Floats, Floats]:
+def _columns(line: Floats, place: Ints, x: Floats) -> tuple[Floats, Floats, Floats]:
     from scipy.special import expit
 
     p = np.asarray(expit(line[place, 0] + line[place, 1] * x))
@@ -177,13 +177,13 @@ def _columns(line: Floats, place: Integers, x: Floats) -> tuple[Floats, Floats, 
     return p, slope, np.asarray(slope * x)
 
 
-def _sums(line: Floats, place: Integers, x: Floats) -> KnownSums:
+def _sums(line: Floats, place: Ints, x: Floats) -> KnownSums:
     parts = (np.ones(len(x)), *_columns(line, place, x))
     return KnownSums(*(np.bincount(place, part, len(line)).astype(np.float64) for part in parts))
 
 
 def _fit_lines(
-    x: Floats, correct: Floats, place: Integers, *, start: Floats, prior: tuple[Floats, Floats], steps: int
+    x: Floats, correct: Floats, place: Ints, *, start: Floats, prior: tuple[Floats, Floats], steps: int
 ) -> tuple[Floats, Floats]:
     """Posterior mode and covariance of every line, by Newton's method with bounded steps."""
     from scipy.special import expit
@@ -206,7 +206,7 @@ def _fit_lines(
     return np.asarray(line), np.asarray(covariance)
 
 
-def _fit_prior(x: Floats, correct: Floats, place: Integers) -> tuple[Floats, Floats]:
+def _fit_prior(x: Floats, correct: Floats, place: Ints) -> tuple[Floats, Floats]:
     """Mean and variance of the lines over slices with labels, by EM."""
     used, place = np.unique(place, return_inverse=True)
     centre, variances = _CENTRE, _VARIANCES
@@ -220,7 +220,7 @@ def _fit_prior(x: Floats, correct: Floats, place: Integers) -> tuple[Floats, Flo
     return centre, variances
 
 
-def _fit_drift(x: Floats, correct: Floats, place: Integers, *, prior: tuple[Floats, Floats], n_slices: int) -> float:
+def _fit_drift(x: Floats, correct: Floats, place: Ints, *, prior: tuple[Floats, Floats], n_slices: int) -> float:
     r"""Share of a change that is uncertain: each half of a slice, by confidence, estimated from the other."""
     order = np.lexsort((x, place))
     rank = np.empty(len(x))

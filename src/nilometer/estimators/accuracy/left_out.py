@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from nilometer.arrays import Floats, Ints, Strings
 
 from ..intervals import LEAST_SLICES, Residuals, fit_residuals
 from ..responses import Responses
@@ -28,7 +29,6 @@ __all__ = [
     "left_out_residuals",
 ]
 
-Floats = NDArray[np.float64]
 
 MOST_GROUPS = 50
 
@@ -52,7 +52,7 @@ class LeftOut(NamedTuple):
 class LeftOutColumns(NamedTuple):
     """The numbers of all left-out slices, each of shape (slices,)."""
 
-    family: NDArray[np.str_]
+    family: Strings
     group: Floats
     estimated: Floats
     realized: Floats
@@ -114,7 +114,7 @@ def family_of_slices(labelled: Responses) -> dict[str, list[str]]:
     return slices
 
 
-def _group_codes(labelled: Responses) -> NDArray[np.int64]:
+def _group_codes(labelled: Responses) -> Ints:
     """Group of every family, shape (families,)."""
     return np.arange(len(labelled.families.names)) % MOST_GROUPS
 

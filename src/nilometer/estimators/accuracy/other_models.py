@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from nilometer.arrays import Bools, Floats
 
 from ..estimate import Estimate, NotEnoughData, SliceEstimates
 from ..intervals import LEAST_SLICES, Residuals, fit_residuals, interval_spread, logit, prediction_interval
@@ -12,7 +13,6 @@ from .sentinel import Sentinel
 
 __all__ = ["CrossModel", "WithOthers", "cross_model_accuracy", "labelled_accuracies", "with_other_models"]
 
-Floats = NDArray[np.float64]
 
 _LEAST_MODELS = 3
 """Other models from which an interval is made: with two, one degree of freedom says next to nothing."""
@@ -124,7 +124,7 @@ def _left_out(own: Floats, table: Floats) -> Floats:
     return found
 
 
-def _error_before(rows: list[Estimate | NotEnoughData], shared: NDArray[np.bool_]) -> float | None:
+def _error_before(rows: list[Estimate | NotEnoughData], shared: Bools) -> float | None:
     errors = [
         abs(row.accuracy - row.realized_accuracy)
         for row, use in zip(rows, shared, strict=True)

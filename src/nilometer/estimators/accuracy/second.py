@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nilometer.arrays import Floats
 from nilometer.signals import opinion_of
 
 from ..estimate import Estimate, NotEnoughData
@@ -23,7 +23,6 @@ from .sums import in_effective_responses
 
 __all__ = ["Finish", "Second", "finish_slices", "fit_second", "second_columns", "second_sums"]
 
-Floats = NDArray[np.float64]
 
 _LEAST_OPINIONS = 10
 """Responses of a slice with second opinions from which these are used."""

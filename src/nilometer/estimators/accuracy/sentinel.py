@@ -6,10 +6,10 @@ from hashlib import blake2b
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from nilometer.arrays import Floats
 from nilometer.errors import NotEnoughDataError
 from nilometer.signals import ATTENTION_FEATURE_NAMES, FEATURES, STATED_CONFIDENCE, opinion_columns
 
@@ -31,7 +31,6 @@ from .sums import facts_of_responses, facts_of_sums, sum_columns, sum_responses
 
 __all__ = ["METHODS", "MONOTONE_FEATURES", "MOST_BOOTSTRAPS", "Sentinel"]
 
-Floats = NDArray[np.float64]
 
 METHODS = tuple(sorted(LABEL_FREE))
 MOST_BOOTSTRAPS = 1000

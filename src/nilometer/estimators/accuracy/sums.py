@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
+
+from nilometer.arrays import Bools, Floats, Ints
 
 from ..missing import count_seen, related_to, seen_columns
 from ..profiles import Profiles
@@ -18,7 +19,6 @@ from .support import Outside, SupportCounts, count_columns, outside_counts
 
 __all__ = ["facts_of_responses", "facts_of_sums", "in_effective_responses", "sum_columns", "sum_responses"]
 
-Floats = NDArray[np.float64]
 
 _COUNTS = ("n", "n_labels")
 _WEIGHTED = ("weight", "weight2", "weight_labelled", "n_correct", "n_known")
@@ -83,7 +83,7 @@ def sum_responses(
     return SliceSums.of(responses.slices, columns, key=key, provenance=provenance)
 
 
-def _own_columns(own: KnownSlices, rule: Rule, responses: Responses, *, known: NDArray[np.bool_]) -> tuple[Floats, ...]:
+def _own_columns(own: KnownSlices, rule: Rule, responses: Responses, *, known: Bools) -> tuple[Floats, ...]:
     """What each response of a known slice adds to the sums of its own line; nothing without log-probabilities."""
     place = _own_place(own, responses.slices.names)[responses.slices.codes]
     rows = np.flatnonzero((place >= 0) & known)
@@ -96,7 +96,7 @@ def _own_columns(own: KnownSlices, rule: Rule, responses: Responses, *, known: N
     return found
 
 
-def _own_place(own: KnownSlices, names: tuple[str, ...]) -> NDArray[np.int64]:
+def _own_place(own: KnownSlices, names: tuple[str, ...]) -> Ints:
     """Number of each slice among the known ones with enough labels; -1 for the others."""
     known = {name: i for i, (name, n) in enumerate(zip(own.names, own.n_labels, strict=True)) if n >= _LEAST_OWN}
     return np.array([known.get(name, -1) for name in names], dtype=np.int64)
@@ -115,7 +115,7 @@ def _own_accuracies(fitted: Fitted, sums: SliceSums) -> list[tuple[float, float,
     return [pairs.get(i) for i in range(len(sums.slices))]
 
 
-def _by_rule(rule: Rule, profiles: Profiles, known: NDArray[np.bool_]) -> Mapping[str, Floats]:
+def _by_rule(rule: Rule, profiles: Profiles, known: Bools) -> Mapping[str, Floats]:
     """What each response adds to the sums that the method reads, by one rule; nothing without log-probabilities."""
     found = {name: np.zeros(len(profiles)) for name in rule.plan.arm.reads}
     if rule.learned is not None and known.any():
@@ -125,7 +125,7 @@ def _by_rule(rule: Rule, profiles: Profiles, known: NDArray[np.bool_]) -> Mappin
     return found
 
 
-def _by_own_rules(fitted: Fitted, responses: Responses, known: NDArray[np.bool_]) -> Mapping[str, Floats]:
+def _by_own_rules(fitted: Fitted, responses: Responses, known: Bools) -> Mapping[str, Floats]:
     """The same by the rule of each response's slice."""
     profiles, index = responses.profiles, responses.slices
     groups = [fitted.left_out[name].group if name in fitted.left_out else None for name in index.names]

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from nilometer.arrays import Floats
 
 __all__ = ["Outside", "Support", "SupportCounts", "count_columns", "fit_support", "outside_counts", "outside_support"]
 
-Floats = NDArray[np.float64]
 
 _MARGIN = 0.1
 """By how much of the range of the labelled medians a median may lie outside; share of responses below all labelled."""

@@ -5,13 +5,11 @@ from math import comb, prod
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nilometer.arrays import Floats
 from nilometer.errors import NotEnoughDataError
 
 __all__ = ["CanaryResult", "canary_test"]
-
-Floats = NDArray[np.float64]
 
 
 class CanaryResult(NamedTuple):

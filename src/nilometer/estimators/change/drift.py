@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nilometer.arrays import Floats, Strings
+
 from ..labelled.sample import sums_and_sizes
 
 __all__ = [
@@ -19,7 +21,6 @@ __all__ = [
     "score_drift",
 ]
 
-Floats = NDArray[np.float64]
 _MOST_CLUSTERS, _BATCH = 200, 2000
 _MOST_PAIRS = 100_000
 """Product of the sample sizes up to which p-values are exact; beyond it the asymptotic one is as good."""
@@ -262,7 +263,7 @@ class AccuracyChange(NamedTuple):
 
 
 def decompose_change(
-    shares: tuple[Floats, Floats], accuracies: tuple[Floats, Floats], *, names: NDArray[np.str_]
+    shares: tuple[Floats, Floats], accuracies: tuple[Floats, Floats], *, names: Strings
 ) -> AccuracyChange:
     r"""Split a change of accuracy into the mix of slices and the change within slices; the parts add up exactly.
 

@@ -5,13 +5,12 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nilometer.arrays import Bools, Floats, Strings
 from nilometer.traces import index_slices
 
 __all__ = ["WeakSlice", "benjamini_hochberg", "cluster_embeddings", "confirm_weak_slices", "find_weak_slices"]
 
-Floats = NDArray[np.float64]
 _MOST_VALUES = 50
 
 
@@ -93,7 +92,7 @@ def find_weak_slices(
         return ()
     singles = _single_conditions(attributes, len(error), least)
     found: list[WeakSlice] = []
-    masks: dict[tuple[tuple[str, str], ...], NDArray[np.bool_]] = {}
+    masks: dict[tuple[tuple[str, str], ...], Bools] = {}
     for size in range(1, depth + 1):
         for group in combinations(singles, size):
             if len({key for key, _ in group}) < size:
@@ -118,8 +117,8 @@ def find_weak_slices(
 _NONE = np.zeros(1, dtype=np.bool_)
 
 
-def _single_conditions(attributes: Mapping[str, Any], n: int, least: int) -> dict[tuple[str, str], NDArray[np.bool_]]:
-    singles: dict[tuple[str, str], NDArray[np.bool_]] = {}
+def _single_conditions(attributes: Mapping[str, Any], n: int, least: int) -> dict[tuple[str, str], Bools]:
+    singles: dict[tuple[str, str], Bools] = {}
     for key in sorted(attributes):
         index = index_slices(attributes[key])
         if len(index) != n:
@@ -198,7 +197,7 @@ def benjamini_hochberg(p_values: Floats) -> Floats:
     return adjusted
 
 
-def cluster_embeddings(embeddings: Floats, n_clusters: int, *, seed: int = 0) -> NDArray[np.str_]:
+def cluster_embeddings(embeddings: Floats, n_clusters: int, *, seed: int = 0) -> Strings:
     """Name a cluster for every response by k-means on its embedding scaled to length 1.
 
     Put the names beside the attributes, as a key of their own, and ``find_weak_slices`` looks at them too.

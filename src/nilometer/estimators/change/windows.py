@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nilometer.arrays import Bools, Ints, Times
 from nilometer.errors import ConfigError
 
 __all__ = ["Window", "Windows", "choose_period", "cut_windows"]
@@ -29,13 +29,13 @@ class Window(NamedTuple):
 class Windows(NamedTuple):
     """The windows of some traffic."""
 
-    place: NDArray[np.int64]
+    place: Ints
     """Shape (n,), window of each response, -1 where it is in none."""
     windows: tuple[Window, ...]
     notes: tuple[str, ...]
 
 
-def cut_windows(times: NDArray[np.datetime64], *, by: str, incomplete: str = "keep") -> Windows:
+def cut_windows(times: Times, *, by: str, incomplete: str = "keep") -> Windows:
     """Cut traffic into windows.
 
     Parameters
@@ -91,13 +91,13 @@ def cut_windows(times: NDArray[np.datetime64], *, by: str, incomplete: str = "ke
     return Windows(place, windows, tuple(notes))
 
 
-def _equal_parts(n: int, count: int) -> NDArray[np.int64]:
+def _equal_parts(n: int, count: int) -> Ints:
     """Window of each response in order of time, sizes apart by one at most."""
     count = min(count, n)
     return np.asarray(np.arange(n) * count // max(n, 1), dtype=np.int64)
 
 
-def _full_parts(n: int, size: int, incomplete: str) -> tuple[NDArray[np.int64], str]:
+def _full_parts(n: int, size: int, incomplete: str) -> tuple[Ints, str]:
     """Window of each response in order of time, and a sentence on a last one that is not full."""
     number = np.arange(n) // size
     rest = n % size
@@ -111,14 +111,14 @@ def _full_parts(n: int, size: int, incomplete: str) -> tuple[NDArray[np.int64], 
     return number, said
 
 
-def _placed(times: NDArray[np.datetime64], number: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[str]]:
+def _placed(times: Times, number: Ints) -> tuple[Ints, list[str]]:
     place = np.empty(len(times), dtype=np.int64)
     place[np.argsort(times, kind="stable")] = number  # NaT comes last
     edges = [np.flatnonzero(number == i) for i in range(int(number.max(initial=-1)) + 1)]
     return place, [f"{int(rows[0]):,} to {int(rows[-1]):,}" for rows in edges]
 
 
-def _by_period(times: NDArray[np.datetime64], known: NDArray[np.bool_], by: str) -> tuple[NDArray[np.int64], list[str]]:
+def _by_period(times: Times, known: Bools, by: str) -> tuple[Ints, list[str]]:
     letter = re.sub(r"^1", "", by).strip().lower()
     period = _PERIODS.get(letter, letter.removesuffix("s"))
     if period not in _NAMES:
@@ -133,7 +133,7 @@ def _by_period(times: NDArray[np.datetime64], known: NDArray[np.bool_], by: str)
     return windows, found
 
 
-def choose_period(times: NDArray[np.datetime64], *, most: int = 12) -> str | None:
+def choose_period(times: Times, *, most: int = 12) -> str | None:
     """Finest period that cuts the time from first to last response into 2 to ``most`` windows; None if there is none.
 
     Examples
@@ -166,7 +166,7 @@ _NAMES: dict[str, Callable[[datetime], str]] = {
 }
 
 
-def _window(name: str, times: NDArray[np.datetime64]) -> Window:
+def _window(name: str, times: Times) -> Window:
     known = times[~np.isnat(times)]
     if not known.size:
         return Window(name, None, None, len(times))

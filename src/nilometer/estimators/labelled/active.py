@@ -1,14 +1,13 @@
 """Active inference: labels drawn with known, unequal probabilities, and the accuracy they give."""
 
 import numpy as np
-from numpy.typing import NDArray
+
+from nilometer.arrays import Floats, Ints
 
 from .ppi import check_predictions
 from .sample import Found, LabelledAccuracy, check_sample, finish, size_by_design
 
 __all__ = ["draw_sample", "inclusion_probabilities", "weighted_mean"]
-
-Floats = NDArray[np.float64]
 
 
 def inclusion_probabilities(p_correct: Floats, budget: int, *, uniform_share: float = 0.5) -> Floats:
@@ -45,7 +44,7 @@ def inclusion_probabilities(p_correct: Floats, budget: int, *, uniform_share: fl
         certain |= over
 
 
-def draw_sample(inclusion: Floats, *, rng: np.random.Generator) -> NDArray[np.int64]:
+def draw_sample(inclusion: Floats, *, rng: np.random.Generator) -> Ints:
     """Draw rows with exactly these inclusion probabilities, as many as they sum up to (within one).
 
     Systematic sampling on a random order.

@@ -1,14 +1,14 @@
 """The label-free estimate as a prior, and what labels make of it."""
 
 import numpy as np
-from numpy.typing import NDArray
+
+from nilometer.arrays import Floats
 
 from ..estimate import Estimate, NotEnoughData
 from .sample import LabelledAccuracy
 
 __all__ = ["combine", "draw_accuracies", "prior_spread"]
 
-Floats = NDArray[np.float64]
 _GRID = 1999
 _EDGE = 5e-3
 _UNBELIEVED = 1e-13

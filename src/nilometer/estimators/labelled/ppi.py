@@ -5,14 +5,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nilometer.arrays import Float, Floats
+
 from .sample import Found, LabelledAccuracy, check_sample, cluster_sums, finish, size_by_design
 
 __all__ = ["check_predictions", "ppi_mean", "prediction_weight"]
 
-Floats = NDArray[np.float64]
 
-
-def prediction_weight(correct: Floats, p_correct: Floats, *, finite: bool = True) -> float:
+def prediction_weight(
+    correct: Float[Floats, " responses"], p_correct: Float[Floats, " responses"], *, finite: bool = True
+) -> float:
     r"""Weight :math:`\lambda` in [0, 1] of the predictions that makes the variance of :func:`ppi_mean` smallest.
 
     .. math:: \lambda = \frac{\operatorname{Cov}_n(y, f)}{\operatorname{Var}_N f \,(1 + n/(N - n))}

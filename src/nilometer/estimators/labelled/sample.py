@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nilometer.arrays import Bools, Floats
 from nilometer.errors import NotEnoughDataError
 
 __all__ = [
@@ -19,8 +20,6 @@ __all__ = [
     "size_by_design",
     "sums_and_sizes",
 ]
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +99,7 @@ def labelled_mean(
     return finish(found, known, method="labels, clustered", confidence_level=confidence_level)
 
 
-def check_sample(correct: Floats, *, least: int = 2, confidence_level: float = 0.95) -> NDArray[np.bool_]:
+def check_sample(correct: Floats, *, least: int = 2, confidence_level: float = 0.95) -> Bools:
     """Return which responses have labels; refuse labels outside [0, 1] and fewer than ``least``."""
     if not 0 < confidence_level < 1:
         raise ValueError(f"`confidence_level` must lie in (0, 1), got {confidence_level}.")
@@ -177,7 +176,7 @@ class Found(NamedTuple):
     weight: float = 0.0
 
 
-def finish(found: Found, known: NDArray[np.bool_], *, method: str, confidence_level: float) -> LabelledAccuracy:
+def finish(found: Found, known: Bools, *, method: str, confidence_level: float) -> LabelledAccuracy:
     """Draw the accuracy into [0, 1] and give it its score interval: the last step of every estimator here."""
     accuracy = float(np.clip(found.accuracy, 0, 1))
     low, high = score_interval(accuracy, found.n_effective, df=found.df, confidence_level=confidence_level)

@@ -3,14 +3,14 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from nilometer.arrays import Bools, Floats
 
 from .ppi import check_predictions
 from .sample import check_sample
 
 __all__ = ["ConfidenceSequence", "RiskMonitor", "confidence_sequence", "start_monitor", "update_monitor"]
 
-Floats = NDArray[np.float64]
 _GRID = 1001
 _TRUNCATION = 0.5
 _STAKES = np.array([0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9])
@@ -100,9 +100,7 @@ def _plug_in_bets(correct: Floats, alpha: float) -> Floats:
     return np.asarray(np.sqrt(2 * np.log(2 / alpha) / (before * t * np.log1p(t))))
 
 
-def _conditional_means(
-    correct: Floats, candidates: Floats, n_responses: int | None
-) -> tuple[Floats, NDArray[np.bool_]]:
+def _conditional_means(correct: Floats, candidates: Floats, n_responses: int | None) -> tuple[Floats, Bools]:
     """Mean of each next label if the accuracy is each candidate, shape (n, grid), and whether that is possible."""
     n = len(correct)
     if n_responses is None:

@@ -3,11 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from nilometer.arrays import Float, Floats
 
 __all__ = ["ShrunkAccuracies", "shrink_accuracies"]
-
-Floats = NDArray[np.float64]
 
 
 class ShrunkAccuracies(NamedTuple):
@@ -21,7 +20,9 @@ class ShrunkAccuracies(NamedTuple):
     """Variance of the accuracies around the predictions that minimises the estimated risk."""
 
 
-def shrink_accuracies(labelled: Floats, variances: Floats, predicted: Floats) -> ShrunkAccuracies:
+def shrink_accuracies(
+    labelled: Float[Floats, " slices"], variances: Float[Floats, " slices"], predicted: Float[Floats, " slices"]
+) -> ShrunkAccuracies:
     r"""Shrink the labelled accuracy of each slice towards its prediction (prediction-powered adaptive shrinkage).
 
     .. math:: \hat a_j = w_j x_j + (1 - w_j) z_j, \qquad w_j = \omega / (\omega + \sigma_j^2)

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
+
+from nilometer.arrays import Floats
 
 from ..estimate import Estimate, NotEnoughData, SliceEstimates
 from ..responses import Responses
@@ -12,8 +13,6 @@ from .ppi import ppi_mean
 from .sample import LabelledAccuracy
 
 __all__ = ["with_labels"]
-
-Floats = NDArray[np.float64]
 
 
 def with_labels(

@@ -5,19 +5,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nilometer.arrays import Floats, Ints
 from nilometer.errors import NotEnoughDataError
 
 from .sample import Found, LabelledAccuracy, check_sample, finish, size_by_design
 
 __all__ = ["StratumSums", "cut_strata", "neyman_allocation", "stratified_mean", "stratified_mean_of_sums"]
 
-Floats = NDArray[np.float64]
 _LEAST = 2
 _DRAWN = 2.0
 """Responses of average accuracy added to each stratum when its spread is estimated."""
 
 
-def cut_strata(p_correct: Floats, n_strata: int) -> NDArray[np.int64]:
+def cut_strata(p_correct: Floats, n_strata: int) -> Ints:
     r"""Cut responses into strata of like predicted correctness; 0 is the least sure.
 
     The cuts divide the cumulated :math:`\sqrt{p (1 - p)}` evenly, which is nearly the best for Neyman
@@ -41,7 +41,7 @@ def cut_strata(p_correct: Floats, n_strata: int) -> NDArray[np.int64]:
     return np.asarray(strata[place], dtype=np.int64)
 
 
-def neyman_allocation(sizes: NDArray[np.int64], spreads: Floats, budget: int) -> NDArray[np.int64]:
+def neyman_allocation(sizes: Ints, spreads: Floats, budget: int) -> Ints:
     r"""Whole numbers of labels per stratum that make the variance of the stratified mean smallest.
 
     Each next label goes where :math:`N_h S_h / \sqrt{m (m + 1)}` is largest, m being what the stratum has:

@@ -4,19 +4,18 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
 from sklearn.base import BaseEstimator
 from sklearn.isotonic import IsotonicRegression
 from sklearn.utils.validation import check_is_fitted
 
+from nilometer.arrays import Float, Floats, Ints
 from nilometer.errors import NotEnoughDataError
 
 from .posterior import Posterior
 
 __all__ = ["KINDS", "Calibrator"]
 
-Floats = NDArray[np.float64]
 
 KINDS = ("temperature", "bias", "affine", "isotonic")
 _LEAST = 10
@@ -179,7 +178,7 @@ class Calibrator(BaseEstimator):  # type: ignore[misc]
             values[row, n:] = values[row, n - 1]
         return _Table(values, weights)
 
-    def _places(self, X: Sequence[Posterior]) -> NDArray[np.int64]:
+    def _places(self, X: Sequence[Posterior]) -> Ints:
         width = max(len(posterior.values) for posterior in X)
         places = np.full((len(X), width), -1)
         for row, posterior in enumerate(X):
@@ -254,7 +253,11 @@ def _scale(X: Sequence[Posterior], y: Sequence[Any], *, is_number: bool) -> tupl
     return tuple(listed)
 
 
-def _ranked_score(values: Floats, weights: Floats, truths: Floats) -> float:
+def _ranked_score(
+    values: Float[Floats, "posteriors values"],
+    weights: Float[Floats, "posteriors values"],
+    truths: Float[Floats, " posteriors"],
+) -> float:
     """Mean continuous ranked probability score, in the unit of the values; smaller is better."""
     order = np.argsort(values, axis=1, kind="stable")
     v, w = np.take_along_axis(values, order, 1), np.take_along_axis(weights, order, 1)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from nilometer.arrays import Floats
 from nilometer.errors import NotEnoughDataError
 from nilometer.signals import Parser, canonical_answer
 
@@ -16,7 +17,6 @@ from .draws import FailedDraw
 
 __all__ = ["Bounds", "Posterior"]
 
-Floats = NDArray[np.float64]
 _ROUNDING = 1e-3
 _EXAMPLES, _EXAMPLE_LENGTH = 5, 120
 

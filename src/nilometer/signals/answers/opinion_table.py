@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from nilometer.arrays import Floats
 from nilometer.errors import ConfigError
 from nilometer.traces import as_traces
 
@@ -14,7 +14,6 @@ from .opinions import STATED_CONFIDENCE, agreement, agreement_column, draw_agree
 
 __all__ = ["DRAWS", "Compare", "add_draws", "add_opinions", "add_stated", "prompt_keys"]
 
-Floats = NDArray[np.float64]
 Compare = Callable[[Sequence[str | None], Sequence[Sequence[str]]], Floats]
 """Takes n answers and, for each, another model's answers to its prompt; returns n agreements, NaN without an answer."""
 

@@ -4,7 +4,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+
+from nilometer.arrays import Floats, Ints
 
 from ..tokens.features import FEATURES, Feature
 from .kinds import ANSWER_KINDS, parse_answer
@@ -22,7 +23,6 @@ __all__ = [
     "stated_confidence",
 ]
 
-Floats = NDArray[np.float64]
 
 _AGREES = "agrees_with:"
 STATED_CONFIDENCE = "stated_confidence"
@@ -134,7 +134,7 @@ def agreement(
     return found
 
 
-def draw_agreement(answers: Sequence[str | None], prompts: NDArray[np.int64], *, kind: str = "answer") -> Floats:
+def draw_agreement(answers: Sequence[str | None], prompts: Ints, *, kind: str = "answer") -> Floats:
     """Share of the other draws of the same prompt that equal each answer, shape (n,); NaN for a single draw.
 
     Parameters

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -13,11 +12,11 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from nilometer.arrays import Floats, Ints
 from nilometer.errors import NotEnoughDataError
 
 __all__ = ["CLASSIFIERS", "FEATURE_SETS", "Recipe", "fit_classifier"]
 
-Floats = NDArray[np.float64]
 
 CLASSIFIERS = ("monotone", "forest", "logistic", "mlp")
 """Classifiers of a sentinel: ours, then the paper's."""
@@ -41,7 +40,7 @@ class Recipe:
     seed: int = 42
 
 
-def fit_classifier(X: Floats, y: NDArray[np.int64], recipe: Recipe, *, chosen: dict[str, Any] | None = None) -> Any:
+def fit_classifier(X: Floats, y: Ints, recipe: Recipe, *, chosen: dict[str, Any] | None = None) -> Any:
     """Fit one of the paper's classifiers: scaled features, grid search by ROC-AUC, sigmoid calibration.
 
     Scaler fitted on all rows before the folds, min(5, minority class) folds, grids as published. The forest
@@ -98,7 +97,7 @@ def _model(recipe: Recipe) -> tuple[Any, dict[str, list[Any]]]:
     raise ValueError(f"`classifier` must be one of {', '.join(CLASSIFIERS[1:])}, got {recipe.classifier!r}.")
 
 
-def _oversampled(X: Floats, y: NDArray[np.int64], seed: int) -> tuple[Floats, NDArray[np.int64]]:
+def _oversampled(X: Floats, y: Ints, seed: int) -> tuple[Floats, Ints]:
     rng = np.random.default_rng(seed)
     rare = np.flatnonzero(y == (y.mean() < 0.5))
     more = rng.choice(rare, size=len(y) - 2 * len(rare), replace=True)

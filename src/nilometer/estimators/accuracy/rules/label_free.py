@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from nilometer.arrays import Floats, Ints
 
 from .scores import Learned, ScoreSums, SourceScores, TargetScores, learn, score_columns
 from .shifted import importance_weighted, label_shift, matched_moments, quantile_regression
@@ -12,7 +13,6 @@ from .slope import LOGIT_SLOPE, anchored_slope, difference_slope, scaled_logit
 
 __all__ = ["LABEL_FREE", "Arm", "combined_rows", "family_evidence", "sequence_evidence", "sequence_weight", "sums_of"]
 
-Floats = NDArray[np.float64]
 
 _EVIDENCE = 3.0
 """Labels of each family that count as evidence; more of one family say no more about other families."""
@@ -114,7 +114,7 @@ def sequence_evidence(sequence: Floats, p: Floats, correct: Floats) -> float | N
     return float(found[0]) if found.size else None
 
 
-def family_evidence(sequence: Floats, p: Floats, correct: Floats, *, families: NDArray[np.int64]) -> Floats:
+def family_evidence(sequence: Floats, p: Floats, correct: Floats, *, families: Ints) -> Floats:
     """Return :func:`sequence_evidence` of every family that has a known probability; ``families`` has shape (n,)."""
     known = ~np.isnan(sequence)
     if not known.any():

@@ -3,14 +3,13 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from nilometer.arrays import Float, Floats, Int, Ints
 
 from .slope import log_odds
 
 __all__ = ["LevelSlope", "fit_level_slope", "spread_levels"]
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 _EDGE = 0.02
 """Accuracies are cut to [0.02, 0.98] before their log-odds are taken."""
@@ -27,7 +26,9 @@ class LevelSlope(NamedTuple):
     """Shape (families,)."""
 
 
-def fit_level_slope(estimated: Floats, realized: Floats, families: Integers) -> LevelSlope:
+def fit_level_slope(
+    estimated: Float[Floats, " slices"], realized: Float[Floats, " slices"], families: Int[Ints, " slices"]
+) -> LevelSlope:
     r"""Slope of the accuracies of a family's slices on their estimates, both around the mean of the family.
 
     .. math:: \beta = \frac{1/\tau^2 + \sum x y / \nu}{1/\tau^2 + \sum x^2 / \nu}, \quad
@@ -60,7 +61,7 @@ def fit_level_slope(estimated: Floats, realized: Floats, families: Integers) -> 
     x, y = (_inside(log_odds(values, edge=_EDGE), families) for values in (estimated, realized))
     counted = np.bincount(families)[families] > 1 if families.size else np.zeros(0, dtype=bool)
     parts = (x * y, x * x, (y - x) ** 2, np.ones(len(x)))
-    own = np.stack([np.bincount(families, np.where(counted, part, 0.0)) for part in parts])
+    own = np.stack([np.bincount(families, np.where(counted, part, 0.0)) for part in parts]).astype(np.float64)
     total = own.sum(axis=1, keepdims=True)
     return LevelSlope(float(_slope(total)[0]), _slope(total - own))
 
@@ -72,7 +73,7 @@ def _slope(sums: Floats) -> Floats:
     return np.asarray(np.maximum((prior + sums[0] / noise) / (prior + sums[1] / noise), 0.0))
 
 
-def spread_levels(estimated: Floats, families: Integers, slope: Floats | float) -> Floats:
+def spread_levels(estimated: Floats, families: Ints, slope: Floats | float) -> Floats:
     r"""Spread the estimates of the slices of every family around their mean by a slope.
 
     .. math:: \operatorname{logit} e_s' = \overline{\operatorname{logit} e}_f +
@@ -102,7 +103,7 @@ def spread_levels(estimated: Floats, families: Integers, slope: Floats | float) 
     return np.asarray(np.where(moved == 0, estimated, expit(odds + moved)))
 
 
-def _inside(values: Floats, families: Integers) -> Floats:
+def _inside(values: Floats, families: Ints) -> Floats:
     """Differences to the mean of the family."""
     if not values.size:
         return values

@@ -3,13 +3,12 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nilometer.arrays import Float, Floats, Ints
 from nilometer.signals import feature_named
 
 __all__ = ["Monotone", "fit_monotone", "log_scale", "predict_monotone"]
 
-Floats = NDArray[np.float64]
 
 _SMALLEST = 1e-4
 _PENALTY = 5.0
@@ -58,9 +57,7 @@ def log_scale(values: Floats, names: tuple[str, ...]) -> Floats:
     return np.stack(columns, axis=1)
 
 
-def fit_monotone(
-    X: Floats, correct: Floats, *, signs: NDArray[np.int64], weights: Floats, penalty: float = _PENALTY
-) -> Monotone:
+def fit_monotone(X: Floats, correct: Floats, *, signs: Ints, weights: Floats, penalty: float = _PENALTY) -> Monotone:
     r"""Fit P(correct | x) = logistic(b + w·z) with every slope on its known side of zero.
 
     With z the standardised features, :math:`\sigma` the logistic function and :math:`s_j` the signs, minimises
@@ -140,7 +137,7 @@ class _Problem(NamedTuple):
         return gradient, self.Z.T @ curved + np.diag(self.penalty)
 
 
-def _newton(problem: _Problem, signs: NDArray[np.int64]) -> Floats:
+def _newton(problem: _Problem, signs: Ints) -> Floats:
     """Minimise by Newton's method on the slopes that are free to move, projected on their side of zero.
 
     A step that does not lower the loss is halved. The loss is convex, so this is the minimum.
@@ -168,7 +165,7 @@ def _newton(problem: _Problem, signs: NDArray[np.int64]) -> Floats:
     return theta
 
 
-def predict_monotone(model: Monotone, X: Floats) -> Floats:
+def predict_monotone(model: Monotone, X: Float[Floats, "rows features"]) -> Float[Floats, " rows"]:
     """Probability of a correct answer for each row, shape (n,)."""
     from scipy.special import expit
 

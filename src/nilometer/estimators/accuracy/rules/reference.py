@@ -3,8 +3,8 @@
 from collections.abc import Collection
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nilometer.arrays import Floats
 from nilometer.errors import IncompatibleModelError, NotEnoughDataError
 
 from ...profiles import Profiles
@@ -23,8 +23,6 @@ __all__ = [
 LEAST_LABELS = 10
 MOST_WITHOUT_LOGPROBS = 0.5
 """A slice with a larger share of responses without log-probabilities is refused."""
-
-Floats = NDArray[np.float64]
 
 
 def check_labels(labels: Floats) -> None:

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from nilometer.arrays import Bools, Floats
 from nilometer.signals import feature_named
 from nilometer.traces import SliceIndex
 
@@ -20,7 +20,6 @@ from .scores import Learned, ScoreSums, SourceScores, TargetScores, learn, score
 
 __all__ = ["STRATA", "FitPlan", "Rule", "fit_rule", "source_scores", "target_scores"]
 
-Floats = NDArray[np.float64]
 
 STRATA = ("no_answer", "truncated")
 """Features that mark answers of a kind of their own, whose accuracy does not follow from log-probabilities."""
@@ -66,7 +65,7 @@ class FitPlan:
             return "second opinions"
         return f"{self.method}[{self.recipe.classifier}]" if self.features else self.method
 
-    def known(self, profiles: Profiles) -> NDArray[np.bool_]:
+    def known(self, profiles: Profiles) -> Bools:
         """Return which responses have every number that the method needs, shape (n,)."""
         if self.method == "constant":
             return np.ones(len(profiles), dtype=bool)
@@ -247,7 +246,7 @@ def _strata(labelled: Responses, plan: FitPlan) -> dict[str, float]:
     return found
 
 
-def _flag(profiles: Profiles, name: str) -> NDArray[np.bool_]:
+def _flag(profiles: Profiles, name: str) -> Bools:
     return profiles.column(name) == 1 if name in profiles.names else np.zeros(len(profiles), dtype=bool)
 
 

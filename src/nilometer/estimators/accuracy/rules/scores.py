@@ -3,13 +3,13 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from nilometer.arrays import Floats, Ints
 
 from .threshold import Threshold, fit_threshold
 
 __all__ = ["Learned", "ScoreSums", "SourceScores", "TargetScores", "learn", "score_columns"]
 
-Floats = NDArray[np.float64]
 
 _NO_THRESHOLD = Threshold(np.inf, 1, 0.0)
 
@@ -27,7 +27,7 @@ class SourceScores(NamedTuple):
     """Shape (n,), equal sums for all families, n in total."""
     accuracy: float
     """Weighted share of correct answers."""
-    slices: NDArray[np.int64]
+    slices: Ints
     """Shape (n,), number of the slice of each response."""
     X: Floats
     """Shape (n, features), what the classifier sees."""

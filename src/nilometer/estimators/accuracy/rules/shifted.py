@@ -1,14 +1,14 @@
 """Estimators of accuracy that undo a named kind of shift: of the labels, of the features, of the slice's profile."""
 
 import numpy as np
-from numpy.typing import NDArray
+
+from nilometer.arrays import Floats
 
 from .scores import SourceScores, TargetScores
 from .slope import log_odds
 
 __all__ = ["importance_weighted", "label_shift", "matched_moments", "quantile_regression"]
 
-Floats = NDArray[np.float64]
 
 _EDGE = 1e-4
 _HALVINGS = 30

@@ -1,11 +1,11 @@
 """How the accuracy of a slice moves with its mean confidence: slopes learned on left-out families."""
 
 import numpy as np
-from numpy.typing import NDArray
+
+from nilometer.arrays import Floats
 
 __all__ = ["LOGIT_SLOPE", "anchored_slope", "difference_slope", "log_odds", "scaled_logit"]
 
-Floats = NDArray[np.float64]
 
 LOGIT_SLOPE = 1.6
 """Slope of logit accuracy on logit mean confidence in a simulation where P(features | correct) stays the same."""

@@ -3,11 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from nilometer.arrays import Floats
 
 __all__ = ["Threshold", "fit_threshold", "thresholded_accuracy"]
-
-Floats = NDArray[np.float64]
 
 
 class Threshold(NamedTuple):
