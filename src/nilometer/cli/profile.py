@@ -5,8 +5,10 @@ from typing import Annotated
 
 import typer
 
+from nilometer.errors import ConfigError
 from nilometer.signals import ATTENTION_FEATURE_NAMES, FEATURE_NAMES, write_profiles
 
+from .cluster import profile_on_ray
 from .common import (
     AtOption,
     ByOption,
@@ -38,6 +40,9 @@ def profile(
     columns: ColumnsOption = None,
     strict: StrictOption = False,
     force: ForceOption = False,
+    runner: Annotated[
+        str, typer.Option(help="process: on the cores of this machine; ray: one task per file on a Ray cluster.")
+    ] = "process",
     as_json: JsonOption = False,
 ) -> None:
     """Read traces and write their profiles, which every other verb reads as well.
@@ -46,7 +51,14 @@ def profile(
     """
     check_outputs({out: "profiles"}, files, force=force)
     layout, opinions = layout_of(wire_format, at, columns), opinions_of(second, agree)
-    profiles = read_inputs(files, by=split_keys(by), wire_format=layout, strict=strict, second=opinions).profiles
+    if runner not in {"process", "ray"}:
+        raise ConfigError(f"`--runner` must be process or ray, got {runner!r}.")
+    if runner == "ray" and opinions is not None:
+        raise ConfigError("`--second` needs `--runner process`, since opinions are read beside all files.")
+    if runner == "ray":
+        profiles = profile_on_ray(files, by=split_keys(by), wire_format=layout, strict=strict)
+    else:
+        profiles = read_inputs(files, by=split_keys(by), wire_format=layout, strict=strict, second=opinions).profiles
     write_profiles(out, profiles)
     features = [name for name in (*FEATURE_NAMES, *ATTENTION_FEATURE_NAMES) if name in profiles.column_names]
     if as_json:
