@@ -55,6 +55,36 @@ def rivals_table() -> str:
     return "\n".join(rows)
 
 
+def second_table() -> str:
+    """Error, coverage and half-width by what is read beside the model's own tokens."""
+    found = _read("second_opinions")
+    rows = ["| read | error | coverage | half-width | error on the choice half |", "|---" * 5 + "|"]
+    choice, figures = (found["multiple choice"][half] for half in ("choice", "figures"))
+    for name, one in figures.items():
+        if isinstance(one, dict):
+            rows.append(f"| {name} | {_measured(one)} | {choice[name]['error']:.3f} |")
+    rate = f"{figures['agreement rate']:.3f} |  |  | {choice['agreement rate']:.3f} |"
+    rows.append(f"| agreement rate of the cheap model as accuracy, no labels | {rate}")
+    rows += [f"| open tasks: {name} | {_measured(one)} |  |" for name, one in found["open tasks"].items()]
+    return "\n".join(rows)
+
+
+def _measured(one: dict) -> str:
+    low, high = one["error_bounds"]
+    least, most = one["coverage_bounds"]
+    coverage = f"{one['coverage']:.2f} [{least:.2f}, {most:.2f}]"
+    return f"{one['error']:.3f} [{low:.3f}, {high:.3f}] | {coverage} | {one['half_width']:.3f}"
+
+
+def second_targets() -> str:
+    """The targets of second opinions, met or missed."""
+    rows = ["| target, four labelled subjects of MMLU-Pro | measured | target | |", "|---" * 4 + "|"]
+    for name, one in _read("second_opinions")["targets"].items():
+        verdict = "met" if one["met"] else "**missed**"
+        rows.append(f"| {name} | {one['measured']:.4f} | {one['target']:.3f} | {verdict} |")
+    return "\n".join(rows)
+
+
 def known_table() -> str:
     """New traffic of labelled slices: error of three ways, and coverage of the interval."""
     rows = [

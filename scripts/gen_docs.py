@@ -214,6 +214,8 @@ def main() -> None:
             "targets": estimation_tables.headline(),
             "rivals": estimation_tables.rivals_table(),
             "known": estimation_tables.known_table(),
+            "second": estimation_tables.second_table(),
+            "second targets": estimation_tables.second_targets(),
             "arms": estimation_tables.arms_table(),
             "slope": estimation_tables.slope_table(),
             "others": estimation_tables.others_table(),
