@@ -6,7 +6,13 @@ from .charts import (
     window_chart as window_chart,
 )
 from .colours import COLOURS as COLOURS
-from .console import ConsoleFile as ConsoleFile, console_file as console_file, render_console as render_console
+from .console import (
+    ConsoleFile as ConsoleFile,
+    console_file as console_file,
+    entropy_svg as entropy_svg,
+    render_console as render_console,
+    timeline_svg as timeline_svg,
+)
 from .markdown import render_junit as render_junit, render_markdown as render_markdown
 from .report import render_html as render_html
 from .result_charts import coverage_chart as coverage_chart, decision_chart as decision_chart
@@ -17,5 +23,11 @@ from .route_charts import (
     slice_quality_chart as slice_quality_chart,
 )
 from .routes import render_route_html as render_route_html
-from .tokens import AnswerView as AnswerView, TokenView as TokenView, render_tokens as render_tokens
+from .tokens import (
+    AnswerView as AnswerView,
+    TokenView as TokenView,
+    answer_data as answer_data,
+    render_tokens as render_tokens,
+    show_answer as show_answer,
+)
 from .watch import render_watch_html as render_watch_html

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from .page import render, shade
 from .tables import verdict
 
-__all__ = ["AnswerView", "TokenView", "render_tokens"]
+__all__ = ["AnswerView", "TokenView", "answer_data", "render_tokens", "show_answer"]
 
 _MOST_PROMPT = 500
 
@@ -49,15 +49,16 @@ def render_tokens(answers: list[AnswerView], *, calibrated: bool, title: str = "
     """
     return render(
         "tokens.html",
-        numbers=[_data(answer) for answer in answers],
+        numbers=[answer_data(answer) for answer in answers],
         script="tokens.js",
         title=title,
         calibrated=calibrated,
-        answers=[_shown(answer) for answer in answers],
+        answers=[show_answer(answer) for answer in answers],
     )
 
 
-def _shown(answer: AnswerView) -> dict[str, Any]:
+def show_answer(answer: AnswerView) -> dict[str, Any]:
+    """What the template of an answer shows."""
     lowest = _lowest(answer)
     return {
         "trace_id": answer.trace_id,
@@ -84,7 +85,8 @@ def _lowest(answer: AnswerView) -> int:
     return min(range(len(answer.tokens)), key=lambda i: answer.tokens[i].confidence, default=0)
 
 
-def _data(answer: AnswerView) -> dict[str, object]:
+def answer_data(answer: AnswerView) -> dict[str, object]:
+    """What the script of an answer reads."""
     page: dict[str, object] = {"lowest": _lowest(answer), "tokens": [token._asdict() for token in answer.tokens]}
     if answer.attention is not None:
         values = np.where(np.isnan(answer.attention), 255, np.clip(np.nan_to_num(answer.attention), 0, 1) * 254)

@@ -1,8 +1,11 @@
 """Numbers as the console writes them, and lines small enough for a cell."""
 
+import math
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
+
+from ..page import shade
 
 __all__ = ["FILTERS"]
 
@@ -61,6 +64,11 @@ def _spark(trend: Sequence[float | None]) -> list[str]:
     return [" ".join(line if len(line) > 1 else [line[0], _beside(line[0])]) for line in lines if line]
 
 
+def _shade(logprob: float | None) -> int:
+    """Step of colour behind a token of this log-probability."""
+    return shade(1.0 if logprob is None else 1 - math.exp(min(logprob, 0.0)))
+
+
 def _beside(point: str) -> str:
     """Draw a single point as a short line."""
     x, y = point.split(",")
@@ -78,6 +86,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "percent": _percent,
     "period": _period,
     "place": _place,
+    "shade": _shade,
     "signed": _signed,
     "size": _size,
     "spark": _spark,

@@ -30,3 +30,19 @@ from .refit import (
     refit as refit,
 )
 from .upstream import CanaryWatch as CanaryWatch
+from .responses import (
+    ENTROPY_COLUMNS as ENTROPY_COLUMNS,
+    EntropyLine as EntropyLine,
+    entropy_lines as entropy_lines,
+    find_response as find_response,
+    least_confident as least_confident,
+    read_responses as read_responses,
+)
+from .timeline import (
+    Mark as Mark,
+    Moment as Moment,
+    Place as Place,
+    read_marks as read_marks,
+    read_timeline as read_timeline,
+    split_change as split_change,
+)

@@ -18,5 +18,5 @@ from .slicing import ALL as ALL, Slicing as Slicing
 from .store import Store as Store, kept_keys as kept_keys
 from .tables import frame_table as frame_table, spool_traces as spool_traces, table_frame as table_frame
 from .tail import Tail as Tail, TailStep as TailStep
-from .texts import Text as Text, request_text as request_text
+from .texts import Text as Text, find_texts as find_texts, request_text as request_text
 from .upkeep import Forgotten as Forgotten, Retention as Retention

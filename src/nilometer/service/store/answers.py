@@ -62,7 +62,8 @@ def frame_traces(frame: Frame) -> list[Trace]:
     """
     body = join_stream(frame.body) if frame.stream else frame.body
     try:
-        traces = traces_from_response(body, trace_id=frame.id, k=frame.k or None)
+        keep = ["top_tokens"] if frame.texts else []
+        traces = traces_from_response(body, trace_id=frame.id, k=frame.k or None, keep=keep)
     except (msgspec.MsgspecError, UnicodeDecodeError, TypeError, AttributeError, KeyError, IndexError) as exc:
         raise TraceFormatError(f"the answer to {frame.id} has an unexpected shape ({exc}).") from exc
     if not traces:

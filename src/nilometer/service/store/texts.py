@@ -13,7 +13,7 @@ from nilometer.traces import Trace
 
 from ..capture import Frame
 
-__all__ = ["Text", "find_text", "frame_texts", "request_text", "text_table"]
+__all__ = ["Text", "find_text", "find_texts", "frame_texts", "request_text", "text_table"]
 
 
 class Text(NamedTuple):
@@ -24,6 +24,13 @@ class Text(NamedTuple):
     """Microseconds since 1970, UTC."""
     prompt: str
     answer: str
+    tokens: list[str] | None = None
+    """Of the answer; None where the redaction changed it, since tokens hold the text as it was."""
+    chosen_logprobs: list[float] | None = None
+    top_logprobs: list[float] | None = None
+    """Row-major tokens × k, best first, NaN where the server gave fewer."""
+    top_tokens: list[str | None] | None = None
+    """Texts of the best alternatives, row-major."""
 
 
 class _Asked(msgspec.Struct):
@@ -32,7 +39,16 @@ class _Asked(msgspec.Struct):
 
 
 _SCHEMA = pa.schema(
-    {"trace_id": pa.string(), "time": pa.timestamp("us", tz="UTC"), "prompt": pa.string(), "answer": pa.string()}
+    {
+        "trace_id": pa.string(),
+        "time": pa.timestamp("us", tz="UTC"),
+        "prompt": pa.string(),
+        "answer": pa.string(),
+        "tokens": pa.list_(pa.string()),
+        "chosen_logprobs": pa.list_(pa.float32()),
+        "top_logprobs": pa.list_(pa.float32()),
+        "top_tokens": pa.list_(pa.string()),
+    }
 )
 
 
@@ -59,7 +75,22 @@ def frame_texts(frame: Frame, traces: Sequence[Trace], redact: Callable[[str], s
     if not frame.texts:
         return []
     prompt = redact(request_text(frame.request))
-    return [Text(trace.trace_id, frame.time, prompt, redact(trace.answer or "")) for trace in traces]
+    return [_of_trace(trace, time=frame.time, prompt=prompt, redact=redact) for trace in traces]
+
+
+def _of_trace(trace: Trace, *, time: int, prompt: str, redact: Callable[[str], str]) -> Text:
+    answer = trace.answer or ""
+    shown = redact(answer)
+    text = Text(trace.trace_id, time, prompt, shown)
+    if shown != answer or trace.tokens is None or trace.chosen_logprobs is None:
+        return text
+    top = trace.top_logprobs
+    return text._replace(
+        tokens=list(trace.tokens),
+        chosen_logprobs=trace.chosen_logprobs.tolist(),
+        top_logprobs=None if top is None else top.ravel().tolist(),
+        top_tokens=trace.top_tokens,
+    )
 
 
 def text_table(texts: Sequence[Text]) -> pa.Table:
@@ -69,12 +100,21 @@ def text_table(texts: Sequence[Text]) -> pa.Table:
 
 def find_text(connection: sqlite3.Connection, root: Path, trace_id: str) -> Text | None:
     """Find the texts of a trace; None if they were not kept."""
-    files = [str(root / file) for (file,) in connection.execute("SELECT file FROM texts ORDER BY hour DESC")]
-    if not files:
-        return None
-    dataset = pads.dataset(files, format="parquet")
-    rows = dataset.to_table(filter=pads.field("trace_id") == trace_id).cast(_SCHEMA).to_pylist()
-    return Text(**{**rows[0], "time": int(rows[0]["time"].timestamp() * 1e6)}) if rows else None
+    return find_texts(connection, root, [trace_id]).get(trace_id)
+
+
+def find_texts(
+    connection: sqlite3.Connection, root: Path, trace_ids: Sequence[str], *, hours: tuple[int, int] | None = None
+) -> dict[str, Text]:
+    """Find the texts of traces, those that were kept, in the files of some hours if they are known."""
+    first, last = hours or (0, 1 << 40)
+    query = "SELECT file FROM texts WHERE hour BETWEEN ? AND ? ORDER BY hour DESC"
+    files = [str(root / file) for (file,) in connection.execute(query, (first, last))]
+    if not files or not trace_ids:
+        return {}
+    wanted = pads.field("trace_id").isin(pa.array(sorted(set(trace_ids)), pa.string()))
+    rows = pads.dataset(files, format="parquet", schema=_SCHEMA).to_table(filter=wanted).to_pylist()
+    return {row["trace_id"]: Text(**{**row, "time": int(row["time"].timestamp() * 1e6)}) for row in rows}
 
 
 def _text(value: Any) -> str:

@@ -13,7 +13,7 @@ from nilometer.errors import NilometerError
 from nilometer.pages import render_console
 
 from .access import NOBODY, Person
-from .questions import AskedError, link, read_query
+from .questions import AskedError, Query, link, read_query
 from .site import Act, Site, View, Visit
 
 if TYPE_CHECKING:
@@ -83,11 +83,7 @@ def page_endpoint(site: Site, view: View) -> Endpoint:
         from starlette.responses import Response
 
         values, query = await _values(site, view, request, who=who)
-        text = await in_thread(
-            lambda: render_console(
-                view.template, here=view.path, who=who, query=query, link=link, open_alerts=_n_alerts(site), **values
-            )
-        )
+        text = await in_thread(lambda: _rendered(site, view, values, query=query, who=who))
         return _tagged(request, Response(text, media_type="text/html"))
 
     return guarded(site, view.right, page, is_page=True)
@@ -220,6 +216,12 @@ def _tagged(request: "Request", response: "Response") -> "Response":
         response = Response(status_code=304)
     response.headers["etag"] = tag
     return response
+
+
+def _rendered(site: Site, view: View, values: dict[str, Any], *, query: Query, who: Person) -> str:
+    drawn = {} if view.draw is None else view.draw(values)
+    frame = {"here": view.path, "who": who, "query": query, "link": link, "open_alerts": _n_alerts(site)}
+    return render_console(view.template, **frame, **values, **drawn)
 
 
 def _n_alerts(site: Site) -> int:

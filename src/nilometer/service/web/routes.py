@@ -1,12 +1,14 @@
 """The table of pages and acts: the application, the description of the interface and the tests are made from it."""
 
+from .answers import ANSWER_VIEW
 from .api import API_VIEWS
 from .overview import OVERVIEW
 from .site import Act, View
+from .slices import SLICE_VIEW
 
 __all__ = ["ACTS", "VIEWS"]
 
-VIEWS: tuple[View, ...] = (OVERVIEW, *API_VIEWS)
+VIEWS: tuple[View, ...] = (OVERVIEW, SLICE_VIEW, ANSWER_VIEW, *API_VIEWS)
 """Everything that can be read."""
 
 ACTS: tuple[Act, ...] = ()

@@ -87,6 +87,8 @@ class View(NamedTuple):
     path: str = ""
     """Of the page; empty without one."""
     template: str = ""
+    draw: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    """Makes what only the page shows, such as charts, from the values."""
 
 
 class Act(NamedTuple):
