@@ -10,6 +10,7 @@ from .console import (
     ConsoleFile as ConsoleFile,
     console_file as console_file,
     entropy_svg as entropy_svg,
+    left_out_svg as left_out_svg,
     render_console as render_console,
     timeline_svg as timeline_svg,
 )

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from ..charts import chart_rows, to_svg
 from ..colours import COLOURS
 
-__all__ = ["entropy_svg", "timeline_svg"]
+__all__ = ["entropy_svg", "left_out_svg", "timeline_svg"]
 
 _BLUE, _ORANGE, _SOFT = (COLOURS[name].light for name in ("estimated", "realized", "soft"))
 _UNIT = alt.Scale(domain=[0, 1])
@@ -57,10 +57,27 @@ def entropy_svg(lines: Sequence[Mapping[str, Any]]) -> Markup | None:
     return _drawn(json.dumps({"rows": rows}), "entropy")
 
 
+def left_out_svg(rows: Sequence[Mapping[str, Any]]) -> Markup | None:
+    """Draw the accuracy of labelled slices against their estimate without their labels; None without any."""
+    plain = [{"estimated": row["estimated"], "realized": row["realized"]} for row in rows]
+    return _drawn(json.dumps({"rows": plain}), "left out") if plain else None
+
+
 @lru_cache(maxsize=_KEPT)
 def _drawn(data: str, kind: str) -> Markup:
-    values = json.loads(data)
-    return Markup(to_svg(_timeline(values) if kind == "timeline" else _entropy(values)))
+    draw = {"timeline": _timeline, "entropy": _entropy, "left out": _left_out}[kind]
+    return Markup(to_svg(draw(json.loads(data))))
+
+
+def _left_out(values: dict[str, Any]) -> Any:
+    ends = chart_rows([{"estimated": end, "realized": end} for end in (0, 1)])
+    base = alt.Chart(chart_rows(values["rows"])).encode(
+        x=alt.X("estimated:Q", scale=_UNIT, title="estimated without its labels"),
+        y=alt.Y("realized:Q", scale=_UNIT, title="by its labels"),
+    )
+    diagonal = alt.Chart(ends).mark_line(color=COLOURS["neutral"].light, strokeDash=[4, 4])
+    same = diagonal.encode(x="estimated:Q", y="realized:Q")
+    return (same + base.mark_point(color=_BLUE, filled=True, size=45)).properties(width=260, height=240)
 
 
 def _timeline(values: dict[str, Any]) -> Any:

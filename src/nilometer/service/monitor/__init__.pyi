@@ -38,6 +38,16 @@ from .responses import (
     least_confident as least_confident,
     read_responses as read_responses,
 )
+from .state import (
+    AlertRow as AlertRow,
+    CaptureRow as CaptureRow,
+    OutcomeRow as OutcomeRow,
+    acknowledge as acknowledge,
+    alert_rows as alert_rows,
+    capture_rows as capture_rows,
+    outcome_rows as outcome_rows,
+    sentinel_values as sentinel_values,
+)
 from .timeline import (
     Mark as Mark,
     Moment as Moment,

@@ -15,7 +15,7 @@ from .timeline import Place
 __all__ = ["ENTROPY_COLUMNS", "EntropyLine", "entropy_lines", "find_response", "least_confident", "read_responses"]
 
 ENTROPY_COLUMNS = tuple(f"decile_{i}" for i in range(10))
-_MOST_FILES = 300
+_MOST_FILES = 60
 _PLAIN = ("trace_id", "time", "model", "attributes", "p_correct", "finish_reason", "n_tokens")
 
 
@@ -30,7 +30,7 @@ class EntropyLine(NamedTuple):
 def read_responses(
     store: Store, connection: sqlite3.Connection, place: Place, *, span: tuple[int, int], columns: tuple[str, ...] = ()
 ) -> pa.Table | None:
-    """Profiles of a slice in the hours from first to last, at most 300 files, the newest; None without any."""
+    """Profiles of a slice in the hours from first to last, at most 60 files, the newest; None without any."""
     query = "SELECT file FROM parts WHERE hour BETWEEN ? AND ? ORDER BY hour DESC LIMIT ?"
     files = [str(store.root / file) for (file,) in connection.execute(query, (*span, _MOST_FILES))]
     files = [file for file in files if Path(file).exists()]

@@ -5,11 +5,12 @@ from .api import API_VIEWS
 from .overview import OVERVIEW
 from .site import Act, View
 from .slices import SLICE_VIEW
+from .state import STATE_ACTS, STATE_VIEWS
 
 __all__ = ["ACTS", "VIEWS"]
 
-VIEWS: tuple[View, ...] = (OVERVIEW, SLICE_VIEW, ANSWER_VIEW, *API_VIEWS)
+VIEWS: tuple[View, ...] = (OVERVIEW, SLICE_VIEW, ANSWER_VIEW, *STATE_VIEWS, *API_VIEWS)
 """Everything that can be read."""
 
-ACTS: tuple[Act, ...] = ()
+ACTS: tuple[Act, ...] = (*STATE_ACTS,)
 """Everything that can be written by a form or a script of a page."""
