@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import time
 
 import httpx
@@ -10,23 +11,29 @@ import pytest
 from nilometer.service import Access, Spool, Store, Worker, make_token, open_database, serve_app
 
 
-def _row(rows, i):
-    return rows[(5 * i) % len(rows)]
-
-
-@pytest.fixture
-def filled(gemma, frame_of, tmp_path):
-    """A committed store with 240 responses of the last hour, the first 60 with texts."""
-    spool, rows, now = Spool(tmp_path / "spool"), gemma[0].to_pylist(), time.time()
+@pytest.fixture(scope="session")
+def filled_folder(gemma, frame_of, tmp_path_factory):
+    """Folder of a store with 240 responses of the last hour, the first 60 with texts."""
+    folder = tmp_path_factory.mktemp("filled")
+    spool, rows, now = Spool(folder / "spool"), gemma[0].to_pylist(), time.time()
     for i in range(240):
-        row = _row(rows, i)
+        row = rows[(5 * i) % len(rows)]
         asked = json.dumps({"prompt": row["prompt"]}).encode()
         given = {"texts": True, "request": asked} if i < 60 else {}
         spool.write(frame_of(row, i, time=int((now - 10 * i) * 1e6), **given))
     spool.close()
-    store = Store(tmp_path, keys=("domain",), sentinel=gemma[3])
+    store = Store(folder, keys=("domain",), sentinel=gemma[3])
     while store.step():
         pass
+    store.close()
+    return folder
+
+
+@pytest.fixture
+def filled(filled_folder, gemma, tmp_path):
+    """A store of its own with that traffic, all committed."""
+    shutil.copytree(filled_folder, tmp_path, dirs_exist_ok=True)
+    store = Store(tmp_path, keys=("domain",), sentinel=gemma[3])
     yield store
     store.close()
 

@@ -62,7 +62,7 @@ def alert_rows(connection: sqlite3.Connection) -> list[AlertRow]:
     notes: dict[int, list[Acknowledged]] = {}
     for alert, *note in connection.execute("SELECT alert, time, who, note FROM acknowledgements ORDER BY id"):
         notes.setdefault(alert, []).append(Acknowledged(*note))
-    return [AlertRow(*row, tuple(notes.get(row[0], ()))) for row in rows]
+    return [AlertRow._make((*row, tuple(notes.get(row[0], ())))) for row in rows]
 
 
 def acknowledge(connection: sqlite3.Connection, alert: int, *, who: str, note: str) -> bool:

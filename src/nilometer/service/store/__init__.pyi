@@ -14,7 +14,7 @@ from .labels import (
 )
 from .redaction import load_redaction as load_redaction, redact as redact
 from .scoring import SliceRow as SliceRow, estimate_hours as estimate_hours
-from .slicing import ALL as ALL, Slicing as Slicing
+from .slicing import ALL as ALL, NO_SLICE as NO_SLICE, Slicing as Slicing
 from .store import Store as Store, kept_keys as kept_keys
 from .tables import frame_table as frame_table, spool_traces as spool_traces, table_frame as table_frame
 from .tail import Tail as Tail, TailStep as TailStep

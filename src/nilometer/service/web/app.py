@@ -10,9 +10,11 @@ from nilometer.pages import console_file
 from nilometer.traces import ReadReport, read_traces
 
 from ..capture import Spool
+from ..labelling import EXPORTS
 from ..store import Store, spool_traces
 from .access import Access, Person
 from .gate import HEADERS, act_endpoint, guarded, in_thread, json_endpoint, json_response, page_endpoint, read_body
+from .labelling import plan_file
 from .labels import read_label_body
 from .metrics import StoreCollector
 from .openapi import describe
@@ -66,6 +68,7 @@ def _routes(site: Site) -> "list[Route]":
         Route("/healthz", bulk.alive),
         Route("/metrics", guarded(site, "metrics", bulk.metrics)),
         Route("/static/{name}", bulk.file),
+        Route("/plans/export", guarded(site, "admin", bulk.plan)),
         Route("/openapi.json", guarded(site, "", bulk.description)),
         Route("/v1/traces", guarded(site, "ingest", bulk.traces), methods=["POST"]),
         Route("/v1/labels", guarded(site, "label", bulk.labels), methods=["POST"]),
@@ -102,6 +105,20 @@ class _Bulk:
     async def description(self, request: "Request", who: Person) -> "Response":
         """What there is, in the form of OpenAPI."""
         return json_response(describe(VIEWS, ACTS))
+
+    async def plan(self, request: "Request", who: Person) -> "Response":
+        """The log of a plan as a file to keep."""
+        from starlette.responses import Response
+
+        name, form = request.query_params.get("plan", ""), request.query_params.get("form", "csv")
+        if form not in EXPORTS:
+            raise AskedError(400, f"`form` must be one of {', '.join(EXPORTS)}, got {form[:50]!r}.")
+        text = await in_thread(lambda: plan_file(self._site, name, form))
+        kind = "text/csv" if form == "csv" else "application/json"
+        response = Response(text.encode("utf-8", "replace"), media_type=kind)
+        ending = {"csv": "csv", "jsonl": "jsonl"}.get(form, "json")
+        response.headers["content-disposition"] = f'attachment; filename="labels.{ending}"'
+        return response
 
     async def labels(self, request: "Request", who: Person) -> "Response":
         """Append labels; they are on disk when this answers."""

@@ -6,6 +6,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from ..labelling import Claims
 from ..monitor import Overviews
 from ..store import Store, transaction
 from .access import Access, Person
@@ -56,6 +57,7 @@ class Site:
         self.store, self.access, self.worker, self.target = store, access, worker, target
         self.overviews = Overviews(store)
         self.failures = Failures()
+        self.claims = Claims()
 
     def write(self, who: Person, act: str, function: Callable[[sqlite3.Connection], Any], *, detail: str = "") -> Any:
         """Run a function in one transaction together with a line of the log of acts."""
