@@ -236,3 +236,25 @@ def test_canary_needs_the_model_that_it_asks(capsys, tmp_path):
     code, out = _run(capsys, "serve", str(tmp_path), "--canary", "canary.json")
     assert code == 2
     assert "`--canary` needs `--canary-model openai:URL`" in out.err
+
+
+def test_token_is_taken_back_by_name(capsys, tmp_path):
+    Store(tmp_path).close()
+    assert _run(capsys, "store", "token", str(tmp_path), "--name", "ann", "--days", "2")[0] == 0
+    assert _run(capsys, "store", "revoke", str(tmp_path), "--name", "ann")[0] == 0
+    code, out = _run(capsys, "store", "revoke", str(tmp_path), "--name", "ann")
+    assert code == 2
+    assert "there is no token of 'ann'" in out.err
+
+
+@pytest.mark.parametrize(
+    ("flags", "error"),
+    [
+        (["--tls-cert", "cert.pem"], "must be given together"),
+        (["--trusted-proxy", "10.0.0.0/8"], "needs a secret of 16 characters"),
+    ],
+)
+def test_half_of_a_setting_of_the_door_is_refused(flags, error, capsys, tmp_path):
+    code, out = _run(capsys, "serve", str(tmp_path), "--port", "0", *flags)
+    assert code == 2
+    assert error in out.err

@@ -2,7 +2,7 @@
 
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -48,6 +48,12 @@ def serve(
     otlp: Annotated[
         str | None, typer.Option(metavar="URL", help="OTLP endpoint that gets the estimates of every hour as events.")
     ] = None,
+    tls_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Certificate, to serve https.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its key.")] = None,
+    trusted_proxy: Annotated[
+        str | None,
+        typer.Option(metavar="NETWORK", help="A reverse proxy there says who asks; secret in NILOMETER_PROXY_SECRET."),
+    ] = None,
     keep_days: Annotated[float | None, typer.Option(help="Days to keep profiles; forever without it.")] = None,
     keep_text_days: Annotated[
         float | None, typer.Option(help="Days to keep prompts and answers; as long as profiles without it.")
@@ -59,9 +65,9 @@ def serve(
         float | None, typer.Option(help="Gigabytes of profiles, prompts and answers to keep; the oldest hours go.")
     ] = None,
 ) -> None:
-    """Store what captures write to DIR/spool, and serve estimates per slice and hour, metrics and labels.
+    """Store what captures write to DIR/spool, and serve the console, estimates, metrics and labels.
 
-    GET /api/slices, /api/hours, /api/alerts, /api/health, /healthz and /metrics; POST /v1/labels.
+    Open the address in a browser. For programs: /openapi.json, /metrics, /healthz; POST /v1/labels and /v1/traces.
     """
     import os
 
@@ -98,7 +104,8 @@ def serve(
             talk("There is no sentinel yet, so nothing is estimated. Make one with `nilometer fit`.")
         watch = _canary_watch(store, canary, canary_model, hours=canary_hours, per_month=false_alarms)
         chores = [service.Refitter(store, every_days=refit_days), *watch, *_exporter(store, otlp)]
-        _run(store, host, port, options=options, channels=channels, chores=chores)
+        door = _Door(host, port, (tls_cert, tls_key), trusted_proxy)
+        _run(store, door, options=options, channels=channels, chores=chores)
 
 
 def _canary_watch(
@@ -133,18 +140,31 @@ def _exporter(store: "Store", endpoint: str | None) -> "list[EvaluationExporter]
     return [EvaluationExporter(store, endpoint, headers=headers)] if endpoint else []
 
 
-def _run(
-    store: "Store", host: str, port: int, *, options: "AlertOptions", channels: "list[Channel]", chores: list[Any]
-) -> None:
+class _Door(NamedTuple):
+    """Where the server listens, and whom it believes."""
+
+    host: str
+    port: int
+    tls: tuple[Path | None, Path | None]
+    trusted_proxy: str | None
+
+
+def _run(store: "Store", door: _Door, *, options: "AlertOptions", channels: "list[Channel]", chores: list[Any]) -> None:
+    import os
+
     from nilometer.errors import ConfigError
-    from nilometer.service import Access, Worker, serve_app
+    from nilometer.service import Access, Proxy, Worker, serve_app
 
     from .serving import run_app
 
     try:
-        access = Access(store.reader(), host=host)
+        secret = os.environ.get("NILOMETER_PROXY_SECRET", "")
+        proxy = None if door.trusted_proxy is None else Proxy.of(door.trusted_proxy, secret)
+        access = Access(store.reader(), host=door.host, proxy=proxy)
     except ConfigError as exc:
         raise ConfigError(str(exc).replace("DIR", str(store.root))) from exc
-    talk(f"http://{host}:{port} serves {store.root}; captures write to {store.spool}.")
+    scheme = "https" if all(door.tls) else "http"
+    talk(f"{scheme}://{door.host}:{door.port} serves {store.root}; captures write to {store.spool}.")
     worker = Worker(store, options=options, channels=channels, chores=chores)
-    run_app(serve_app(store, access, worker), host=host, port=port)
+    app = serve_app(store, access, worker, target=options.least_accuracy)
+    run_app(app, host=door.host, port=door.port, tls=door.tls)

@@ -24,8 +24,9 @@ DAMAGED = 3
 @store.command("token")
 def _token(
     folder: FolderArgument,
-    role: Annotated[str, typer.Option(help="ask (a gateway), ingest, read, label or admin.")] = "read",
+    role: Annotated[str, typer.Option(help="ask (a gateway), ingest, read, label, metrics or admin.")] = "read",
     name: Annotated[str, typer.Option(help="Who has it; named in the log of acts.")] = "unnamed",
+    days: Annotated[float | None, typer.Option(help="Days after which it expires; never without it.")] = None,
     once: Annotated[
         bool, typer.Option("--once", help="Make it only if there is none, and the store if it is not there.")
     ] = False,
@@ -39,8 +40,22 @@ def _token(
         if once and connection.execute("SELECT count(*) FROM tokens").fetchone()[0]:
             talk("There is a token already.")
             return
-        typer.echo(make_token(connection, role=role, name=name))
+        typer.echo(make_token(connection, role=role, name=name, days=days))
     talk(f"Send it as `Authorization: Bearer TOKEN`. It may do what {role} may, and is not shown again.")
+
+
+@store.command("revoke")
+def _revoke(
+    folder: FolderArgument, name: Annotated[str, typer.Option(help="Whose tokens; as given when they were made.")]
+) -> None:
+    """Take back every token of a name, and the sessions that began with them. Works while the server runs."""
+    from nilometer.service import open_database, revoke_tokens
+
+    with closing(open_database(_database(folder))) as connection:
+        n = revoke_tokens(connection, name)
+    if not n:
+        raise ConfigError(f"there is no token of {name!r}. The page Log of the console lists them.")
+    talk(f"{n} taken back.")
 
 
 @store.command("check")

@@ -3,7 +3,7 @@ import sqlite3
 import pytest
 
 from nilometer.errors import ConfigError
-from nilometer.service import Access, make_token, open_database
+from nilometer.service import Access, Proxy, make_token, open_database
 
 LOCAL = {"host": "127.0.0.1:8200"}
 
@@ -98,3 +98,49 @@ def test_tokens_are_read_by_a_reader(connection, tmp_path):
     token = make_token(connection, role="read", name="ann")
     reader = sqlite3.connect(f"file:{tmp_path / 'nilometer.db'}?mode=ro", uri=True)
     assert Access(reader, host="0.0.0.0").allows("read", _bearer(token)) == "ann"
+
+
+SECRET = "0123456789abcdef"
+
+
+def _proxied(**headers):
+    return {"host": "a.example", "x-nilometer-proxy-secret": SECRET, "x-forwarded-user": "ann", **headers}
+
+
+def test_proxy_says_who_asks_only_from_its_network_and_with_its_secret(connection):
+    access = Access(connection, host="0.0.0.0", proxy=Proxy.of("10.0.0.0/8", SECRET))
+    assert access.allows("read", _proxied(), address="10.1.2.3") == "ann"
+    assert access.allows("label", _proxied(), address="10.1.2.3") is None
+    assert access.allows("label", _proxied(**{"x-nilometer-role": "label"}), address="10.1.2.3") == "ann"
+    assert access.allows("read", _proxied(), address="192.168.1.1") is None
+    assert access.allows("read", _proxied(**{"x-nilometer-proxy-secret": "wrong"}), address="10.1.2.3") is None
+    assert access.allows("read", _proxied(**{"x-forwarded-user": ""}), address="10.1.2.3") is None
+    assert access.allows("read", _proxied(origin="https://evil.example"), address="10.1.2.3") is None
+    seen = {"origin": "https://console.example", "x-forwarded-host": "console.example"}
+    assert access.allows("read", _proxied(**seen), address="10.1.2.3") == "ann"
+
+
+@pytest.mark.parametrize(
+    ("network", "secret", "error"), [("10.0.0.0/8", "short", "16 characters"), ("here", SECRET, "network")]
+)
+def test_proxy_without_a_secret_or_a_network_is_refused(network, secret, error):
+    with pytest.raises(ConfigError, match=error):
+        Proxy.of(network, secret)
+
+
+def test_token_expires(connection):
+    token = make_token(connection, role="read", name="ann", days=1)
+    access = Access(connection, host="0.0.0.0")
+    assert access.allows("read", _bearer(token)) == "ann"
+    connection.execute("UPDATE tokens SET expires = 1")
+    assert access.allows("read", _bearer(token)) is None
+    with pytest.raises(ConfigError, match="`days` must be > 0"):
+        make_token(connection, role="read", name="ann", days=0)
+
+
+def test_link_from_elsewhere_may_open_a_page_but_not_write(connection):
+    access = Access(connection, host="127.0.0.1")
+    link = {**LOCAL, "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+    assert access.allows("read", link) == "local"
+    assert access.allows("read", link, method="POST") is None
+    assert access.allows("read", {**link, "sec-fetch-dest": "iframe"}) is None

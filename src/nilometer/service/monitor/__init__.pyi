@@ -29,7 +29,6 @@ from .refit import (
     labelled_profiles as labelled_profiles,
     refit as refit,
 )
-from .upstream import CanaryWatch as CanaryWatch
 from .responses import (
     ENTROPY_COLUMNS as ENTROPY_COLUMNS,
     EntropyLine as EntropyLine,
@@ -56,3 +55,4 @@ from .timeline import (
     read_timeline as read_timeline,
     split_change as split_change,
 )
+from .upstream import CanaryWatch as CanaryWatch

@@ -17,9 +17,8 @@ from .gate import HEADERS, act_endpoint, guarded, in_thread, json_endpoint, json
 from .labelling import plan_file
 from .labels import read_label_body
 from .metrics import StoreCollector
-from .openapi import describe
 from .questions import AskedError
-from .routes import ACTS, VIEWS
+from .routes import ACTS, VIEWS, describe
 from .sessions import session_routes
 from .site import Site
 from .worker import Worker

@@ -130,7 +130,7 @@ def _commands(visit: Visit, place: Place) -> list[dict[str, str]]:
     ]
 
 
-def slice_svgs(values: dict[str, Any]) -> dict[str, Any]:
+def _drawn(values: dict[str, Any]) -> dict[str, Any]:
     """Charts of the page; drawn apart from its values, since JSON does not need them."""
     return {
         "timeline": timeline_svg(values["moments"], values["marks"], target=values["target"]),
@@ -146,5 +146,5 @@ SLICE_VIEW = View(
     (KEY, SLICE, MODEL, HOURS._replace(default=168)),
     path="/slice",
     template="slice.html",
-    draw=slice_svgs,
+    draw=_drawn,
 )
