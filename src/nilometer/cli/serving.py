@@ -27,5 +27,5 @@ def run_app(app: Any, *, host: str, port: int, tls: tuple[Path | None, Path | No
         import uvicorn
     except ImportError as exc:
         raise ConfigError("serving needs more packages. Install `nilometer[serve]`.") from exc
-    quiet = {"log_level": "info", "access_log": False, "server_header": False, "date_header": False}
+    quiet: dict[str, Any] = {"log_level": "info", "access_log": False, "server_header": False, "date_header": False}
     uvicorn.run(app, host=host, port=port, proxy_headers=False, ssl_certfile=tls[0], ssl_keyfile=tls[1], **quiet)

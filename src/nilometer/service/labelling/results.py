@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from nilometer.decisions import PlannedLabel, measure_plan
-from nilometer.errors import NotEnoughDataError
-from nilometer.estimators import LabelledAccuracy, score_interval
+from nilometer.estimators import Estimate, NotEnoughData, score_interval
 
 from .plans import frozen_items
 from .queue import current_labels
@@ -56,29 +55,32 @@ def plan_results(connection: sqlite3.Connection, plan: int) -> tuple[list[PlanRe
     labels = {name: score for name, own in said.items() if (score := decided(own)) is not None}
     skipped = {name for name, own in said.items() if own and name not in labels}
     middle = measure_plan([items], labels)
-    ends = [measure_plan([items], {**labels, **dict.fromkeys(skipped, end)}) for end in (0.0, 1.0)]
+    ends = [
+        {row.slice: row for row in measure_plan([items], {**labels, **dict.fromkeys(skipped, end)})}
+        for end in (0.0, 1.0)
+    ]
     return [
-        _result(name, own, [one for one in items if one.slice == name], ends=ends, said=(labels, skipped))
-        for name, own in middle.items()
+        _result(row, [one for one in items if one.slice == row.slice], ends=ends, said=(labels, skipped))
+        for row in middle
     ], _agreement(said)
 
 
 def _result(
-    name: str,
-    own: LabelledAccuracy | NotEnoughDataError,
+    row: Estimate | NotEnoughData,
     items: list[PlannedLabel],
     *,
-    ends: list[dict[str, LabelledAccuracy | NotEnoughDataError]],
+    ends: list[dict[str, Estimate | NotEnoughData]],
     said: tuple[Mapping[str, float], set[str]],
 ) -> PlanResult:
     labels, skipped = said
     n_labels = sum(one.trace_id in labels for one in items)
     n_skipped = sum(one.trace_id in skipped for one in items)
-    wrong, right = (found.accuracy if isinstance(found := end[name], LabelledAccuracy) else None for end in ends)
-    if not isinstance(own, LabelledAccuracy):
-        return PlanResult(name, 0, n_labels, n_skipped, None, None, None, None, None, str(own))
+    wrong, right = (found.accuracy if isinstance(found := end[row.slice], Estimate) else None for end in ends)
+    if not isinstance(row, Estimate):
+        reason = f"{row.reason} {row.needed}"
+        return PlanResult(row.slice, row.n, n_labels, n_skipped, None, None, None, None, None, reason)
     bounds = (wrong, right) if n_skipped else (None, None)
-    return PlanResult(name, own.n, n_labels, n_skipped, own.accuracy, own.low, own.high, *bounds, "")
+    return PlanResult(row.slice, row.n, n_labels, n_skipped, row.accuracy, row.low, row.high, *bounds, "")
 
 
 def _agreement(said: Mapping[str, Mapping[str, float | None]]) -> Agreement | None:

@@ -168,7 +168,7 @@ def _read_plan(text: str) -> tuple[list[Any], dict[str, tuple[Any, Any, Any]]]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "plan"
         path.write_text(text, encoding="utf-8", errors="replace")
-        planned = read_label_plan(path)
+        planned = list(read_label_plan(path).labels)
     texts = {}
     for line in text.splitlines() if text.lstrip().startswith("{") else ():
         row = json.loads(line) if line.strip() else {}
