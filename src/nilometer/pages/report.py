@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from nilometer.decisions import Example, Outlook, Report, SliceRank, rank_slices, short_name, summarize
+from nilometer.decisions import Example, Outlook, Report, SliceRank, basis_of, rank_slices, short_name, summarize
 from nilometer.estimators import Estimate, NotEnoughData
 
 from .charts import Sizes, calibration_chart, curve_chart, sizes, slice_chart
@@ -37,10 +37,11 @@ def render_html(report: Report, *, title: str = "Accuracy per slice", commands: 
         report=report,
         summary=summarize(report),
         overall=report.overall if isinstance(report.overall, Estimate) else None,
+        basis=basis_of(report.overall),
         table=_slices(report, ranks) if ranks else _ranking(report),
         states=STATES,
         names={rank.slice: short_name(rank.slice, report.by) for rank in ranks},
-        chart=sizes(lambda width: slice_chart(report, width=width, most=_MOST_CHART), wide=560, narrow=200),
+        chart=sizes(lambda width: slice_chart(report, width=width, most=_MOST_CHART), wide=800, narrow=200),
         curves=_curves(report),
         windows=None if watch is None else window_sizes(watch),
         events=[] if watch is None else event_rows(watch),

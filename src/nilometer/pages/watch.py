@@ -34,7 +34,7 @@ def render_watch_html(watch: Watch, *, title: str = "Accuracy over time") -> str
 
 def window_sizes(watch: Watch) -> Sizes | None:
     """Small charts beside each other, and below each other on a phone; None without estimates."""
-    wide = window_chart(watch, width=240, columns=3)
+    wide = window_chart(watch, width=280, columns=3)
     return None if wide is None else Sizes(wide, window_chart(watch, width=270, columns=1))
 
 
