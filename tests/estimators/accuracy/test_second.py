@@ -223,3 +223,14 @@ def test_a_saved_opinion_outside_the_unit_interval_is_refused(tmp_path):
     save_sentinel(tmp_path / "s.nilo", sentinel)
     with pytest.raises(IncompatibleModelError, match=r"`agrees_with:big` must hold numbers in \[0, 1\]"):
         load_sentinel(tmp_path / "s.nilo")
+
+
+def test_opinions_are_worth_the_labels_that_would_lower_the_error_as_much():
+    table, correct, names = _data()
+    second = _fitted(table, correct, names).second_
+    second = second._replace(gain=second.gain._replace(error=0.04, other_error=0.08), noise=0.1)
+    shares = np.array([correct[names == f"s{i}"].mean() for i in (0, 2, 4, 6, 7)])
+    v = (shares * (1 - shares)).mean()
+    assert second.worth_labels() == pytest.approx(v / 0.05**2 - v / 0.1**2)
+    assert second.worth_labels(50) == pytest.approx(v / (0.05**2 + 0.1 / 50) - v / 0.1**2)
+    assert second._replace(gain=second.gain._replace(error=0.2)).worth_labels() == 0
