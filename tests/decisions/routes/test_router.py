@@ -1,6 +1,8 @@
 """Routes: the choice, its reason, its budget, and its file."""
 
 import re
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -298,3 +300,75 @@ def test_the_most_confident_answer_is_a_policy_where_confidence_is_known():
     points = {p.name: p for p in policy_points(fit_router(one), replace(one, confidence=confidence))}
     assert points["most confident"].quality == pytest.approx(one.scores[:, 1:].max(axis=1).mean())
     assert points["most confident"].cost == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
+def test_model_gets_its_share_of_the_prompts_on_which_it_is_furthest_ahead(share, tmp_path):
+    made = table(local=True)
+    router = fit_router(made, n_neighbors=20).for_share("d", share)
+    chosen = router.choose(made.prompts) == 3
+    assert chosen.sum() == round(share * 300)
+    if 0 < share <= 0.5:
+        assert chosen[:150].sum() == 0  # d is the best in the second half alone
+    save_router(tmp_path / "r.nilo", router)
+    assert (load_router(tmp_path / "r.nilo").choose(made.prompts) == 3).tolist() == chosen.tolist()
+
+
+def test_share_needs_a_known_model_a_share_and_prompts_that_differ():
+    router = fit_router(table(), n_neighbors=20)
+    with pytest.raises(ConfigError, match="`model` must be one of a, b, c, d, got 'e'"):
+        router.for_share("e", 0.5)
+    with pytest.raises(ValueError, match=re.escape("`share` must lie in [0, 1], got 1.5.")):
+        router.for_share("a", 1.5)
+    with pytest.raises(ConfigError, match="looks at the prompts"):
+        fit_router(table()).for_share("a", 0.5)
+
+
+def test_model_can_be_dropped_without_a_fit(tmp_path):
+    router = fit_router(table()).without("a")
+    assert router.route().model == "b"
+    save_router(tmp_path / "r.nilo", router)
+    assert load_router(tmp_path / "r.nilo").route().model == "b"
+    assert router.without("b", "c").route().model == "d"
+    with pytest.raises(ConfigError, match="at least one model"):
+        router.without("b", "c", "d")
+    with pytest.raises(ConfigError, match="got 'x'"):
+        router.without("x")
+
+
+def test_model_that_may_not_be_called_is_not_called_within_a_budget():
+    costs = np.array([1.0, 2.0, 3.0, 4.0])
+    router = fit_router(table(costs=costs)).for_budget(1.5).without("a")
+    assert router.route().model == "b"  # the cheapest of those left, though above the budget
+    route, pace = route_paced(router, None, start_pace(router))
+    assert (route.model, pace.spent) == ("b", 2.0)
+
+
+def test_votes_count_log_odds_and_models_below_one_half_nothing():
+    rng = np.random.default_rng(0)
+    right = (rng.random((2000, 3)) < [0.9, 0.7, 0.3]).astype(float)
+    made = AnswerTable(models=("a", "b", "c"), embeddings=rng.normal(size=(2000, 3, 2)), scores=right)
+    weights = fit_router(made).vote_weights
+    assert weights == pytest.approx([np.log(9), np.log(7 / 3), 0.0], abs=0.3)
+    assert weights[2] == 0.0
+
+
+def test_router_works_without_neighbours_for_prompts_that_cannot_be_embedded():
+    router = fit_router(table(local=True), n_neighbors=20)
+    assert router.without_neighbors().route() == replace(router.without_neighbors()).route()
+    assert router.without_neighbors().route().expected_quality == pytest.approx(
+        -router.smoothie.errors_[router.models.index(router.without_neighbors().route().model)]
+    )
+
+
+def test_router_is_imported_without_pandas_and_asked_without_scikit_learn(tmp_path):
+    """That pyarrow loads pandas to turn a column into numbers, where it is installed, is not ours to change."""
+    save_router(tmp_path / "r.nilo", fit_router(table(labels=50), n_neighbors=20))
+    code = (
+        "import sys; from nilometer.decisions import load_router; "
+        "print([name for name in ('pandas', 'sklearn') if name in sys.modules]); "
+        f"load_router({str(tmp_path / 'r.nilo')!r}).route([0.0, 0.0]); "
+        "print([name for name in ('sklearn',) if name in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.split() == ["[]", "[]"]

@@ -432,3 +432,15 @@ def test_near_prompts_weigh_more_and_weights_sum_to_one():
 
 def test_prompts_of_equal_weight_count_as_what_they_are():
     assert Smoothie().fit(outputs(n=37)).qualities_.n_effective == pytest.approx(37)
+
+
+def test_parameters_are_those_of_a_scikit_learn_estimator():
+    from sklearn.base import clone
+    from sklearn.utils import get_tags
+
+    smoothie = Smoothie(5, window=10)
+    assert clone(smoothie).set_params(window=None).get_params() == {**smoothie.get_params(), "window": None}
+    assert repr(smoothie) == "Smoothie(n_neighbors=5, window=10)"
+    assert get_tags(smoothie).estimator_type is None
+    with pytest.raises(ValueError, match="`x` must be one of n_neighbors, "):
+        smoothie.set_params(x=1)

@@ -68,6 +68,8 @@ class _Head(msgspec.Struct, forbid_unknown_fields=True):
     labelled: _Labelled | None
     budget: float | None = None
     embedder_model: _Name | None = None
+    allowed: list[bool] | None = None
+    handicaps: list[float] | None = None
 
 
 _KIND = SavedKind(
@@ -104,6 +106,8 @@ def save_router(path: str | Path, router: Router) -> None:
         budget=None if router.budget is None else float(router.budget),
         embedder=router.embedder,
         embedder_model=router.embedder_model,
+        allowed=None if router.allowed is None else router.allowed.tolist(),
+        handicaps=None if router.handicaps is None else router.handicaps.tolist(),
         labelled=None if router.labelled is None else _labelled_head(router.labelled),
     )
     columns = {
@@ -156,6 +160,7 @@ def _router(head: _Head, table: pa.Table) -> Router:
         _matrix(table, "present", (n, m)).astype(bool),
         prompts=_matrix(table, "prompt", (n, -1)) if "prompt" in table.column_names else None,
         models=models,
+        with_routes=False,
     )
     old = smoothie.qualities_
     if head.covariance is not None:
@@ -175,6 +180,8 @@ def _router(head: _Head, table: pa.Table) -> Router:
         embedder=head.embedder,
         budget=head.budget,
         embedder_model=head.embedder_model,
+        allowed=None if head.allowed is None else _array("allowed", head.allowed, (m,)).astype(bool),
+        handicaps=None if head.handicaps is None else _array("handicaps", head.handicaps, (m,)),
     )
 
 

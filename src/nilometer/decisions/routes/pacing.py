@@ -73,8 +73,10 @@ def route_paced(router: Router, prompt_embedding: ArrayLike | None, pace: Pace) 
         raise ConfigError("the router must have a budget. Make it with `for_budget`.")
     left = router.budget * (pace.n_prompts + 1) - pace.spent
     within = router.costs <= left * (1 + 1e-12)
-    if router.allowed is not None:
-        within &= router.allowed
+    allowed = np.ones(len(router.models), dtype=bool) if router.allowed is None else router.allowed
+    within &= allowed
+    if not within.any():  # the budget was made for a cheaper model that may not be called
+        within = allowed & (router.costs == router.costs[allowed].min())
     limited = replace(router, budget=None, cost_weight=pace.cost_weight, allowed=within)
     route = limited.route(prompt_embedding)
     cost = float(router.costs[router.models.index(route.model)])

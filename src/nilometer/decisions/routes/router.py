@@ -55,6 +55,8 @@ class Router:
     allowed: Bools | None = None
     """(models,) which models may be called; None for all."""
     labelled: LabelledQualities | None = None
+    handicaps: Floats | None = None
+    """(models,) taken off the quality of each model, as ``for_share`` sets them."""
     embedder: str = ""
     """Name of what made the embeddings, for the reader of a saved router."""
     embedder_model: str | None = None
@@ -174,6 +176,67 @@ class Router:
         weight = _budget_weight(quality, self.costs, budget)
         return replace(self, budget=budget, cost_weight=weight)
 
+    def for_share(self, model: str, share: float, prompts: ArrayLike | None = None) -> "Router":
+        """Return this router with a share of the prompts for one model: those on which it is furthest ahead.
+
+        The share is met on typical prompts, and differs on others.
+
+        Parameters
+        ----------
+        model
+            Name of the model, such as the strong and expensive one.
+        share
+            Of the prompts, in [0, 1].
+        prompts
+            (prompts, dim) typical prompts; those of the fit by default.
+
+        Raises
+        ------
+        ConfigError, ValueError
+            If the model or the share is none, or the router has one model for all prompts.
+
+        Examples
+        --------
+        >>> rng = np.random.default_rng(0)
+        >>> x, prompts = rng.normal(size=(40, 3, 2)), rng.normal(size=(40, 2))
+        >>> table = AnswerTable(models=("a", "b", "c"), embeddings=x, prompts=prompts)
+        >>> router = fit_router(table, n_neighbors=3).for_share("b", 0.25)
+        >>> float((router.choose(table.prompts) == 1).mean())
+        0.25
+        """
+        if model not in self.models:
+            raise ConfigError(f"`model` must be one of {', '.join(self.models)}, got {model!r}.")
+        if not 0.0 <= share <= 1.0:
+            raise ValueError(f"`share` must lie in [0, 1], got {share}.")
+        if self.smoothie.n_neighbors is None:
+            raise ConfigError("a share needs a router that looks at the prompts. Fit it with `n_neighbors`.")
+        typical = self.smoothie.prompts_ if prompts is None else prompts
+        value = self._value(self.expected(typical)[0])
+        place = self.models.index(model)
+        ahead = np.sort(value[:, place] - np.delete(value, place, axis=1).max(axis=1))[::-1]
+        n = round(share * len(ahead))
+        limit = ahead[0] + 1.0 if n == 0 else ahead[-1] - 1.0 if n == len(ahead) else 0.5 * (ahead[n - 1] + ahead[n])
+        handicaps = np.zeros(len(self.models)) if self.handicaps is None else self.handicaps.copy()
+        handicaps[place] += limit
+        return replace(self, handicaps=handicaps)
+
+    def without(self, *models: str) -> "Router":
+        """Return this router without some of its models, which need no fit anew.
+
+        Raises
+        ------
+        ConfigError
+            If a model is unknown, or none would be left.
+        """
+        unknown = [name for name in models if name not in self.models]
+        if unknown:
+            raise ConfigError(f"`models` must be of {', '.join(self.models)}, got {unknown[0]!r}.")
+        kept = np.array([name not in models for name in self.models])
+        kept = kept if self.allowed is None else kept & self.allowed
+        if not kept.any():
+            raise ConfigError("a router needs at least one model that may be called, got none.")
+        return replace(self, allowed=kept)
+
     def affordable(self) -> Bools:
         """(models,) which models may be called at all: without neighbours, those within the budget."""
         may = np.ones(len(self.models), dtype=bool) if self.allowed is None else self.allowed
@@ -203,8 +266,13 @@ class Router:
         m = len(self.models)
         return self.labelled.chosen.quality[None, :m], self.labelled.chosen.standard_errors[:m]  # type: ignore[index]
 
+    def _value(self, quality: Floats) -> Floats:
+        """(prompts, models) what is maximised: quality less handicaps and weighted costs."""
+        value = quality if self.handicaps is None else quality - self.handicaps
+        return value if self.costs is None else np.asarray(value - self.cost_weight * self.costs)
+
     def _choose(self, quality: Floats) -> Ints:
-        value = quality if self.costs is None else quality - self.cost_weight * self.costs
+        value = self._value(quality)
         value = np.where(np.isfinite(value) & self._eligible(), value, -np.inf)
         best = value.max(axis=1, keepdims=True)
         tied = value >= best - 1e-9 * np.maximum(np.abs(best), 1e-12)

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
-from sklearn.exceptions import NotFittedError
 
 from nilometer.arrays import ArrayLike, Bools, Floats, Ints
 from nilometer.errors import NotEnoughDataError
 from nilometer.signals import DistanceSums, distance_sums, generation_sums
 
+from ..parameters import Parameters
 from .local import Neighbours, PromptIndex, smoothed_sums
 from .paper import paper_distances, triplet_errors
 from .quality import ModelQualities
@@ -30,7 +29,7 @@ TIE = 1e-9
 """Errors closer than this, relative to the largest, are equal; the first model wins."""
 
 
-class Smoothie(BaseEstimator):  # type: ignore[misc]
+class Smoothie(Parameters):
     r"""Estimated error of each model from the distances between the models' outputs.
 
     With errors that are independent between models, the mean squared distance of two outputs is
@@ -168,14 +167,20 @@ class Smoothie(BaseEstimator):  # type: ignore[misc]
         *,
         prompts: ArrayLike | None = None,
         models: Sequence[str] | None = None,
+        with_routes: bool = True,
     ) -> "Smoothie":
-        """Fit on the (prompts, models) distance sums of another fit, which is all that is kept of the outputs."""
+        """Fit on the (prompts, models) distance sums of another fit, which is all that is kept of the outputs.
+
+        Without routes, which need the neighbours of every prompt, ``routes_`` and ``local_errors_`` are not there.
+        """
         self._check_parameters()
         if self.paper:
             raise ValueError("`paper` must be False: the published code needs the embeddings.")
         table = DistanceSums(np.asarray(sums, dtype=np.float64), np.asarray(present, dtype=bool))
         self._fit(table, None, prompts=prompts, models=models)
-        self._set_routes()
+        self._check_neighbours()
+        if with_routes:
+            self._set_routes()
         return self
 
     def _fit(self, table: DistanceSums, X: Any, *, prompts: Any, models: Sequence[str] | None) -> None:
@@ -323,14 +328,18 @@ class Smoothie(BaseEstimator):  # type: ignore[misc]
         if k is None:
             errors = np.tile(self.errors_, (n, 1))
         else:
-            if k > n:
-                raise ValueError(f"`n_neighbors` must be <= {n}, the number of prompts, got {k}.")
-            if k > 1 and self.prompts_ is None:
-                raise ValueError(f"`prompts` must be given for `n_neighbors` = {k}, got None.")
+            self._check_neighbours()
             own = Neighbours(np.arange(n)[:, None], np.ones((n, 1)))
             near = own if k == 1 or self.prompts_ is None else self.neighbours(self.prompts_)
             errors = self.local_errors_ = self._local_errors(near)
         self.routes_ = self._choose(errors, self.present_)
+
+    def _check_neighbours(self) -> None:
+        n, k = len(self.sums_), self.n_neighbors
+        if k is not None and k > n:
+            raise ValueError(f"`n_neighbors` must be <= {n}, the number of prompts, got {k}.")
+        if k is not None and k > 1 and self.prompts_ is None:
+            raise ValueError(f"`prompts` must be given for `n_neighbors` = {k}, got None.")
 
     def _check_parameters(self) -> None:
         if self.n_neighbors is not None and self.n_neighbors < 1:
@@ -347,6 +356,8 @@ class Smoothie(BaseEstimator):  # type: ignore[misc]
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "agreement_"):
+            from sklearn.exceptions import NotFittedError
+
             raise NotFittedError("This `Smoothie` is not fitted. Call `fit` or `partial_fit` first.")
 
 

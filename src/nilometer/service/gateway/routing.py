@@ -98,7 +98,8 @@ class LiveRouter:
             raise ConfigError(f"{self._path}: the router knows {', '.join(router.models)}, none of which can be asked.")
         looks = router.smoothie.n_neighbors is not None
         embedder = self._embedder_of(router.embedder or "ngrams", router.embedder_model) if looks else None
-        return _Loaded(replace(router, allowed=known), embedder, stamp)
+        allowed = known if router.allowed is None else known & router.allowed
+        return _Loaded(replace(router, allowed=allowed if allowed.any() else known), embedder, stamp)
 
     async def choose(self, prompt: str, *, resting: Collection[str] = ()) -> Choice:
         """Order the models for a prompt: the one that the router chooses, then the others, best first."""
