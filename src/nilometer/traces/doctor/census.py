@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ..distinct import Distinct
 from ..schema import CUT_OFF_REASONS
 
 __all__ = ["TAIL_BINS", "Census", "ModelCensus"]
@@ -52,7 +53,7 @@ class ModelCensus:
 
 @dataclass(slots=True)
 class Census:
-    """Counts over all traces; memory grows by 8 bytes a trace for the ids and otherwise not at all."""
+    """Counts over all traces; memory grows by 16 bytes a trace, for hashes of ids and contents, and otherwise not."""
 
     n_traces: int = 0
     n_tokens: int = 0
@@ -77,9 +78,9 @@ class Census:
     """Responses whose listed tokens were compared with the answer: the first few of each batch."""
     n_misspelt: int = 0
     """Those of them whose tokens spell something else."""
-    ids: list[NDArray[np.int64]] = field(default_factory=list)
-    contents: list[NDArray[np.int64]] = field(default_factory=list)
-    """Hash of the text and log-probabilities of each response of several tokens."""
+    ids: Distinct = field(default_factory=Distinct)
+    contents: Distinct = field(default_factory=Distinct)
+    """Text and log-probabilities of each response of several tokens."""
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Count one batch in ``TRACE_SCHEMA``."""
@@ -93,7 +94,7 @@ class Census:
         self.n_empty += int(_empty(batch, lengths).sum())
         self.n_truncated += int(np.isin(_texts(batch, "finish_reason"), CUT_OFF_REASONS).sum())
         self.n_inline_labels += batch.num_rows - batch.column("correct").null_count
-        self.ids.append(np.fromiter(map(hash, batch.column("trace_id").to_pylist()), np.int64, batch.num_rows))
+        self.ids.add(batch.column("trace_id").to_pylist())
         self._count_wrong(batch, lengths)
         self._compare_texts(batch)
         self._count_reasons(batch, missing, lengths)
@@ -107,13 +108,12 @@ class Census:
     @property
     def n_duplicates(self) -> int:
         """Responses whose ``trace_id`` came before."""
-        return self.n_traces - len(np.unique(np.concatenate(self.ids))) if self.ids else 0
+        return self.ids.n_repeated
 
     @property
     def n_copies(self) -> int:
         """Responses whose text and log-probabilities came before, all equal."""
-        found = np.concatenate(self.contents) if self.contents else np.empty(0, dtype=np.int64)
-        return len(found) - len(np.unique(found))
+        return self.contents.n_repeated
 
     def _count_wrong(self, batch: pa.RecordBatch, lengths: NDArray[np.int64]) -> None:
         """Count what cannot be right: tokens that are not listed, answers that were certain throughout, copies."""
@@ -126,8 +126,7 @@ class Census:
         sums = np.array([float(np.sum(column[int(row)].values.to_numpy(zero_copy_only=False))) for row in rows])
         self.n_certain += int((sums == 0).sum())
         answers = batch.column("answer").take(pa.array(rows, pa.int64())).to_pylist()
-        pairs = zip(answers, sums.tolist(), strict=True)
-        self.contents.append(np.fromiter((hash(pair) for pair in pairs), np.int64, len(rows)))
+        self.contents.add(zip(answers, sums.tolist(), strict=True))
 
     def _compare_texts(self, batch: pa.RecordBatch) -> None:
         """Count answers that their own tokens do not spell; a server may list the likeliest token for the sampled."""
@@ -241,7 +240,7 @@ def _texts(batch: pa.RecordBatch, name: str) -> NDArray[np.str_]:
 def _merge(mine: Census | ModelCensus, other: Census | ModelCensus) -> None:
     for name in type(mine).__dataclass_fields__:
         left, right = getattr(mine, name), getattr(other, name)
-        if isinstance(left, Counter):
+        if isinstance(left, Counter | Distinct):
             left.update(right)
         elif isinstance(left, dict):
             for model, part in right.items():

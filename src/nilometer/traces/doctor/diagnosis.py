@@ -89,7 +89,8 @@ def diagnose(
 ) -> Diagnosis:
     """Judge whether traces can be used, in one pass.
 
-    Memory grows by some 16 bytes a response (for duplicate ids and label coverage), whatever its length.
+    Memory grows by some 21 bytes a response (for duplicate ids, copies and coverage), 8 more with labels, whatever its
+    length.
 
     Parameters
     ----------
@@ -116,12 +117,11 @@ def diagnose(
     (False, 'No response carries log-probabilities.')
     """
     source = batches if isinstance(batches, TraceStream) else stream
-    census, coverage = Census(), _Coverage((by,) if isinstance(by, str) else tuple(by))
+    census, coverage = Census(), _Coverage((by,) if isinstance(by, str) else tuple(by), has_labels=labels is not None)
     for batch in batches.to_batches() if isinstance(batches, pa.Table) else batches:
         census.add(batch)
         coverage.add(batch)
-    ids = np.concatenate(census.ids) if census.ids else np.empty(0, dtype=np.int64)
-    slices, n_unmatched = coverage.finish(ids, labels)
+    slices, n_unmatched = coverage.finish(labels)
     n_labels = sum(item.n_labels for item in slices)
     findings = [
         *response_findings(census, source.report.unread if source is not None else {}),
@@ -175,9 +175,11 @@ def _quantiles(counts: NDArray[np.int64]) -> dict[str, float]:
 
 @dataclass(slots=True)
 class _Coverage:
-    """Slice and inline label of every response, 5 bytes each."""
+    """Slice and inline label of every response, 5 bytes each, and the hash of its id where there are labels."""
 
     by: tuple[str, ...]
+    has_labels: bool = False
+    ids: list[NDArray[np.int64]] = field(default_factory=list)
     names: dict[str, int] = field(default_factory=dict)
     codes: list[NDArray[np.int32]] = field(default_factory=list)
     inline: list[NDArray[np.bool_]] = field(default_factory=list)
@@ -185,6 +187,8 @@ class _Coverage:
     n_read: int = 0
 
     def add(self, batch: pa.RecordBatch) -> None:
+        if self.has_labels:
+            self.ids.append(np.fromiter(map(hash, batch.column("trace_id").to_pylist()), np.int64, batch.num_rows))
         self.inline.append(batch.column("correct").is_valid().to_numpy(zero_copy_only=False))
         encoded = self._names(batch).dictionary_encode()
         places = [self.names.setdefault(name, len(self.names)) for name in encoded.dictionary.to_pylist()]
@@ -199,13 +203,14 @@ class _Coverage:
         self.n_read += 1
         return names
 
-    def finish(self, ids: NDArray[np.int64], labels: pa.Table | None) -> tuple[list[SliceCoverage], int]:
+    def finish(self, labels: pa.Table | None) -> tuple[list[SliceCoverage], int]:
         if self.refused is not None and not self.n_read:
             raise self.refused
         if not self.codes:
             return [], 0 if labels is None else labels.num_rows
         labelled, n_unmatched = np.concatenate(self.inline), 0
         if labels is not None:
+            ids = np.concatenate(self.ids)
             given = np.unique(np.fromiter(map(hash, labels["trace_id"].to_pylist()), np.int64, labels.num_rows))
             labelled = labelled | np.isin(ids, given)
             n_unmatched = int((~np.isin(given, ids)).sum())

@@ -10,6 +10,7 @@ import pyarrow as pa
 from nilometer.errors import TraceFormatError
 
 from ..batch import Trace, trace_batch
+from ..distinct import Distinct
 from ..schema import trace_schema
 from ..sources import expand_paths, is_regular
 from ..store import conform_batch, is_parquet, read_store
@@ -41,11 +42,11 @@ class TraceStream:
         self.schema = trace_schema(keep)
         self.is_one_of_many = False
         """Whether other files are read elsewhere, so that an empty one is left out."""
-        self._seen: set[int] = set()
+        self._seen = Distinct()
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         self.report = ReadReport(left_out=list(getattr(self.paths, "left_out", ())))
-        self._seen.clear()
+        self._seen = Distinct()
         waiting: list[Trace] = []
         n_values = 0
         for item in self._items():
@@ -137,9 +138,7 @@ class TraceStream:
             yield self._counted(conform_batch(batch, self.schema) if self._keep else batch)
 
     def _counted(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        before = len(self._seen)
-        self._seen.update(map(hash, batch.column("trace_id").to_pylist()))
-        self.report.n_duplicates += batch.num_rows - (len(self._seen) - before)
+        self.report.n_duplicates += self._seen.add(batch.column("trace_id").to_pylist())
         return batch
 
     def _bad(self, message: str) -> None:
