@@ -134,3 +134,14 @@ def test_alternatives_of_a_server_are_named(capsys):
     assert _run("tokens", str(CASES / "15_gemini.jsonl"), "--n", "1", "--json") == 0
     (answer,) = json.loads(capsys.readouterr().out)
     assert [name for name, _ in answer["tokens"][0]["alternatives"]][:2] == ["The", "The1"]
+
+
+def test_reading_stops_after_the_answers_asked_for(tmp_path, monkeypatch, capsys):
+    file = tmp_path / "t.jsonl"
+    row = {"k": 1, "answer": "4", "tokens": ["4"], "chosen_logprobs": [-0.1], "top_logprobs": [[-0.1]]}
+    file.write_text("".join(json.dumps({"trace_id": str(i), **row}) + "\n" for i in range(5000)))
+    seen = []
+    monkeypatch.setattr("nilometer.cli.tokens.AnswerView", lambda *values: seen.append(values) or AnswerView(*values))
+    assert not _run("tokens", str(file), "--n", "2", "--json")
+    assert [row["trace_id"] for row in json.loads(capsys.readouterr().out)] == ["0", "1"]
+    assert len(seen) == 2

@@ -1,6 +1,7 @@
 """``nilometer tokens``: answers token by token, shaded by confidence."""
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -77,11 +78,11 @@ def tokens(
         check_bad_lines(stream.report)
         return
     model = load_token_confidence(confidence) if confidence else None
-    views = [view for batch in stream for view in _views(batch, model, ids)]
+    found = (view for batch in stream for view in _views(batch, model, ids))
+    views = list(found if ids else islice(found, n))
     check_bad_lines(stream.report)
     if not views:
         raise MissingLogprobsError("no answer with tokens and log-probabilities" + (" has that id." if ids else "."))
-    views = views if ids else views[:n]
     if out:
         write_whole(out, render_tokens(views, calibrated=model is not None))
         talk(f"Wrote {len(views):,} answers to {out}.")

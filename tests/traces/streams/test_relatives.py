@@ -1,6 +1,9 @@
 """Relatives of the streamed cases: log-probabilities in other places, other protocols, growing and cut streams."""
 
+from pathlib import Path
+
 import pytest
+from hypothesis import given, settings, strategies as st
 from wire_shapes import (
     ANSWER,
     CHOSEN,
@@ -20,6 +23,10 @@ from wire_shapes import (
     start,
     stream,
 )
+
+from nilometer.traces import read_traces
+
+WIRE = Path(__file__).parents[1] / "wire"
 
 
 def _parts(*, listed=None, finish=None, **options):
@@ -218,3 +225,43 @@ def test_pieces_that_grow_by_chance_are_pieces_where_their_tokens_say_so(tmp_pat
     chunks = [chunk(listed={"content": [token]}, delta={"content": token["token"]}) for token in tokens]
     rows, _ = rows_of(tmp_path, lines([start(), *chunks, chunk(finish="stop")]))
     assert rows[0]["answer"] == "110100"
+
+
+def _shown(table):
+    """Every value as text, so that NaN equals NaN."""
+    return [repr(row) for row in table.to_pylist()]
+
+
+FILES = sorted(path for path in WIRE.rglob("*") if path.suffix in {".jsonl", ".sse"} and "utf16" not in path.name)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_the_quick_way_gives_what_the_plain_one_gives_on_every_file(path):
+    quick, plain = read_traces(path), read_traces(path, keep=["top_tokens"])
+    assert _shown(quick.read_all()) == _shown(plain.read_all().drop_columns("top_tokens"))
+    assert quick.report.files[0] == plain.report.files[0]
+
+
+@given(st.data())
+@settings(max_examples=60)
+def test_the_quick_way_gives_what_the_plain_one_gives_on_streams_of_every_make(tmp_path_factory, data):
+    alternatives = st.lists(st.sampled_from([-0.5, -1.25, -9999.0, None, "-inf"]), max_size=3)
+    tokens = st.builds(
+        lambda text, value, row: {"token": text, "logprob": value, "top_logprobs": [{"logprob": v} for v in row]},
+        st.sampled_from(["1", "10", "100", "a", None]),
+        st.sampled_from([-0.5, -1.0, None]),
+        alternatives,
+    )
+    pieces = data.draw(
+        st.lists(st.tuples(st.sampled_from(["1", "10", "100", "a", ""]), st.lists(tokens, max_size=3)), max_size=5)
+    )
+    chunks = [
+        start(),
+        *(chunk(listed={"content": listed} if listed else None, delta={"content": said}) for said, listed in pieces),
+        chunk(finish="stop"),
+    ]
+    file = tmp_path_factory.mktemp("t") / "t.jsonl"
+    file.write_text(lines(chunks))
+    quick, plain = read_traces(file), read_traces(file, keep=["top_tokens"])
+    assert _shown(quick.read_all()) == _shown(plain.read_all().drop_columns("top_tokens"))
+    assert quick.report.n_damaged == plain.report.n_damaged

@@ -1,14 +1,22 @@
 """Chunks of OpenAI's chat and text completions, as OpenAI and every compatible server stream them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from .chunks import EMPTY, NULLS, RAW, Protocol, finish_of, given, head_of
-from .parts import Answer, Chunk, Fields, Part
+from .parts import Answer, Chunk, Fields, ListedToken, Part, joined_text, text_grows
 
-__all__ = ["CHAT", "TEXT", "ChatChunk", "chat_chunk", "chunk_of"]
+__all__ = [
+    "CHAT",
+    "TEXT",
+    "ChatChunk",
+    "ListedChunk",
+    "Pieces",
+    "chunk_of",
+    "decoded_chunk",
+]
 
 
 class _Delta(msgspec.Struct, gc=False):
@@ -38,6 +46,14 @@ class _Content(msgspec.Struct, gc=False, forbid_unknown_fields=True):
         return {name: value for name, value in given.items() if value is not EMPTY}
 
 
+class _ListedContent(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    content: list[ListedToken] | None = None
+    refusal: None = None
+
+    def lists(self) -> dict[str, msgspec.Raw]:
+        return {"content": msgspec.Raw(msgspec.json.encode(self.content))}
+
+
 class _TypedChoice(msgspec.Struct, gc=False):
     delta: _Delta
     index: int = 0
@@ -51,8 +67,13 @@ class _TypedChoice(msgspec.Struct, gc=False):
     @property
     def has_others(self) -> bool:
         """Whether log-probabilities stand somewhere else than usual."""
-        others = (self.log_probs, self.token_logprobs, self.completion_probabilities, self.meta_info)
-        return self.delta.logprobs is not EMPTY or any(value is not EMPTY for value in others)
+        return self.logprobs is None and not (
+            self.delta.logprobs is EMPTY
+            and self.log_probs is EMPTY
+            and self.token_logprobs is EMPTY
+            and self.completion_probabilities is EMPTY
+            and self.meta_info is EMPTY
+        )
 
 
 class ChatChunk(msgspec.Struct, gc=False):
@@ -67,7 +88,13 @@ class ChatChunk(msgspec.Struct, gc=False):
     @property
     def is_usual(self) -> bool:
         """Whether log-probabilities stand where they do as a rule, if there are any."""
-        return self.completion_probabilities is EMPTY and not any(choice.has_others for choice in self.choices)
+        if self.completion_probabilities is not EMPTY:
+            return False
+        if len(self.choices) == 1 and self.choices[0].logprobs is not None:
+            return True
+        if len(self.choices) == 1:
+            return not self.choices[0].has_others
+        return not any(choice.has_others for choice in self.choices)
 
     def plain_text(self) -> _TypedChoice | None:
         """Return the one choice if it holds nothing but text and its log-probabilities."""
@@ -90,6 +117,25 @@ class ChatChunk(msgspec.Struct, gc=False):
         return choice if is_plain else None
 
 
+class _ListedChoice(_TypedChoice, gc=False):
+    logprobs: _ListedContent | None = None  # type: ignore[assignment]
+
+
+class ListedChunk(ChatChunk, gc=False):
+    """The same, with its tokens decoded on the way; the texts of the alternatives are left out."""
+
+    choices: list[_ListedChoice]  # type: ignore[assignment]
+
+
+class Pieces(NamedTuple):
+    """One choice of a streamed answer whose tokens were decoded piece by piece."""
+
+    number: int
+    text: str
+    finish_reason: str | None
+    tokens: list[ListedToken]
+
+
 class _TextChoice(msgspec.Struct, gc=False):
     text: str | None = None
     index: int = 0
@@ -98,7 +144,6 @@ class _TextChoice(msgspec.Struct, gc=False):
 
 
 _HEAD = ("id", "created", "model", "system_fingerprint", "usage", "provider")
-_CHAT: msgspec.json.Decoder[ChatChunk] = msgspec.json.Decoder(ChatChunk)
 _CHOICES: msgspec.json.Decoder[list[_Choice] | None] = msgspec.json.Decoder(list[_Choice] | None)
 _TEXT_CHOICES: msgspec.json.Decoder[list[_TextChoice] | None] = msgspec.json.Decoder(list[_TextChoice] | None)
 _FIELDS: msgspec.json.Decoder[list[dict[str, msgspec.Raw]]] = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
@@ -107,12 +152,12 @@ _ARRAYS = ("token_logprobs", "tokens", "top_logprobs")
 _TRIPLES = ("output_token_logprobs", "output_top_logprobs")
 
 
-def chat_chunk(data: bytes) -> ChatChunk | None:
+def decoded_chunk(decoder: msgspec.json.Decoder[ChatChunk], data: bytes) -> ChatChunk | None:
     """Read a chunk of a chat completion in one pass; None where it is anything else or leaves any doubt."""
     if data.find(b'"delta"', 0, 800) < 0:
         return None
     try:
-        chunk = _CHAT.decode(data)
+        chunk = decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     return chunk if chunk.is_usual else None
@@ -222,6 +267,9 @@ def _own_lists(choice: _Choice) -> dict[str, msgspec.Raw] | None:
 
 
 def _whole_chat(head: dict[str, Any], answers: Sequence[Answer]) -> dict[str, Any]:
+    decoded = [_pieces(answer) for answer in answers]
+    if all(decoded):
+        return {**head, "object": "chat.completion", "choices": decoded}
     choices = []
     for answer in answers:
         texts, lists = answer.whole()
@@ -232,6 +280,21 @@ def _whole_chat(head: dict[str, Any], answers: Sequence[Answer]) -> dict[str, An
             {"index": answer.index, "message": message, "finish_reason": answer.finish, "logprobs": lists or None}
         )
     return {**head, "object": "chat.completion", "choices": msgspec.Raw(msgspec.json.encode(choices))}
+
+
+def _pieces(answer: Answer) -> Pieces | None:
+    """Return a choice as it was decoded piece by piece; None where that leaves any doubt."""
+    texts, lists = answer.texts.get("content"), answer.lists
+    if texts is None or len(answer.texts) > 1 or answer.extra or not lists or text_grows(texts):
+        return None
+    if any(type(piece) is not list for piece in lists):
+        return None
+    if len(lists) > 1 and len(lists[-1]) > min(len(lists[0]), 1):  # growing lists, or a last one that repeats all
+        return None
+    tokens = [token for piece in lists for token in piece]
+    if any(token.token is None or token.logprob is None for token in tokens):
+        return None
+    return Pieces(answer.index, joined_text(texts), answer.finish, tokens)
 
 
 def _takes_text(line: Fields, is_open: bool) -> bool:  # noqa: FBT001 - the shape of every protocol
@@ -265,5 +328,9 @@ def _whole_text(head: dict[str, Any], answers: Sequence[Answer]) -> dict[str, An
     return {**head, "object": "text_completion", "choices": msgspec.Raw(msgspec.json.encode(choices))}
 
 
-CHAT = Protocol("openai_chunks", _takes_chat, _identity, _chat, _whole_chat, format="openai_chat")
-TEXT = Protocol("openai_text_chunks", _takes_text, _identity, _text, _whole_text, format="openai_completions")
+CHAT = Protocol(
+    "openai_chunks", _takes_chat, _identity, _chat, _whole_chat, ("choices", "object"), format="openai_chat"
+)
+TEXT = Protocol(
+    "openai_text_chunks", _takes_text, _identity, _text, _whole_text, ("choices",), format="openai_completions"
+)

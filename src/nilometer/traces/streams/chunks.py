@@ -39,6 +39,8 @@ class Protocol(NamedTuple):
     chunk: Callable[[Fields], Chunk]
     whole: Callable[[dict[str, Any], Sequence[Answer]], dict[str, Any]]
     """Write the answer as the server would have without streaming."""
+    marks: tuple[str, ...]
+    """A line of it has at least one of these keys."""
     has_ids: bool = True
     format: str = ""
     """Name of the wire format in which the whole answer is written."""

@@ -1,11 +1,11 @@
 """Which pieces belong to one answer, when it ends, and what becomes of streams that break off or are damaged."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
-from .chat import CHAT, chat_chunk, chunk_of
+from .chat import CHAT, ChatChunk, ListedChunk, chunk_of, decoded_chunk
 from .chunks import Protocol
 from .parts import UNREADABLE, Answer, Chunk, Fields, Joined, Part
 from .protocols import PROTOCOLS
@@ -17,7 +17,8 @@ C = TypeVar("C")
 
 _KEPT_ENDED = 256
 """Answers that have ended wait for what may come later (usage, a second finish) until so many have ended after them."""
-_NOTHING: Iterator[Any] = iter(())
+_WITH_NAMES: msgspec.json.Decoder[ChatChunk] = msgspec.json.Decoder(ChatChunk)
+_WITHOUT: msgspec.json.Decoder[ChatChunk] = msgspec.json.Decoder(ListedChunk)
 _KEPT_OPEN = 10_000
 """With more streams than this open at once, the one that was begun first counts as cut."""
 
@@ -83,8 +84,10 @@ class Joiner(Generic[C]):
     begins a new answer. A line that cannot be read damages the stream it stood in, which is then left out.
     """
 
-    def __init__(self, protocol: Protocol) -> None:
+    def __init__(self, protocol: Protocol, *, with_names: bool = True) -> None:
         self.name = protocol.name
+        self.marks = protocol.marks
+        self._decoder = _WITH_NAMES if with_names else _WITHOUT
         self._protocol = protocol
         self._open: dict[str | int | None, _Stream[C]] = {}
         self._ended: dict[str | int | None, _Stream[C]] = {}
@@ -97,11 +100,11 @@ class Joiner(Generic[C]):
         """Return whether the line is a piece of a stream of this kind."""
         return self._protocol.takes(line, self.knows(self._protocol.key(line)))
 
-    def append(self, data: bytes) -> Iterator[Joined[C]] | None:
+    def append(self, data: bytes) -> Iterable[Joined[C]] | None:
         """Take a piece of a stream that is open already in one typed pass; None where that leaves any doubt."""
         if self._protocol is not CHAT or not self._open:
             return None
-        chunk = chat_chunk(data)
+        chunk = decoded_chunk(self._decoder, data)
         stream = None if chunk is None else self._open.get(chunk.id or None)
         if chunk is None or stream is None or not stream.is_known:
             return None
@@ -111,7 +114,7 @@ class Joiner(Generic[C]):
             return self.add_chunk(chunk_of(chunk), stream.context)
         stream.n_lines += 1
         answer.append(str(plain.delta.content), None if plain.logprobs is None else plain.logprobs.content)
-        return _NOTHING
+        return ()
 
     def add(self, line: Fields, context: C) -> Iterator[Joined[C]]:
         """Take one piece; yield the answers that are now complete."""
@@ -249,12 +252,12 @@ def _names(data: bytes, key: str | int) -> bool:
     return text.encode("utf-8", "replace") in data
 
 
-def joiners() -> "tuple[Joiner[Any] | ResponsesJoiner[Any], ...]":
-    """Return one fresh joiner per kind of stream.
+def joiners(*, with_names: bool = True) -> "tuple[Joiner[Any] | ResponsesJoiner[Any], ...]":
+    """Return one fresh joiner per kind of stream; the texts of alternatives are kept if `with_names` says so.
 
     Examples
     --------
     >>> [joiner.name for joiner in joiners()][:5]
     ['openai_responses', 'openai_chunks', 'openai_text_chunks', 'ollama', 'sglang']
     """
-    return (ResponsesJoiner(), *(Joiner(protocol) for protocol in PROTOCOLS))
+    return (ResponsesJoiner(), *(Joiner(protocol, with_names=with_names) for protocol in PROTOCOLS))

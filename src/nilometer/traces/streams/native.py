@@ -127,9 +127,9 @@ def _whole_tgi(head: dict[str, Any], answers: Sequence[Answer]) -> dict[str, Any
 
 
 NATIVE: tuple[Protocol, ...] = (
-    Protocol("ollama", _takes_ollama, _ollama_key, _ollama, whole_single("response"), has_ids=False),
-    Protocol("sglang", _takes_sglang, _sglang_key, _sglang, _whole_sglang),
-    Protocol("tgi", _takes_tgi, no_key, _tgi, _whole_tgi, has_ids=False),
-    Protocol("llama_cpp", _takes_llama, no_key, _llama, whole_single("content"), has_ids=False),
+    Protocol("ollama", _takes_ollama, _ollama_key, _ollama, whole_single("response"), ("done",), has_ids=False),
+    Protocol("sglang", _takes_sglang, _sglang_key, _sglang, _whole_sglang, ("meta_info",)),
+    Protocol("tgi", _takes_tgi, no_key, _tgi, _whole_tgi, ("token",), has_ids=False),
+    Protocol("llama_cpp", _takes_llama, no_key, _llama, whole_single("content"), ("stop",), has_ids=False),
 )
 """Tried in this order."""

@@ -6,7 +6,18 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-__all__ = ["UNREADABLE", "Answer", "Chunk", "Fields", "Joined", "Part", "joined_text"]
+__all__ = [
+    "UNREADABLE",
+    "Alternative",
+    "Answer",
+    "Chunk",
+    "Fields",
+    "Joined",
+    "ListedToken",
+    "Part",
+    "joined_text",
+    "text_grows",
+]
 
 C = TypeVar("C")
 
@@ -42,6 +53,20 @@ class Fields(Protocol):
         """Return the keys of the first object in the list under a key."""
 
 
+class Alternative(msgspec.Struct, gc=False):
+    """One alternative of a token, without its text."""
+
+    logprob: float | str | None = None
+
+
+class ListedToken(msgspec.Struct, gc=False):
+    """One token of a content list as nearly every server writes it."""
+
+    token: str | None = None
+    logprob: float | str | None = None
+    top_logprobs: list[Alternative] | None = None
+
+
 class Part(msgspec.Struct, gc=False):
     """What one line adds to one choice of an answer."""
 
@@ -71,6 +96,9 @@ class Chunk(msgspec.Struct, gc=False):
     """What it says of the whole response; null values are left out."""
 
 
+_TOKENS: msgspec.json.Decoder[list[ListedToken]] = msgspec.json.Decoder(list[ListedToken])
+
+
 class Answer:
     """One choice as far as it has arrived."""
 
@@ -79,8 +107,8 @@ class Answer:
     def __init__(self, index: int) -> None:
         self.index = index
         self.texts: dict[str, list[str]] = {}
-        self.lists: list[dict[str, msgspec.Raw] | msgspec.Raw] = []
-        """A bare list is that of ``content``."""
+        self.lists: list[Any] = []
+        """Lists by name as they came; what is no dictionary is that of ``content``, perhaps decoded."""
         self.finish: str | None = None
         self.extra: dict[str, Any] = {}
         self.n_starts = 0
@@ -106,14 +134,14 @@ class Answer:
                 self.n_starts += 1
         self.finish = part.finish or self.finish
 
-    def append(self, text: str, content: msgspec.Raw | None) -> None:
+    def append(self, text: str, content: Any) -> None:
         """Take a piece of the text with its log-probabilities, the way nearly every line of a stream is."""
         pieces = self.texts.get("content")
         if pieces is None:
             self.texts["content"] = [text]
         else:
             pieces.append(text)
-        if content is not None and memoryview(content).nbytes > len(_NULL):
+        if content and (type(content) is list or memoryview(content).nbytes > len(_NULL)):
             self.lists.append(content)
 
     def extend(self, other: "Answer") -> None:
@@ -127,16 +155,36 @@ class Answer:
 
     def whole(self) -> tuple[dict[str, str], dict[str, msgspec.Raw]]:
         """Return texts and lists by field, whether they came as growing wholes or in pieces."""
-        lists = [piece if isinstance(piece, dict) else {"content": piece} for piece in self.lists]
+        decoded = any(type(piece) is list for piece in self.lists)
+        lists = [_alike(piece) if decoded else _named(piece) for piece in self.lists]
         names = dict.fromkeys(name for piece in lists for name in piece)
         columns = {name: [bytes(piece.get(name, _NULL)).strip() for piece in lists] for name in names}
-        texts_grow = all(map(_text_grows, self.texts.values()))
+        texts_grow = all(map(text_grows, self.texts.values()))
         lists_grow = _lists_grow(columns.values(), beside_growing_texts=texts_grow)
         merged = {name: _joined_list(name, columns, growing=lists_grow) for name in names}
         pieces = list(self.texts.values())
         growing = texts_grow and (lists_grow or _are_wholes(pieces, merged))
         texts = {name: pieces[-1] if growing else joined_text(pieces) for name, pieces in self.texts.items()}
         return texts, merged
+
+
+def _named(piece: Any) -> dict[str, Any]:
+    return piece if isinstance(piece, dict) else {"content": piece}
+
+
+def _alike(piece: Any) -> dict[str, Any]:
+    """Write a content list as the decoded ones are, so that they can be compared; any other stays as it came."""
+    given: dict[str, Any] = _named(piece)
+    content = given.get("content")
+    if content is None:
+        return given
+    try:
+        tokens = content if isinstance(content, list) else _TOKENS.decode(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return given
+    if not isinstance(content, list) and any(token.token is None or token.logprob is None for token in tokens):
+        return given
+    return {**given, "content": msgspec.Raw(msgspec.json.encode(tokens))}
 
 
 class Joined(NamedTuple, Generic[C]):
@@ -192,7 +240,8 @@ def _token_texts(listed: msgspec.Raw) -> Iterator[str]:
             yield text
 
 
-def _text_grows(pieces: Sequence[str]) -> bool:
+def text_grows(pieces: Sequence[str]) -> bool:
+    """Return whether each text begins with the one before, and the last is longer than the first, if there are two."""
     return len(pieces) < 2 or (len(pieces[-1]) > len(pieces[0]) and all(map(str.startswith, pieces[1:], pieces[:-1])))
 
 

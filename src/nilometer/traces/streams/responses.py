@@ -1,6 +1,6 @@
 """Events of the Responses API: the last holds the whole answer; where it is missing, the pieces before it do."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -33,6 +33,7 @@ class ResponsesJoiner(Generic[C]):
     """Waits for the event that completes a response, and keeps the texts in case it never comes."""
 
     name = "openai_responses"
+    marks = ("type",)
 
     def __init__(self) -> None:
         self._open: dict[Any, _Open[C]] = {}
@@ -42,7 +43,7 @@ class ResponsesJoiner(Generic[C]):
         kind = line.get("type")
         return isinstance(kind, str) and kind.startswith("response.") and line.get("object") != "response"
 
-    def append(self, data: bytes) -> Iterator[Joined[C]] | None:
+    def append(self, data: bytes) -> Iterable[Joined[C]] | None:
         """Return None: the events are few and each says what it is."""
         return None
 

@@ -40,6 +40,7 @@ def _takes_gemini(line: Fields, is_open: bool) -> bool:  # noqa: FBT001 - the sh
     return any(reason is None or (isinstance(reason, str) and finish_of(reason) is None) for reason in reasons)
 
 
+_GEMINI = ("candidates", "usageMetadata", "usage_metadata")
 _CANDIDATES = (("chosenCandidates", "chosen_candidates"), ("topCandidates", "top_candidates"))
 
 
@@ -178,9 +179,21 @@ def _whole_langchain(head: dict[str, Any], answers: Sequence[Answer]) -> dict[st
 
 
 VENDORS: tuple[Protocol, ...] = (
-    Protocol("gemini", _takes_gemini, _gemini_key, _gemini, _whole_gemini, format="gemini"),
-    Protocol("watsonx", _takes_watsonx, no_key, _watsonx, _whole_watsonx, has_ids=False, format="watsonx"),
-    Protocol("cohere", _takes_cohere, no_key, _cohere, _whole_cohere, has_ids=False, format="cohere"),
-    Protocol("langchain", _takes_langchain, _langchain_key, _langchain, _whole_langchain, format="langchain"),
+    Protocol(
+        "gemini",
+        _takes_gemini,
+        _gemini_key,
+        _gemini,
+        _whole_gemini,
+        ("candidates", "usageMetadata", "usage_metadata"),
+        format="gemini",
+    ),
+    Protocol(
+        "watsonx", _takes_watsonx, no_key, _watsonx, _whole_watsonx, ("results",), has_ids=False, format="watsonx"
+    ),
+    Protocol("cohere", _takes_cohere, no_key, _cohere, _whole_cohere, ("type",), has_ids=False, format="cohere"),
+    Protocol(
+        "langchain", _takes_langchain, _langchain_key, _langchain, _whole_langchain, ("type", "lc"), format="langchain"
+    ),
 )
 """Tried in this order."""

@@ -1,6 +1,6 @@
 """One file: from its JSON objects to traces, every line counted once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ FAULTS = (
 """What a line of another shape than its format's may raise; it costs that line alone."""
 
 
+_NO_TRACES: Sequence[Trace] = ()
 _TRAILING = "trailing characters"
 _LOOKED = 100
 """So many responses of a file are searched for numbers that no reader found."""
@@ -74,7 +75,8 @@ class FileReader:
         self._report = report
         self._on_bad = on_bad
         self._joiners = joiners()
-        self._search = layout.search(lambda line: any(joiner.takes(line) for joiner in self._joiners))
+        self._search = layout.search(lambda line: self._joiner_of(line) is not None)
+        self._dispatched: tuple[Line | None, Any] = (None, None)
         self._in_stream: Any = None
         self._is_usual = False
         self._asked: int | None = None
@@ -85,6 +87,7 @@ class FileReader:
     def traces(self, *, top_tokens: bool = False) -> Iterator[Trace]:
         """Yield the traces in the order in which their responses end, with the texts of the alternatives or without."""
         self._top_tokens = top_tokens
+        self._joiners = joiners(with_names=top_tokens)
         for place, data, is_cut in self._objects():
             if data == END_OF_STREAM:
                 for joiner in self._joiners:
@@ -98,13 +101,14 @@ class FileReader:
         for joiner in self._joiners:
             yield from self._whole(joiner.rest())
 
-    def _object(self, place: int | str, data: bytes) -> list[Trace]:
+    def _object(self, place: int | str, data: bytes) -> Sequence[Trace]:
         """Return the traces that one JSON object completes, read in one pass where it is like those before it."""
         if self._in_stream is not None:
-            self._peek(data)
+            if self._n_peeked < _LOOKED:
+                self._peek(data)
             whole = self._in_stream.append(data)
             if whole is not None:
-                return self._whole(whole)
+                return self._whole(whole) if whole else _NO_TRACES
         usual = None if self._top_tokens or not self._is_usual else usual_chat(data)
         return self._line(self._name(place), data) if usual is None else self._usual(self._name(place), usual)
 
@@ -134,7 +138,7 @@ class FileReader:
         context.top_tokens = self._top_tokens
         context.k = self._asked if context.k is None else context.k
         if known is None:
-            joiner = next(joiner for joiner in self._joiners if joiner.takes(line))
+            joiner = self._joiner_of(line)
             self._in_stream, self._report.format = joiner, joiner.name
             return self._whole(joiner.add(line, context))
         traces = [context.complete(trace) for trace in known.parse(line, context)]
@@ -143,6 +147,13 @@ class FileReader:
         self._report.n_traces += len(traces)
         self._look(line, traces)
         return traces
+
+    def _joiner_of(self, line: Line) -> Any:
+        """Return the joiner of the streams to which a line belongs, None if to none; the last answer is kept."""
+        if self._dispatched[0] is not line:
+            found = (joiner for joiner in self._joiners if any(map(line.__contains__, joiner.marks)))
+            self._dispatched = (line, next((joiner for joiner in found if joiner.takes(line)), None))
+        return self._dispatched[1]
 
     def _look(self, line: Line, traces: list[Trace]) -> None:
         """Search a response of which no log-probability was read for numbers that look like some."""
@@ -156,8 +167,8 @@ class FileReader:
 
     def _peek(self, data: bytes) -> None:
         """Search the first pieces of streams for numbers in places of which no joiner knows."""
-        if self._n_peeked < _LOOKED and self._peeked is None:
-            self._n_peeked += 1
+        self._n_peeked += 1
+        if self._peeked is None:
             with suppress(*FAULTS):
                 self._peeked = seen_logprobs(decode_json(data))
 
@@ -170,7 +181,7 @@ class FileReader:
             return ((number, data, False) for number, data in table_rows(self._path))
         return json_objects(self._path)
 
-    def _whole(self, answers: Iterator[Joined[Context]]) -> list[Trace]:
+    def _whole(self, answers: Iterable[Joined[Context]]) -> list[Trace]:
         """Return the traces of joined answers; one that cannot be read costs its own lines alone."""
         traces = []
         for answer in list(answers):

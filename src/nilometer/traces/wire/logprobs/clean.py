@@ -1,7 +1,8 @@
 """From what a provider listed to clean arrays of log-probabilities."""
 
+from array import array
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,7 +124,7 @@ def _check_lengths(listed: Listed) -> None:
 
 def _numbers(values: Sequence[Value]) -> NDArray[np.float64]:
     try:
-        numbers: NDArray[np.float64] = np.array(values, dtype=np.float64)
+        numbers: NDArray[np.float64] = _array(values)
     except (TypeError, ValueError, OverflowError) as exc:
         raise TraceFormatError(f"a `logprob` must be a number or null ({exc}).") from exc
     if not numbers.size:
@@ -137,6 +138,14 @@ def _numbers(values: Sequence[Value]) -> NDArray[np.float64]:
     np.minimum(numbers, 0.0, out=numbers)
     numbers[numbers <= BELOW_CUTOFF] = np.nan
     return numbers
+
+
+def _array(values: Sequence[Value]) -> NDArray[np.float64]:
+    """Return numbers as an array, the quick way where each is one."""
+    try:
+        return np.frombuffer(array("d", cast("Sequence[float]", values)), dtype=np.float64).copy()
+    except (TypeError, OverflowError):
+        return np.array(values, dtype=np.float64)
 
 
 def _padded(flat: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:

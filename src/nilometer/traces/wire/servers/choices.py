@@ -7,6 +7,7 @@ import msgspec
 
 from nilometer.errors import TraceFormatError
 
+from ...streams import ListedToken, Pieces
 from ..lines.context import joined_text
 from ..lines.line import Line
 from ..logprobs.clean import Listed
@@ -28,20 +29,10 @@ class Decoded(list[Choice]):
     """Choices that were read already, in place of their JSON."""
 
 
-class _Alternative(msgspec.Struct, gc=False):
-    logprob: float | str | None = None
-
-
-class _Token(msgspec.Struct, gc=False):
-    token: str | None = None
-    logprob: float | str | None = None
-    top_logprobs: list[_Alternative] | None = None
-
-
 class _Logprobs(msgspec.Struct):
-    content: list[_Token] | None = None
-    refusal: list[_Token] | None = None
-    reasoning_content: list[_Token] | None = None
+    content: list[ListedToken] | None = None
+    refusal: list[ListedToken] | None = None
+    reasoning_content: list[ListedToken] | None = None
 
 
 class _Message(msgspec.Struct):
@@ -69,6 +60,8 @@ def read_choices(line: Line, *, with_names: bool) -> list[Choice]:
     raw = line.raw("choices")
     if isinstance(raw, Decoded):
         return raw
+    if isinstance(raw, list) and raw and isinstance(raw[0], Pieces):
+        return [Choice(one.number, one.text, one.finish_reason, _of_tokens(one.tokens)) for one in raw]
     if not with_names and isinstance(raw, msgspec.Raw):
         usual = _usual(raw)
         if usual is not None:
@@ -104,8 +97,11 @@ def _listed(logprobs: _Logprobs) -> Listed | None:
     """Tokens of the reasoning come before those of the answer; None where it is not surely this shape."""
     answer = logprobs.content or logprobs.refusal or logprobs.content
     tokens = [*(logprobs.reasoning_content or ()), *(answer or ())]
-    if not tokens or any(token.token is None or token.logprob is None for token in tokens):
-        return None
+    listed = _of_tokens(tokens)
+    return None if not tokens or None in listed.tokens or None in listed.chosen else listed
+
+
+def _of_tokens(tokens: list[ListedToken]) -> Listed:
     rows = [token.top_logprobs or () for token in tokens]
     return Listed(
         [token.logprob for token in tokens],
