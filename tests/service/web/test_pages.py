@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from nilometer.service.store.upkeep import forget_rows
 from nilometer.service.web.routes import VIEWS
 
 PAGES = [view.path for view in VIEWS if view.path and view.path != "/answer"]
@@ -142,3 +143,20 @@ def test_labelling_works_by_forms_alone(client):
 def test_description_names_every_page_and_act(client):
     found = client.get("/openapi.json").json()
     assert {f"/api/{view.api}" for view in VIEWS} <= set(found["paths"])
+
+
+def test_forgotten_responses_leave_plans_and_notes_but_keep_their_chances(filled, site_of):
+    with site_of(filled) as client:
+        client.post("/plans/make", json={"name": "p", "key": "domain", "hours": 24, "budget": 40})
+        with filled.writing() as connection:
+            query = "SELECT trace_id, json_extract(planned, '$.slice') FROM plan_items"
+            slices = dict(connection.execute(query).fetchall())
+            theirs = next(iter(slices.values()))
+            one = next(name for name, own in slices.items() if own == theirs)
+        client.post("/label/act", json={"plan": "p", "trace_id": one, "correct": 1, "note": "ask ann"})
+        with filled.writing() as connection:
+            forget_rows(connection, filled.root, key="domain", user=theirs)
+            kept = dict(connection.execute("SELECT trace_id, prompt IS NOT NULL FROM plan_items").fetchall())
+            notes = connection.execute("SELECT note FROM label_events").fetchall()
+    assert {name for name, is_kept in kept.items() if not is_kept} == {n for n, own in slices.items() if own == theirs}
+    assert notes == [("",)]

@@ -154,6 +154,12 @@ def expire(connection: sqlite3.Connection, retention: Retention, *, hour: int) -
     with transaction(connection):
         for kind, days in (("parts", retention.profile_days), ("texts", texts)):
             n += 0 if days is None else _take_out(connection, kind, before=hour - round(24 * days))
+        if texts is not None:
+            connection.execute(
+                "UPDATE plan_items SET prompt = NULL, answer = NULL, reference = NULL "
+                "WHERE plan IN (SELECT id FROM plans WHERE made < ?)",
+                ((hour - round(24 * texts)) * 3_600_000_000,),
+            )
         if retention.sum_days is not None:
             for table in ("sums", "requests"):
                 connection.execute(f"DELETE FROM {table} WHERE hour < ?", (hour - round(24 * retention.sum_days),))
@@ -229,8 +235,18 @@ def forget_rows(connection: sqlite3.Connection, root: Path, *, key: str, user: s
             "UPDATE labels SET trace_id = 'forgotten-' || id, attributes = ? WHERE id=?",
             [(json.dumps(others), number) for number, (_, others) in labels.items()],
         )
+        _forget_planned(connection, sorted(traces))
     purge(connection, root, now=float("inf"))
     return Forgotten(n_responses, n_texts, len(labels))
+
+
+def _forget_planned(connection: sqlite3.Connection, traces: Sequence[str]) -> None:
+    """Take the texts of traces out of plans of labels, and the notes on them; the chances of the plan stay."""
+    rows = [(name,) for name in traces]
+    connection.executemany(
+        "UPDATE plan_items SET prompt = NULL, answer = NULL, reference = NULL WHERE trace_id=?", rows
+    )
+    connection.executemany("UPDATE label_events SET note = '' WHERE trace_id=?", rows)
 
 
 def _labels(connection: sqlite3.Connection, *, key: str, user: str) -> dict[int, tuple[str, dict[str, Any]]]:
