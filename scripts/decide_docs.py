@@ -112,9 +112,12 @@ def reasoning() -> str:
 def speed() -> str:
     """Posteriors per second, and the peers of the same run."""
     found = _result("benchmarks/results/decide.json")
-    rows = ["| rule | posteriors a second | peer in the same run | times as fast |", "|---|---|---|---|"]
+    rows = [
+        "| rule | posteriors a second | peer in the same run | row by row | all rows at once | at once, rule alone |"
+    ]
+    rows.append("|---|---|---|---|---|---|")
     for name, rate in sorted(found["rates"].items(), key=lambda item: -item[1]["answers_and_risks_per_second"]):
         peer = found["peers"].get(name)
-        cells = (peer["peer"], f"{peer['times_as_fast']:g}") if peer else ("", "")
-        rows.append(f"| `{name}` | {rate['answers_and_risks_per_second']:,} | {cells[0]} | {cells[1]} |")
+        cells = (peer["peer"], *(f"{ratio:g} ×" for ratio in peer["ratios"].values())) if peer else ("",) * 4
+        rows.append(f"| `{name}` | {rate['answers_and_risks_per_second']:,} | {' | '.join(cells)} |")
     return "\n".join(rows)
