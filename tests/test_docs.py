@@ -107,3 +107,10 @@ def test_no_page_names_a_result_that_does_not_exist():
     ]
     missing = [(page, name) for page, name in named if not (ROOT / name).exists()]
     assert [(page, name) for page, name in missing if "NAME" not in name] == []
+
+
+def test_every_test_that_the_threat_model_names_is_there():
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "threat-model.md").read_text(encoding="utf-8")))
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    assert len(named) > 20
+    assert named <= set(re.findall(r"^def (test_\w+)", source, re.M))

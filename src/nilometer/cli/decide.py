@@ -30,6 +30,7 @@ from .decide_compare import show_comparison
 from .decide_inputs import Asked, Reading, read_posteriors, read_truths
 from .decide_live import LiveOptions, draw_samples
 from .decide_score import ScoreOptions, score_candidates
+from .outputs import write_whole
 from .runners import ConcurrencyOption, ExtraOption, MaxWaitOption, ModelNameOption, TimeoutOption
 
 __all__ = ["decide"]
@@ -251,7 +252,7 @@ def _summary(asked: Asked, rule: Rule, decisions: list[Decision], *, parameter: 
 
 def _write(rows: list[dict[str, Any]], summary: dict[str, Any], *, out: Path | None, as_json: bool) -> None:
     if out is not None:
-        out.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+        write_whole(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     if as_json:
         write_json({"summary": summary, "decisions": [] if out else rows})
         return
