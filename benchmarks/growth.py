@@ -1,6 +1,6 @@
 """How the verbs grow with responses and with slices: CPU seconds and peak memory; results/growth.json.
 
-    python benchmarks/growth.py [--most-responses 1000000] [--most-slices 5000] [--limit 300]
+    python benchmarks/growth.py [--most-responses 1000000] [--most-slices 10000] [--limit 300]
 
 Profiles are drawn with replacement from the recorded corpus, a third of them labelled. Responses grow at 72 slices (by
 domain and level); slices grow at 100,000 responses (20 teams of many tenants each). Every verb runs in a process of its
@@ -30,7 +30,7 @@ from nilometer.signals import profile_traces, write_profiles
 from nilometer.traces import corpus_path, read_traces
 
 RESULT = Path(__file__).parent / "results" / "growth.json"
-RESPONSES, SLICES, N_TEAMS = (10_000, 100_000, 1_000_000), (100, 1000, 5000), 20
+RESPONSES, SLICES, N_TEAMS = (10_000, 100_000, 1_000_000), (10, 100, 1000, 10_000), 20
 MAIN = "from nilometer.cli import main; main()"
 PEER = """
 import sys
