@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nilometer.arrays import Bools, Floats, Ints
+from nilometer.arrays import AnyFloats, Bools, Floats, Ints
 
 from .selection import Selection, select_medoid
 
@@ -205,7 +205,7 @@ def calibrate_stop(
     return found._replace(harm_bound=_upper_bound(found.harm, len(h), confidence_level))
 
 
-def _consensus(x: Floats, first: tuple[int, ...], weights: ArrayLike | None) -> tuple[Selection, Bools]:
+def _consensus(x: AnyFloats, first: tuple[int, ...], weights: ArrayLike | None) -> tuple[Selection, Bools]:
     own = x[:, list(first)]
     w = None if weights is None else np.asarray(weights, dtype=np.float64)[list(first)]
     return select_medoid(own, weights=w), (~np.isnan(own).all(axis=2)).sum(axis=1) >= 2

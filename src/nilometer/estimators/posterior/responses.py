@@ -286,7 +286,7 @@ def posteriors_from_traces(
     return found
 
 
-def _by_prompt(traces: pa.Table | pa.RecordBatch) -> tuple[dict[str, list[_Choice]], dict[str, set[float]]]:
+def _by_prompt(traces: pa.Table | pa.RecordBatch) -> tuple[dict[str, list[_Choice]], dict[str, set[float | None]]]:
     """Return the answers to each prompt, and the temperatures they were drawn at."""
     is_listed = "top_tokens" in traces.schema.names
     names = ("prompt_id", "answer", "temperature", "finish_reason", *(_COLUMNS if is_listed else ()))
@@ -294,7 +294,7 @@ def _by_prompt(traces: pa.Table | pa.RecordBatch) -> tuple[dict[str, list[_Choic
         traces.column(name).to_pylist() if name in traces.schema.names else [None] * traces.num_rows for name in names
     ]
     choices: dict[str, list[_Choice]] = {}
-    temperatures: dict[str, set[float]] = {}
+    temperatures: dict[str, set[float | None]] = {}
     for prompt, answer, temperature, reason, *listed in zip(*columns, strict=True):
         own = _of_columns(answer, reason, listed) if is_listed else _Choice(answer, None, reason)
         choices.setdefault(str(prompt), []).append(own)
