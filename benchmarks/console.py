@@ -1,16 +1,17 @@
 """How long the overview takes with 5,000 slices and 30 days of hourly sums.
 
-    python benchmarks/console.py
+    python benchmarks/console.py [--check FILE]
 
 A store gets hourly sums of 5,000 slices under a sentinel of the recorded corpus: each slice has traffic in 60 of the
 720 hours, 300,000 rows of sums in all, copied from real sums of the corpus. The application runs in this process and is
 asked through its own interface, one request at a time: the first overview after a start, which reads and estimates
-everything, then 50 pages with changing search, sorting and page, which read what is kept.
+everything, then 50 pages with changing search, sorting and page, which read what is kept. The peer is SQLite alone: one
+query that adds up the hourly rows by slice, which a page that keeps nothing would have to wait for each time.
 Result: benchmarks/results/console.json.
 """
 
+import argparse
 import asyncio
-import json
 import os
 import platform
 import tempfile
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+from ratios import add_check, finish
 
 from nilometer.estimators import Sentinel
 from nilometer.service import Access, Store, Worker, serve_app
@@ -67,8 +69,24 @@ async def measure(app) -> tuple[float, list[float]]:
         return times[0], times[1:]
 
 
+def plain_seconds(store: Store) -> float:
+    """Seconds in which SQLite adds up the hourly rows by slice, the median of seven."""
+    query = "SELECT slice, sum(n), sum(p), sum(p2) FROM moments WHERE slice_key = 'tenant' GROUP BY slice"
+    times = []
+    connection = store.reader()
+    for _ in range(7):
+        began = time.perf_counter()
+        connection.execute(query).fetchall()
+        times.append(time.perf_counter() - began)
+    connection.close()
+    return float(np.median(times))
+
+
 def main() -> None:
     """Run it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_check(parser)
+    options = parser.parse_args()
     traces = read_traces(corpus_path("gemma3")).read_all()
     profiles = profile_traces(traces.to_batches())
     domains = [dict(row)["domain"] for row in profiles["attributes"].to_pylist()]
@@ -78,6 +96,7 @@ def main() -> None:
         n_rows = fill(store, sentinel, profiles, domains)
         app = serve_app(store, Access(store.reader(), host="127.0.0.1"), Worker(store))
         first, times = asyncio.run(measure(app))
+        plain = plain_seconds(store)
         store.close()
     found = {
         "slices": SLICES,
@@ -88,12 +107,13 @@ def main() -> None:
         "median_ms": round(1000 * float(np.median(times)), 1),
         "p95_ms": round(1000 * float(np.quantile(times, 0.95)), 1),
         "max_ms": round(1000 * max(times), 1),
+        "sqlite_alone_ms": round(1000 * plain, 1),
+        "ratio": round(plain / float(np.median(times)), 3),
         "cores": os.cpu_count(),
         "load": [round(one, 1) for one in os.getloadavg()],
         "python": platform.python_version(),
     }
-    RESULT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(found, indent=1))
+    finish(found, RESULT, options)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def add_opinions(
 
     Examples
     --------
-    >>> own = pa.table({"trace_id": ["a"], "prompt_id": ["p"], "answer": ["It is 4."]})
+    >>> own = pa.table({"trace_id": ["a"], "prompt_id": ["p"], "answer": ["The answer is 4."]})
     >>> other = pa.table({"prompt_id": ["p"], "model": ["small"], "answer": ["4"]})
     >>> add_opinions(pa.table({"max": [0.1]}), own, other)[0]["agrees_with:small"].to_pylist()
     [1.0]
