@@ -98,7 +98,7 @@ def main() -> None:
         first, times = asyncio.run(measure(app))
         plain = plain_seconds(store)
         store.close()
-    found = {
+    result = {
         "slices": SLICES,
         "hours": HOURS,
         "rows_of_sums": n_rows,
@@ -113,7 +113,7 @@ def main() -> None:
         "load": [round(one, 1) for one in os.getloadavg()],
         "python": platform.python_version(),
     }
-    finish(found, RESULT, options)
+    finish(result, RESULT, options)
 
 
 if __name__ == "__main__":
