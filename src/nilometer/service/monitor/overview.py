@@ -4,6 +4,7 @@ import sqlite3
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from nilometer.estimators import Estimate, NotEnoughData
 
 from ..store import RealizedRow, Store, realized_rows
 
-__all__ = ["Change", "Overview", "Overviews", "SliceView", "read_overview"]
+__all__ = ["Change", "Overview", "Overviews", "SliceView", "read_overview", "with_slices"]
 
 _BUCKETS = 24
 _LEAST_FRESH = 15.0
@@ -87,7 +88,38 @@ def read_overview(store: Store, connection: sqlite3.Connection, slice_key: str, 
     span = (last - hours + 1, last)
     whole = _views(store, connection, "all", span=span)
     slices = whole if slice_key == "all" else _views(store, connection, slice_key, span=span)
-    return Overview(slice_key, *span, tuple(slices), tuple(whole), time.time())
+    summed = [with_slices(one, [row for row in slices if row.model == one.model]) for one in whole]
+    return Overview(slice_key, *span, tuple(slices), tuple(summed), time.time())
+
+
+def with_slices(whole: SliceView, slices: Sequence[SliceView]) -> SliceView:
+    """Give all traffic of a model the estimate that its slices add up to, where that interval is narrower.
+
+    As in ``overall_accuracy``: accuracies and ends are added up, weighted by the share of requests, because errors of
+    slices may all point the same way; what no slice knows may lie anywhere from 0 to 1.
+    """
+    known = [(row.share, row.belief) for row in slices if isinstance(row.belief, Estimate)]
+    share = sum(weight for weight, _ in known)
+    if not share:
+        return whole
+    unknown = max(1.0 - share, 0.0)
+    low = sum(weight * belief.low for weight, belief in known)
+    high = min(sum(weight * belief.high for weight, belief in known) + unknown, 1.0)
+    direct = whole.belief
+    if isinstance(direct, Estimate) and direct.high - direct.low <= high - low:
+        return whole
+    belief = Estimate(
+        slice=direct.slice,
+        n=direct.n,
+        accuracy=sum(weight * belief.accuracy for weight, belief in known) / share,
+        low=low,
+        high=high,
+        confidence_level=known[0][1].confidence_level,
+        method=" + ".join(sorted({belief.method for _, belief in known})),
+        n_labels=sum(belief.n_labels for _, belief in known),
+        realized_accuracy=direct.realized_accuracy,
+    )
+    return whole._replace(belief=belief)
 
 
 class Overviews:
