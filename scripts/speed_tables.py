@@ -46,6 +46,15 @@ def reading() -> str:
         f"\nA token takes {size['jsonl']:,.0f} bytes as JSONL and {size['parquet']:.0f} as nilometer's Parquet. Reading "
         f"and profiling is a stream: peak memory {peaks} of JSONL (`benchmarks/results/memory.json`)."
     )
+    few, many = memory["mixed"]["runs"]
+    peaks = " and ".join(
+        f"{verb} took {few[verb]['rss_peak_mb']:.0f} and {many[verb]['rss_peak_mb']:.0f} MB"
+        for verb in ("doctor", "report")
+    )
+    rows.append(
+        f"On {few['n_lines']:,} and {many['n_lines']:,} short lines of mixed formats {peaks}: the doctor keeps a hash of "
+        "each id, a report the profiles of all responses."
+    )
     return "\n".join(rows)
 
 
