@@ -1,3 +1,4 @@
+import shutil
 from importlib.util import find_spec
 
 import numpy as np
@@ -18,3 +19,16 @@ if find_spec("jaxtyping") and find_spec("beartype"):  # development only: the pa
 def _strict_arithmetic():
     with np.errstate(divide="raise", invalid="raise", over="raise"):
         yield
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, closed at the end of each file: two that are open at once in a process get in each other's way."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("no Chromium here: pages are not driven in a browser")
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield opened
+        opened.close()

@@ -166,7 +166,7 @@ def test_record_with_the_sampler_says_what_it_cost(folder, tmp_path, capsys):
     from nilometer.traces import read_traces
 
     limits = tmp_path / "limits.json"
-    write_thresholds(limits, SamplerThresholds(0.0, 1e9, 0.0, -1.0, None, None, 5, "tiny", 500))
+    write_thresholds(limits, SamplerThresholds(0.0, 1e9, -1.0, -1.0, None, None, 5, "tiny", 500))
     (tmp_path / "mine.jsonl").write_text('{"prompt": "a b c", "domain": "x"}\n')
     common = ["--model", f"hf:{folder}", "--suite", str(tmp_path / "mine.jsonl"), "--k", "5", "--max-tokens", "6"]
     with pytest.raises(SystemExit) as ended:

@@ -1,7 +1,5 @@
 """Results with the same text in every field, texts that try to act, and a browser where there is one."""
 
-import shutil
-
 import numpy as np
 import pytest
 
@@ -251,15 +249,3 @@ def pages():
         "routes": lambda text: render_route_html(routes_of(text), title=text),
         "tokens": lambda text: render_tokens(answers_of(text), calibrated=True, title=text),
     }
-
-
-@pytest.fixture(scope="session")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        pytest.skip("no Chromium here: the page is not driven in a browser")
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield opened
-        opened.close()

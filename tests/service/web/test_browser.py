@@ -36,18 +36,6 @@ IS_NEXT = """name => !document.querySelector('.labeller').dataset.busy
     && document.querySelector('[name=trace_id]')?.value !== name"""
 
 
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        pytest.skip("no Chromium here: the console is not driven in a browser")
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
 def watched(browser):
     """``watched(url)``: an opened page, with what went wrong in it."""
