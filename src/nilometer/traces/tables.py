@@ -66,8 +66,15 @@ def _without_views(table: pa.Table) -> pa.Table:
     """Give columns of string views, which polars makes and few kernels take, the usual type."""
     for place, column in enumerate(table.schema):
         if pa.types.is_string_view(column.type):
-            table = table.set_column(place, pa.field(column.name, pa.string()), table.column(place).cast(pa.string()))
+            table = table.set_column(place, pa.field(column.name, pa.string()), _plain_text(table.column(place)))
     return table
+
+
+def _plain_text(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
+    try:
+        return column.cast(pa.string())
+    except pa.ArrowNotImplementedError:  # not in the lowest version of Arrow
+        return pa.array(column.to_pylist(), pa.string())
 
 
 def _with_map(table: pa.Table) -> pa.Table:
