@@ -127,7 +127,7 @@ def gateway(fakes, running, tmp_path):
     @contextlib.contextmanager
     def start(names, *, captures=False, models=None, tokens=None, **config):
         server = OneServer(fakes)
-        with running(server) as base, httpx.Client(base_url=base, timeout=20, verify=False) as client:
+        with running(server) as base, httpx.Client(base_url=base, timeout=120, verify=False) as client:
             own = [{"name": name, "url": f"{base}/{name}/v1", **(models or {}).get(name, {})} for name in names]
             given = msgspec.convert({"models": own, "timeout": 5.0, **config}, GatewayConfig)
             settings = Settings(spool=str(tmp_path / "spool"), k=5) if captures else None

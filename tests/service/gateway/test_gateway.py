@@ -260,7 +260,7 @@ def test_fifty_clients_lose_no_call_and_double_none(gateway, fakes, chat):
         events = [json.loads(line[6:]) for line in seen.text.split("\n\n")[:-2] if line.startswith("data: {")]
         return "".join(event["choices"][0]["delta"].get("content", "") for event in events)
 
-    with gateway("abc", models=models) as client, ThreadPoolExecutor(50) as pool:
+    with gateway("abc", models=models, timeout=60.0) as client, ThreadPoolExecutor(50) as pool:
         answers = list(pool.map(one, range(300)))
     assert answers == [f"q{i}" for i in range(300)]
     assert sorted(good) == sorted(answers)
