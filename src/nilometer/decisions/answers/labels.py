@@ -12,6 +12,7 @@ import numpy as np
 
 from nilometer.arrays import Floats
 from nilometer.errors import ConfigError
+from nilometer.signals import number_or_text
 
 from .minimisers import number_mode
 from .rule import Rule, tail_mean
@@ -235,7 +236,9 @@ def read_cost_matrix(path: Path, *, tail: float = 1.0) -> CostMatrix:
     ]
     if not rows or not labels:
         raise ConfigError(f"{path}: a cost matrix must have at least one answer and one label, got none.")
-    return CostMatrix(costs=costs, labels=tuple(map(_name, labels)), answers=tuple(map(_name, rows)), tail=tail)
+    return CostMatrix(
+        costs=costs, labels=tuple(map(number_or_text, labels)), answers=tuple(map(number_or_text, rows)), tail=tail
+    )
 
 
 def _json_rows(path: Path, text: str) -> dict[str, Mapping[str, Any]]:
@@ -262,12 +265,3 @@ def _cost_cell(path: Path, value: Any, where: str) -> float:
         return float(value)
     except (TypeError, ValueError):
         raise ConfigError(f"{path}: the cost of {where} must be a number, got {value!r}.") from None
-
-
-def _name(text: str) -> Any:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text

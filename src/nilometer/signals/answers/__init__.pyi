@@ -13,7 +13,12 @@ from .kinds import (
     read_answer as read_answer,
 )
 from .labels import label_text as label_text
-from .named import PARSERS as PARSERS, parse_scale as parse_scale, parser_for as parser_for
+from .named import (
+    PARSERS as PARSERS,
+    number_or_text as number_or_text,
+    parse_scale as parse_scale,
+    parser_for as parser_for,
+)
 from .opinion_table import (
     DRAWS as DRAWS,
     Compare as Compare,

@@ -9,7 +9,7 @@ from .items import parse_items, parse_text, parse_tokens
 from .kinds import parse_answer
 from .reader import Parser, parse_label, parse_number
 
-__all__ = ["PARSERS", "parse_scale", "parser_for"]
+__all__ = ["PARSERS", "number_or_text", "parse_scale", "parser_for"]
 
 PARSERS = ("answer", "number", "label", "items", "tokens", "text", "raw")
 """Names that ``parser_for`` knows."""
@@ -34,7 +34,7 @@ def parse_scale(text: str | None) -> tuple[Any, ...] | None:
     if dash and low.strip().isdigit() and high.strip().isdigit():
         scale: tuple[Any, ...] = tuple(range(int(low), int(high) + 1))
     else:
-        scale = tuple(_number_or_text(part.strip()) for part in text.split(",") if part.strip())
+        scale = tuple(number_or_text(part.strip()) for part in text.split(",") if part.strip())
     if len(set(scale)) < 2:
         raise ConfigError(f"`--labels` must name at least two labels (1-5 or a,b,c), got {text!r}.")
     return scale
@@ -80,7 +80,14 @@ def parser_for(name: str | None, labels: Sequence[Any] | None, kind: str) -> Par
     return made[name]()
 
 
-def _number_or_text(text: str) -> Any:
+def number_or_text(text: str) -> Any:
+    """Return the number that a text is, whole where it can be, else the text.
+
+    Examples
+    --------
+    >>> number_or_text("3"), number_or_text("0.5"), number_or_text("low")
+    (3, 0.5, 'low')
+    """
     for kind in (int, float):
         try:
             return kind(text)
