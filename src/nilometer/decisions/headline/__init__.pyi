@@ -5,4 +5,9 @@ from .headline import (
     current_headline as current_headline,
     headline_estimates as headline_estimates,
 )
-from .overall import ALL_TRAFFIC as ALL_TRAFFIC, overall_accuracy as overall_accuracy
+from .overall import (
+    ALL_TRAFFIC as ALL_TRAFFIC,
+    TrafficPart as TrafficPart,
+    add_parts as add_parts,
+    overall_accuracy as overall_accuracy,
+)

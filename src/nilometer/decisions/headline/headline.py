@@ -24,7 +24,6 @@ from .overall import overall_accuracy
 
 __all__ = ["Headline", "current_headline", "headline_estimates"]
 
-_LEAST_LABELS = 2
 _UNKNOWN_SHARE = 0.5
 
 

@@ -5,11 +5,13 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nilometer.decisions import TrafficPart, add_parts
 from nilometer.estimators import Estimate, NotEnoughData
 
 from ..store import RealizedRow, Store, realized_rows
@@ -95,31 +97,21 @@ def read_overview(store: Store, connection: sqlite3.Connection, slice_key: str, 
 def with_slices(whole: SliceView, slices: Sequence[SliceView]) -> SliceView:
     """Give all traffic of a model the estimate that its slices add up to, where that interval is narrower.
 
-    As in ``overall_accuracy``: accuracies and ends are added up, weighted by the share of requests, because errors of
-    slices may all point the same way; what no slice knows may lie anywhere from 0 to 1.
+    Requests that belong to no slice may have any accuracy.
     """
-    known = [(row.share, row.belief) for row in slices if isinstance(row.belief, Estimate)]
-    share = sum(weight for weight, _ in known)
-    if not share:
-        return whole
-    unknown = max(1.0 - share, 0.0)
-    low = sum(weight * belief.low for weight, belief in known)
-    high = min(sum(weight * belief.high for weight, belief in known) + unknown, 1.0)
+    parts = [TrafficPart.of(row.share, row.belief) for row in slices]
+    parts.append(TrafficPart(max(1.0 - sum(part.share for part in parts), 0.0), None, 0.0, 1.0))
     direct = whole.belief
-    if isinstance(direct, Estimate) and direct.high - direct.low <= high - low:
+    known = [row.belief for row in slices if row.share and isinstance(row.belief, Estimate)]
+    if not known:
         return whole
-    belief = Estimate(
-        slice=direct.slice,
-        n=direct.n,
-        accuracy=sum(weight * belief.accuracy for weight, belief in known) / share,
-        low=low,
-        high=high,
-        confidence_level=known[0][1].confidence_level,
-        method=" + ".join(sorted({belief.method for _, belief in known})),
-        n_labels=sum(belief.n_labels for _, belief in known),
-        realized_accuracy=direct.realized_accuracy,
-    )
-    return whole._replace(belief=belief)
+    n_labels, level = sum(belief.n_labels for belief in known), known[0].confidence_level
+    summed = add_parts(parts, n=direct.n, n_labels=n_labels, confidence_level=level, name=direct.slice)
+    if not isinstance(summed, Estimate) or (
+        isinstance(direct, Estimate) and direct.high - direct.low <= summed.high - summed.low
+    ):
+        return whole
+    return whole._replace(belief=replace(summed, realized_accuracy=direct.realized_accuracy))
 
 
 class Overviews:
@@ -150,11 +142,6 @@ class Overviews:
                 if age < _OLDEST:
                     return found[0]
         return self._make(*place)
-
-    def forget(self) -> None:
-        """Drop what is kept, after something was written that a reader wants to see at once."""
-        with self._lock:
-            self._kept.clear()
 
     def _make(self, slice_key: str, hours: int) -> Overview:
         began = time.perf_counter()
