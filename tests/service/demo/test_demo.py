@@ -50,7 +50,7 @@ def test_traffic_reaches_the_store_through_the_capture(gemma, tmp_path):
     store = Store(tmp_path, keys=("domain",), sentinel=gemma[3])
     app = serve_app(store, Access(store.reader(), host="127.0.0.1"), Worker(store, pause=0.05))
     domain = gemma[2][0]
-    traffic = Traffic(gemma[0], rate=100, drift_after=0.2, drift_slice=domain, seconds=0.5, seed=1)
+    traffic = Traffic(gemma[0], rate=100, drift_after=0.2, drift_slice=domain, seconds=0.5, seed=1, labelled=0.5)
     told = []
     n = asyncio.run(run_demo(traffic, store, app, port=0, tell=told.append))
     reader = store.reader()

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["Traffic", "run_demo"]
 
 _MOST_OPEN = 50
-_LABELLED = 0.05
 
 
 class Traffic(NamedTuple):
@@ -36,6 +35,8 @@ class Traffic(NamedTuple):
     seconds: float
     """Until all is over."""
     seed: int = 0
+    labelled: float = 0.05
+    """Share of the answers that are labelled, at random."""
 
 
 async def run_demo(traffic: Traffic, store: Store, app: Any, *, port: int, tell: Callable[[str], None]) -> int:
@@ -94,7 +95,8 @@ async def _send(traffic: Traffic, store: Store, url: str, *, tell: Callable[[str
                     tell(f"From now on `{traffic.drift_slice}` brings only prompts that the model answers wrongly.")
                 if drifted and domains[row] == traffic.drift_slice:
                     row = wrong[int(rng.integers(len(wrong)))]
-                tasks.add(asyncio.create_task(_ask(client, store, rows[row], number=n, rng=rng)))
+                is_labelled = rng.random() < traffic.labelled
+                tasks.add(asyncio.create_task(_ask(client, store, rows[row], number=n, is_labelled=is_labelled)))
                 n += 1
                 if len(tasks) >= _MOST_OPEN:
                     tasks = (await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED))[1]
@@ -108,9 +110,9 @@ async def _send(traffic: Traffic, store: Store, url: str, *, tell: Callable[[str
 
 
 async def _ask(
-    client: "httpx.AsyncClient", store: Store, row: dict[str, Any], *, number: int, rng: np.random.Generator
+    client: "httpx.AsyncClient", store: Store, row: dict[str, Any], *, number: int, is_labelled: bool
 ) -> None:
-    """Ask one prompt, every other time as a stream, and label some answers as a reviewer would."""
+    """Ask one prompt, every other time as a stream, and label the answer as a reviewer would, if at all."""
     body = {
         "model": "demo",
         "messages": [{"role": "user", "content": row["prompt"]}],
@@ -119,6 +121,6 @@ async def _ask(
     }
     answer = await client.post("/v1/chat/completions", json=body)
     text = answer.text.partition("\n")[0].removeprefix("data: ") if number % 2 else answer.text
-    if rng.random() < _LABELLED:
+    if is_labelled:
         label = LabelIn(json.loads(text)["id"], bool(row["correct"]), source="demo", is_random=True)
         await asyncio.to_thread(store.add_labels, [label], who="demo")
