@@ -71,6 +71,13 @@ def test_server_that_refuses_gets_the_original_and_is_not_asked_again(fake_vllm,
     assert [frame.k for frame in frames(tmp_path)] == [None, None]
 
 
+def test_refused_request_is_drawn_and_counted_once(fake_vllm, running, frames, tmp_path):
+    settings = Settings(spool=str(tmp_path), max_per_slice=1)
+    with running(fake_vllm(refuses=True)) as url, wrap(httpx.Client(trust_env=False), settings) as client:
+        client.post(f"{url}/v1/chat/completions", json=CHAT)
+    assert [frame.capture_probability for frame in frames(tmp_path)] == [1.0]
+
+
 def test_stream_that_the_program_leaves_is_an_aborted_one(fake_vllm, running, frames, tmp_path):
     body = {**CHAT, "stream": True}
     with (

@@ -8,6 +8,7 @@ from typing import Any
 from nilometer.errors import ConfigError
 
 from .exchange import Exchange, Message
+from .frames import Frame
 from .recorder import Recorder
 from .requests import Asked, api_of, read_request
 from .settings import Settings
@@ -78,18 +79,19 @@ class _Transport:
             return None
         return read_request(api, body)
 
-    def _first(self, asked: Asked, request: Any) -> tuple[Exchange, Any]:
-        """What follows the answer, and the request with log-probabilities asked for, or as it came."""
+    def _first(self, asked: Asked, request: Any) -> tuple[Frame, Exchange, Any]:
+        """The frame, what follows the answer, and the request with log-probabilities asked for, or as it came."""
         recorder = self._recorder
         frame = recorder.frame(asked, request.headers.raw)
         if not recorder.may_ask(asked, frame):
-            return recorder.exchange(frame, injected=False), request
+            return frame, recorder.exchange(frame, injected=False), request
         frame.k = recorder.settings.k
-        return recorder.exchange(frame, injected=True), self._changed(request, asked.with_logprobs(frame.k))
+        return frame, recorder.exchange(frame, injected=True), self._changed(request, asked.with_logprobs(frame.k))
 
-    def _second(self, asked: Asked, request: Any) -> Exchange:
-        """What follows the answer to the original request, after the changed one was refused."""
-        return self._recorder.exchange(self._recorder.frame(asked, request.headers.raw), injected=False)
+    def _second(self, frame: Frame) -> Exchange:
+        """What follows the answer to the original request, after the changed one was refused; the same draw decides."""
+        frame.k = None
+        return self._recorder.exchange(frame, injected=False)
 
     def _note(self, asked: Asked, exchange: Exchange) -> None:
         if exchange.status < 400:
@@ -128,12 +130,12 @@ class _SyncTransport(_Transport):
         asked = self._asked(request, request.read())
         if asked is None:
             return self._inner.handle_request(request)
-        exchange, changed = self._first(asked, request)
+        frame, exchange, changed = self._first(asked, request)
         response = self._inner.handle_request(changed)
         start = self._begun(response, exchange)
         if exchange.refused:
             response.close()
-            exchange = self._second(asked, request)
+            exchange = self._second(frame)
             response = self._inner.handle_request(request)
             start = self._begun(response, exchange)
             self._note(asked, exchange)
@@ -167,12 +169,12 @@ class _AsyncTransport(_Transport):
         asked = self._asked(request, await request.aread())
         if asked is None:
             return await self._inner.handle_async_request(request)
-        exchange, changed = self._first(asked, request)
+        frame, exchange, changed = self._first(asked, request)
         response = await self._inner.handle_async_request(changed)
         start = self._begun(response, exchange)
         if exchange.refused:
             await response.aclose()
-            exchange = self._second(asked, request)
+            exchange = self._second(frame)
             response = await self._inner.handle_async_request(request)
             start = self._begun(response, exchange)
             self._note(asked, exchange)

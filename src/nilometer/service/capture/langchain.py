@@ -8,7 +8,7 @@ import msgspec
 from nilometer.errors import ConfigError
 
 from .frames import Frame
-from .recorder import Recorder
+from .recorder import OpenRequests, Recorder
 from .requests import read_request
 from .settings import Settings
 
@@ -47,7 +47,7 @@ class _Handler:
         super().__init__()
         self.spool = recorder.spool
         self._recorder = recorder
-        self._open: dict[UUID, Frame] = {}
+        self._open: OpenRequests[Frame] = OpenRequests()
 
     def on_chat_model_start(self, serialized: Any, messages: list[list[Any]], *, run_id: UUID, **given: Any) -> None:
         """Remember a request."""
@@ -61,11 +61,11 @@ class _Handler:
         }
         request = read_request("chat", msgspec.json.encode(body, enc_hook=str))
         if request is not None:
-            self._open[run_id] = self._recorder.frame(request)
+            self._open.put(run_id, self._recorder.frame(request))
 
     def on_llm_end(self, response: Any, *, run_id: UUID, **given: Any) -> None:
         """Spool an answer."""
-        frame = self._open.pop(run_id, None)
+        frame = self._open.take(run_id)
         if frame is None:
             return
         if frame.outcome == "served":
@@ -75,7 +75,7 @@ class _Handler:
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **given: Any) -> None:
         """Forget a request that failed."""
-        self._open.pop(run_id, None)
+        self._open.take(run_id)
 
 
 def _answer(generations: list[Any], frame: Frame) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Capture in LiteLLM's proxy: by the hooks that see whole answers and streams; its log loses log-probabilities."""
 
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -9,7 +8,7 @@ import msgspec
 from nilometer.errors import ConfigError
 
 from .frames import Frame
-from .recorder import Recorder
+from .recorder import OpenRequests, Recorder
 from .requests import Asked, read_request
 from .settings import Settings
 
@@ -29,7 +28,6 @@ _FIELDS = (
     "best_of",
     "metadata",
 )
-_MOST_OPEN = 10_000
 _REFUSED = (400, 422)
 
 
@@ -66,7 +64,7 @@ class _Hooks:
         super().__init__()
         self.spool = recorder.spool
         self._recorder = recorder
-        self._open: OrderedDict[str, tuple[Frame, bool]] = OrderedDict()
+        self._open: OpenRequests[tuple[Frame, bool]] = OpenRequests()
 
     async def async_pre_call_hook(
         self, user_api_key_dict: Any, cache: Any, *, data: dict[str, Any], call_type: str
@@ -81,14 +79,12 @@ class _Hooks:
         if injects:
             frame.k = recorder.settings.k
             data.update(msgspec.json.decode(asked.with_logprobs(frame.k), type=_Added).given(asked.api))
-        self._open[call] = (frame, injects)
-        if len(self._open) > _MOST_OPEN:
-            self._open.popitem(last=False)
+        self._open.put(call, (frame, injects))
         return data
 
     async def async_post_call_success_hook(self, data: dict[str, Any], user_api_key_dict: Any, response: Any) -> Any:
         """Spool a whole answer, and take out what the client did not ask for."""
-        found = self._open.pop(str(data.get("litellm_call_id")), None)
+        found = self._open.take(str(data.get("litellm_call_id")))
         if found is None or not hasattr(response, "choices"):
             return response
         frame, injected = found
@@ -105,7 +101,7 @@ class _Hooks:
         self, user_api_key_dict: Any, response: Any, request_data: dict[str, Any]
     ) -> AsyncIterator[Any]:
         """Spool a stream, chunk by chunk, and take out what the client did not ask for."""
-        found = self._open.pop(str(request_data.get("litellm_call_id")), None)
+        found = self._open.take(str(request_data.get("litellm_call_id")))
         if found is None:
             async for chunk in response:
                 yield chunk
@@ -137,8 +133,11 @@ class _Hooks:
         traceback_str: str | None = None,
     ) -> None:
         """Forget the request; a model that refused what was added is not asked again for a while."""
-        frame, injected = self._open.pop(str(request_data.get("litellm_call_id")), (None, False))
-        if frame is not None and injected and getattr(original_exception, "status_code", None) in _REFUSED:
+        found = self._open.take(str(request_data.get("litellm_call_id")))
+        if found is None:
+            return
+        frame, injected = found
+        if injected and getattr(original_exception, "status_code", None) in _REFUSED:
             self._recorder.note_refusal(frame.model)
 
     def _write(self, frame: Frame) -> None:

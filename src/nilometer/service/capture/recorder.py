@@ -3,7 +3,9 @@
 import os
 import time
 import uuid
-from collections.abc import Iterable
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable
+from typing import Generic, TypeVar
 
 from .exchange import Exchange
 from .frames import Frame
@@ -12,9 +14,28 @@ from .sampling import SliceRates, hash_uniform
 from .settings import Settings, read_settings
 from .spool import Spool
 
-__all__ = ["Recorder"]
+__all__ = ["OpenRequests", "Recorder"]
 
 _REMEMBER_REFUSAL = 600.0
+_MOST_OPEN = 10_000
+_T = TypeVar("_T")
+
+
+class OpenRequests(Generic[_T]):
+    """What is remembered of requests until their answers come; of more than 10,000 the oldest are forgotten."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Hashable, _T] = OrderedDict()
+
+    def put(self, name: Hashable, value: _T) -> None:
+        """Remember a request."""
+        self._kept[name] = value
+        if len(self._kept) > _MOST_OPEN:
+            self._kept.popitem(last=False)
+
+    def take(self, name: Hashable) -> _T | None:
+        """Return what was remembered, and forget it; None for an unknown request."""
+        return self._kept.pop(name, None)
 
 
 class Recorder:
