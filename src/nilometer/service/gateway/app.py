@@ -146,14 +146,15 @@ def _passed_on(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
 
 
 async def _body(receive: Receive) -> bytes | None:
-    body, more = b"", True
+    parts, size, more = [], 0, True
     while more:
         message = await receive()
-        body += message.get("body", b"")
-        if len(body) > _MOST_BODY:
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > _MOST_BODY:
             return None
         more = message.get("more_body", False)
-    return body
+    return b"".join(parts)
 
 
 async def _until_left(receive: Receive) -> None:

@@ -37,7 +37,7 @@ def record_act(connection: sqlite3.Connection, act: LabelAct, *, who: str) -> in
         If the response is not in the plan, the score not in [0, 1], or a skip has no reason.
     """
     _check(connection, act)
-    before = current_labels(connection, act.plan).get(act.trace_id, {}).get(who)
+    before = current_labels(connection, act.plan, act.trace_id).get(act.trace_id, {}).get(who)
     number = _append(connection, act, who=who, before=before)
     _project(connection, act.plan, act.trace_id, who=who, correct=act.correct)
     return number

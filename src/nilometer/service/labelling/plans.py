@@ -20,6 +20,7 @@ from ..store import ALL, NO_SLICE, Store, Text, find_texts
 __all__ = ["PlanRow", "frozen_items", "make_plan", "plan_named", "plan_rows", "save_plan"]
 
 _MOST_BUDGET = 20_000
+_PLANS = "SELECT p.*, (SELECT count(*) FROM plan_items i WHERE i.plan = p.id) FROM plans p"
 _COLUMNS = ("trace_id", "attributes", "p_correct", "capture_probability", "model")
 
 
@@ -128,16 +129,13 @@ def save_plan(
 
 def plan_rows(connection: sqlite3.Connection) -> list[PlanRow]:
     """Every plan, the newest first."""
-    rows = connection.execute(
-        "SELECT p.*, (SELECT count(*) FROM plan_items i WHERE i.plan = p.id) FROM plans p ORDER BY p.id DESC"
-    )
-    return [PlanRow(*row) for row in rows]
+    return [PlanRow(*row) for row in connection.execute(f"{_PLANS} ORDER BY p.id DESC")]
 
 
 def plan_named(connection: sqlite3.Connection, name: str) -> PlanRow | None:
     """The plan of a name, the newest one for an empty name; None if there is none."""
-    rows = plan_rows(connection)
-    return next((row for row in rows if name in {"", row.name}), None)
+    row = connection.execute(f"{_PLANS} WHERE ? IN ('', p.name) ORDER BY p.id DESC LIMIT 1", (name,)).fetchone()
+    return None if row is None else PlanRow(*row)
 
 
 def frozen_items(connection: sqlite3.Connection, plan: int) -> list[PlannedLabel]:

@@ -46,15 +46,17 @@ class Claims:
         self._held.get((plan, trace_id), {}).pop(who, None)
 
 
-def current_labels(connection: sqlite3.Connection, plan: int) -> dict[str, dict[str, float | None]]:
-    """What each person said last of each response, first person first: a score, or None for a skip."""
+def current_labels(
+    connection: sqlite3.Connection, plan: int, trace_id: str | None = None
+) -> dict[str, dict[str, float | None]]:
+    """What each person said last of each response, or of one, first person first: a score, or None for a skip."""
+    one, given = ("", (plan,)) if trace_id is None else (" AND trace_id=?", (plan, trace_id))
     rows = connection.execute(
-        "SELECT trace_id, who, act, after FROM label_events WHERE plan=? ORDER BY id",
-        (plan,),
+        f"SELECT trace_id, who, act, after FROM label_events WHERE plan=?{one} ORDER BY id", given
     )
     found: dict[str, dict[str, float | None]] = {}
-    for trace_id, who, act, after in rows:
-        own = found.setdefault(trace_id, {})
+    for name, who, act, after in rows:
+        own = found.setdefault(name, {})
         if act == "undo" and after is None:
             own.pop(who, None)
         else:

@@ -101,6 +101,7 @@ CREATE TABLE label_events (
     act TEXT NOT NULL, before REAL, after REAL, reason TEXT NOT NULL, note TEXT NOT NULL, milliseconds INTEGER
 );
 CREATE INDEX label_events_by_plan ON label_events (plan, trace_id);
+CREATE INDEX scored_by_file ON scored (file);
 CREATE INDEX requests_by_hour ON requests (slice_key, hour);
 CREATE INDEX moments_by_key ON moments (sentinel, slice_key, hour);
 """

@@ -157,7 +157,8 @@ def expire(connection: sqlite3.Connection, retention: Retention, *, hour: int) -
         if texts is not None:
             connection.execute(
                 "UPDATE plan_items SET prompt = NULL, answer = NULL, reference = NULL "
-                "WHERE plan IN (SELECT id FROM plans WHERE made < ?)",
+                "WHERE plan IN (SELECT id FROM plans WHERE made < ?) "
+                "AND coalesce(prompt, answer, reference) IS NOT NULL",
                 ((hour - round(24 * texts)) * 3_600_000_000,),
             )
         if retention.sum_days is not None:

@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ def _make(site: Site, fields: dict[str, Any], who: Person) -> dict[str, Any]:
     else:
         last = int(time.time() // 3600)
         hours = (last - _whole(fields, "hours", least=1, most=24 * 366) + 1, last)
-        with site.store.writing() as connection:
+        with closing(site.store.reader()) as connection:
             budget = _whole(fields, "budget", least=1, most=20_000)
             planned, found, frame = make_plan(site.store, connection, key, hours=hours, budget=budget, seed=seed)
         texts = {name: (text.prompt, text.answer, None) for name, text in found.items()}
