@@ -129,6 +129,12 @@ def test_acquisition_starts_from_the_numbers_of_the_report(call, report):
     assert [row["n_new"] for row in rows] == [row["n_new"] for row in report["outlook"]["acquisition"]]
 
 
+def test_only_label_plans_say_that_they_are_about_the_model_that_answers_now(call, report, tmp_path):
+    said = "lans are about the 600 responses of the model that answers now"
+    assert said in call(report["commands"]["label"].replace("plan.jsonl", f"{tmp_path}/plan.jsonl"))[2]
+    assert said not in call(report["commands"]["acquire"])[2]
+
+
 def test_labels_of_before_a_change_of_the_model_do_not_speak_for_after_it(call, report):
     with Path("truth.csv").open(encoding="utf-8") as file:
         truth = dict(csv.reader(file))

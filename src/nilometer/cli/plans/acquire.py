@@ -60,7 +60,7 @@ def plan_acquire(
     known = read_known(Given(files, labels, label_key, by, sentinel, others, layout, confidence_level))
     if not known.is_anything_known:
         raise NotEnoughDataError("no accuracy is known without labels or a sentinel.", "Give --labels or --sentinel.")
-    estimates, responses = known.all.estimates, known.all.responses
+    estimates, responses = known.headline.estimates, known.headline.responses
     costs = decisions.read_costs(cost) if cost else None
     for name in sorted(set(costs or ()) - {row.slice for row in estimates}):
         talk(f"No response is in the slice {name} of {cost}.")

@@ -24,16 +24,15 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of what is drawn
 
 
 class Known(NamedTuple):
-    """Responses, and what is believed of their slices: of all of them, and of those of the model that answers now."""
+    """Responses, and what is believed of their slices."""
 
-    all: decisions.Headline
-    current: decisions.Headline
+    headline: decisions.Headline
     keys: tuple[str, ...]
 
     @property
     def is_anything_known(self) -> bool:
         """Whether any slice has an accuracy."""
-        return any(isinstance(row, estimators.Estimate) for row in self.all.estimates)
+        return any(isinstance(row, estimators.Estimate) for row in self.headline.estimates)
 
 
 class Given(NamedTuple):
@@ -49,8 +48,11 @@ class Given(NamedTuple):
     confidence_level: float
 
 
-def read_known(given: Given) -> Known:
-    """Read responses and what a saved sentinel, or one fitted on their labels, says of them, as ``report`` does."""
+def read_known(given: Given, *, is_current: bool = False) -> Known:
+    """Read responses and what a saved sentinel, or one fitted on their labels, says of them, as ``report`` does.
+
+    With ``is_current`` only those of the model that answers now.
+    """
     keys = split_keys(given.by)
     profiles = read_inputs(given.files, by=keys, wire_format=given.layout).profiles
     correct = read_correct(profiles, given.labels, key=given.label_key)
@@ -58,11 +60,12 @@ def read_known(given: Given) -> Known:
     level = given.confidence_level
     fitted = estimators.load_sentinel(given.sentinel) if given.sentinel else _fit(responses, level)
     others = [estimators.load_sentinel(other) for other in given.others or ()]
-    whole = decisions.headline_estimates(fitted, responses, others=others, confidence_level=level)
-    current = decisions.current_headline(fitted, whole, others=others)
-    for note in (*responses.notes, *current.notes):
+    headline = decisions.headline_estimates(fitted, responses, others=others, confidence_level=level)
+    if is_current:
+        headline = decisions.current_headline(fitted, headline, others=others)
+    for note in (*responses.notes, *headline.notes):
         talk(f"{note[0].upper()}{note[1:]}.")
-    return Known(whole, current, responses.keys)
+    return Known(headline, responses.keys)
 
 
 def _fit(responses: estimators.Responses, confidence_level: float) -> estimators.Sentinel | None:

@@ -63,7 +63,8 @@ def plan_label(
     outputs = {out: "plan", label_studio: "tasks", argilla: "records"}
     check_outputs(outputs, [*files, *(labels or ()), sentinel, *(others or ())], force=force)
     layout = layout_of(wire_format, at, columns)
-    known = read_known(Given(files, labels, label_key, by, sentinel, others, layout, confidence_level)).current
+    given = Given(files, labels, label_key, by, sentinel, others, layout, confidence_level)
+    known = read_known(given, is_current=True).headline
     found = decisions.plan_labels(
         known.responses,
         known.label_free,

@@ -62,7 +62,7 @@ def plan_weak(
     """
     layout = layout_of(wire_format, at, columns)
     known = read_known(Given(files, labels, label_key, by, sentinel, others, layout, confidence_level))
-    responses = known.all.responses
+    responses = known.headline.responses
     if np.isnan(responses.p_correct).all():
         raise NotEnoughDataError("no accuracy is known without labels or a sentinel.", "Give --labels or --sentinel.")
     attributes = {key: slice_index(responses.context, [key]) for key in attribute_keys(responses.context)}

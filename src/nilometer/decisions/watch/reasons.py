@@ -60,7 +60,8 @@ def likely_reasons(
 
 def _own(responses: Responses, slices: Sequence[str]) -> Responses:
     index = responses.slices
-    kept = np.isin(index.codes, [i for i, name in enumerate(index.names) if name in set(slices)])
+    wanted = set(slices)
+    kept = np.isin(index.codes, [i for i, name in enumerate(index.names) if name in wanted])
     return responses.rows(kept) if kept.any() else responses
 
 
