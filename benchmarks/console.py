@@ -97,11 +97,15 @@ def main() -> None:
         app = serve_app(store, Access(store.reader(), host="127.0.0.1"), Worker(store))
         first, times = asyncio.run(measure(app))
         plain = plain_seconds(store)
+        (size,) = (
+            store.reader().execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").fetchone()
+        )
         store.close()
     result = {
         "slices": SLICES,
         "hours": HOURS,
         "rows_of_sums": n_rows,
+        "database_bytes_per_row": round(size / n_rows),
         "pages": PAGES,
         "first_page_seconds": round(first, 2),
         "median_ms": round(1000 * float(np.median(times)), 1),
