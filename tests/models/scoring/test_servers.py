@@ -80,3 +80,28 @@ def test_candidate_that_the_template_changes_is_refused():
     reply, said = {"prompt_logprobs": rows}, "are ' 4', not the candidate '4'"
     with FakeServer(lambda body, n: (200, reply, {})) as server, pytest.raises(TraceFormatError, match=said):
         PromptScorer(server.url, model="m").score(["a"], [["4"]])
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"choices": ["x"]},
+        {"choices": [{"logprobs": {"tokens": [1], "token_logprobs": [0.0]}}]},
+        {"choices": [{"logprobs": {"tokens": ["a"], "token_logprobs": ["x"]}}]},
+        {"choices": [{"logprobs": {"tokens": ["a"], "token_logprobs": [0.0]}}]},
+    ],
+    ids=["choice", "token", "number", "short"],
+)
+def test_echo_of_another_form_is_refused_by_name(reply):
+    with FakeServer(lambda body, n: (200, reply, {})) as server:
+        scorer = EchoScorer(server.url, model="m")
+        with pytest.raises(TraceFormatError, match=r"not of the form|scored no token"):
+            scorer.score(["Score:\n"], [["1"]])
+
+
+@pytest.mark.parametrize("row", [{"1": {"decoded_token": "1"}}, {"1": {"logprob": None, "decoded_token": "1"}}, "x"])
+def test_prompt_logprobs_of_another_form_are_refused_by_name(row):
+    with FakeServer(lambda body, n: (200, {"prompt_logprobs": [None, row]}, {})) as server:
+        scorer = PromptScorer(server.url, model="m")
+        with pytest.raises(TraceFormatError, match="not of the form"):
+            scorer.score(["Score?"], [["1"]])

@@ -1,18 +1,18 @@
 """Scoring in this process: the prompt and all its candidates in one forward pass."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from nilometer.arrays import Floats
 
 from ..cache import check_positions
 from ..hf import HFRunner
 from .tree import PrefixTree, apart, ended, path_logprobs, prefix_tree
 
 __all__ = ["HFScorer"]
-
-Floats = NDArray[np.float64]
 
 
 class HFScorer:
@@ -51,6 +51,11 @@ class HFScorer:
             found += self._pass(ids[start : start + self._batch], trees[start : start + self._batch])
         return found
 
+    @cached_property
+    def _ends(self) -> list[int]:
+        """Tokens that end an answer; finding those with a stop text takes the whole vocabulary."""
+        return sorted(self._runner.end_tokens())
+
     def _pass(self, ids: list[list[int]], trees: list[PrefixTree]) -> list[Floats]:
         import torch
 
@@ -87,7 +92,7 @@ class HFScorer:
         paths = path_logprobs(tree, steps)
         if not self._closed:
             return apart(tree, paths)
-        ends = torch.logsumexp(logprobs[1 : n + 1][:, torch.tensor(sorted(self._runner.end_tokens()))], -1)
+        ends = torch.logsumexp(logprobs[1 : n + 1][:, torch.tensor(self._ends)], -1)
         return ended(tree, paths, ends.double().numpy())
 
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
+from nilometer.arrays import Floats
 from nilometer.errors import MissingLogprobsError, TraceFormatError
 
 from ..http import PATIENT, Endpoint, Retries
@@ -16,9 +16,35 @@ from .tree import apart, path_logprobs, prefix_tree
 
 __all__ = ["EchoScorer", "PromptScorer"]
 
-Floats = NDArray[np.float64]
 _Steps = list[tuple[str, float]]
 _SMALLEST = -700.0
+
+
+class _EchoLogprobs(msgspec.Struct):
+    tokens: list[str] | None = None
+    token_logprobs: list[float | None] | None = None
+
+
+class _EchoChoice(msgspec.Struct):
+    index: int = 0
+    logprobs: _EchoLogprobs | None = None
+
+
+class _EchoReply(msgspec.Struct):
+    choices: list[_EchoChoice] | None = None
+
+
+class _PromptToken(msgspec.Struct):
+    logprob: float
+    decoded_token: str | None = None
+
+
+class _PromptReply(msgspec.Struct):
+    prompt_logprobs: list[dict[str, _PromptToken] | None] | None = None
+
+
+_ECHO, _PROMPT = msgspec.json.Decoder(_EchoReply), msgspec.json.Decoder(_PromptReply)
+_Reply = TypeVar("_Reply", _EchoReply, _PromptReply)
 
 
 class EchoScorer:
@@ -63,16 +89,16 @@ class EchoScorer:
             "max_tokens": 1,
             "temperature": 0,
         }
-        choices = _decoded(self._server.post(msgspec.json.encode(body)), self._server.shown).get("choices")
-        if not isinstance(choices, list) or len(choices) != len(candidates):
+        choices = _decoded(self._server.post(msgspec.json.encode(body)), self._server.shown, _ECHO).choices
+        if choices is None or len(choices) != len(candidates):
             raise TraceFormatError(f"{self._server.shown}: {len(candidates)} scored texts were asked for.")
-        ordered = sorted(choices, key=lambda choice: choice.get("index", 0))
+        ordered = sorted(choices, key=lambda choice: choice.index)
         return _scored([self._steps(one, prompt, text) for one, text in zip(ordered, candidates, strict=True)])
 
-    def _steps(self, choice: dict[str, Any], prompt: str, text: str) -> _Steps:
+    def _steps(self, choice: _EchoChoice, prompt: str, text: str) -> _Steps:
         """Tokens of a candidate with their log-probabilities, found by where they stand."""
-        given = choice.get("logprobs") or {}
-        tokens, values = given.get("tokens"), given.get("token_logprobs")
+        given = choice.logprobs or _EchoLogprobs()
+        tokens, values = given.tokens, given.token_logprobs
         if not tokens or not values:
             raise MissingLogprobsError(
                 f"{self._server.shown}: the server echoes no log-probabilities of the prompt. Score with another "
@@ -86,8 +112,8 @@ class EchoScorer:
                     "a line break, or begin the candidates with a space in its place."
                 )
             if start <= place < end and value is not None:
-                steps.append((token, float(value)))
-        return steps
+                steps.append((token, value))
+        return _not_empty(steps, text, self._server.shown)
 
 
 class PromptScorer:
@@ -134,31 +160,30 @@ class PromptScorer:
             "max_tokens": 1,
             "temperature": 0,
         }
-        reply = _decoded(self._server.post(msgspec.json.encode(body)), self._server.shown)
-        listed = reply.get("prompt_logprobs")
-        if not isinstance(listed, list):
+        listed = _decoded(self._server.post(msgspec.json.encode(body)), self._server.shown, _PROMPT).prompt_logprobs
+        if listed is None:
             raise MissingLogprobsError(
                 f"{self._server.shown}: the reply holds no `prompt_logprobs`; only vLLM returns them. Score with "
                 "`openai:URL`, or draw with `--live`."
             )
         return self._last(listed, text)
 
-    def _last(self, listed: list[Any], text: str) -> _Steps:
+    def _last(self, listed: list[dict[str, _PromptToken] | None], text: str) -> _Steps:
         """The last tokens of a prompt, whose texts together are the candidate."""
         steps: _Steps = []
         said = ""
         for row in reversed(listed):
-            if said == text or not isinstance(row, dict) or not row:
+            if said == text or not row:
                 break
             entry = next(iter(row.values()))
-            said = str(entry.get("decoded_token") or "") + said
-            steps.append((str(entry.get("decoded_token") or ""), float(entry["logprob"])))
+            said = (entry.decoded_token or "") + said
+            steps.append((entry.decoded_token or "", entry.logprob))
         if said != text:
             raise TraceFormatError(
                 f"{self._server.shown}: the last tokens of the prompt are {said!r}, not the candidate {text!r}. Begin "
                 "the candidates as the server's template does, with or without a space."
             )
-        return steps[::-1]
+        return _not_empty(steps[::-1], text, self._server.shown)
 
 
 def _scored(sequences: Sequence[_Steps]) -> Floats:
@@ -180,8 +205,14 @@ def _places(tokens: Sequence[str]) -> Iterator[int]:
         place += len(token)
 
 
-def _decoded(reply: bytes, shown: str) -> dict[str, Any]:
+def _not_empty(steps: _Steps, text: str, shown: str) -> _Steps:
+    if not steps:
+        raise TraceFormatError(f"{shown}: the server scored no token of the candidate {text!r}. A candidate needs one.")
+    return steps
+
+
+def _decoded(reply: bytes, shown: str, decoder: "msgspec.json.Decoder[_Reply]") -> _Reply:
     try:
-        return msgspec.json.decode(reply, type=dict[str, Any])
-    except msgspec.DecodeError as exc:
-        raise TraceFormatError(f"{shown}: the reply is no JSON object ({exc}).") from exc
+        return decoder.decode(reply)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise TraceFormatError(f"{shown}: the reply is not of the form that was asked for ({exc}).") from exc

@@ -4,12 +4,10 @@ from collections.abc import Hashable, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+
+from nilometer.arrays import Bools, Floats, Ints
 
 __all__ = ["PrefixTree", "Scorer", "apart", "ended", "path_logprobs", "prefix_tree"]
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 class Scorer(Protocol):
@@ -25,14 +23,14 @@ class PrefixTree(NamedTuple):
 
     tokens: tuple[Hashable, ...]
     """(nodes,) token of each node."""
-    parents: Integers
+    parents: Ints
     """(nodes,) node before it; -1 is the end of the prompt."""
-    depths: Integers
+    depths: Ints
     """(nodes,) tokens from the prompt to it, less one."""
-    last: Integers
+    last: Ints
     """(candidates,) node at which each candidate ends."""
 
-    def ancestors(self) -> NDArray[np.bool_]:
+    def ancestors(self) -> Bools:
         """(nodes, nodes) whether the second node lies on the path to the first, itself included."""
         mask = np.eye(len(self.parents), dtype=bool)
         for node, parent in enumerate(self.parents.tolist()):
