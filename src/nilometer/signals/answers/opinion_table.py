@@ -90,7 +90,9 @@ def _joined(traces: pa.Table, others: pa.Table) -> dict[str, list[list[str]]]:
         open_ -= set(matched)
         pairs = [(place, row) for place in matched for row in rows[keys[place]]]
         for place, row in pairs:
-            found.setdefault(models[row], [[] for _ in range(len(traces))])[place].append(texts[row])
+            if models[row] not in found:
+                found[models[row]] = [[] for _ in range(len(traces))]
+            found[models[row]][place].append(texts[row])
     return found
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -27,6 +28,7 @@ _LIST: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgsp
 _TOP: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _RAW: msgspec.json.Decoder[msgspec.Raw] = msgspec.json.Decoder(msgspec.Raw)
 _PYTHON = json.JSONDecoder()
+_GAP = re.compile(r"[ \t\r\n\x1e,]*")
 _FAULTS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 Item = tuple[int | str, bytes, bool]
@@ -120,7 +122,8 @@ def objects_in(data: bytes) -> list[bytes]:
         if not isinstance(value, dict):
             return []
         found.append(text[place:end].encode())
-        place = end + len(text[end:]) - len(text[end:].lstrip(" \t\r\n\x1e,"))
+        gap = _GAP.match(text, end)
+        place = end if gap is None else gap.end()
     return found
 
 
