@@ -81,3 +81,18 @@ def test_a_list_that_is_no_json_is_named(tmp_path):
     (tmp_path / "p.json").write_text('[{"a": 1},')
     with pytest.raises(TraceFormatError, match=r"p.json: not a JSON list of objects"):
         read_labels(tmp_path / "p.json")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"data": {"trace_id": "a"}, "annotations": ["x"]},
+        {"data": {"trace_id": "a"}, "annotations": [{"result": [{"from_name": "v", "type": ["x"], "value": {}}]}]},
+        {"fields": {}, "metadata": "x", "responses": {"verdict": [{"value": "yes"}]}},
+    ],
+    ids=["annotation", "type", "metadata"],
+)
+def test_a_field_of_another_type_costs_its_row(tmp_path, row):
+    found, report = _read(tmp_path / "p.json", [row, _task("b", "yes")])
+    assert found == [("b", 1.0)]
+    assert "p.json:1: the row must be as Label Studio or Argilla exports it" in report.bad_lines[0]

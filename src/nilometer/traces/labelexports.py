@@ -39,13 +39,15 @@ def export_rows(rows: Rows, wanted: Sequence[str], on_bad: OnBad) -> Iterator[tu
     """
     key, names = wanted[0], wanted[1:]
     for number, row in rows:
-        if isinstance(row.get("annotations"), list) and isinstance(row.get("data"), dict):
-            identity, found = row["data"].get(key), list(_label_studio(row["annotations"]))
-        elif isinstance(row.get("responses"), dict) and isinstance(row.get("fields"), dict):
-            identity, found = (row.get("metadata") or {}).get(key, row.get("id")), list(_argilla(row["responses"]))
-        else:
+        try:
+            taken = _taken(row, key)
+        except (AttributeError, TypeError):
+            on_bad(number, "the row must be as Label Studio or Argilla exports it, a field of it has another type.")
+            continue
+        if taken is None:
             yield number, row
             continue
+        identity, found = taken
         asked = {name for answers in found for name in answers[0]}
         name = next((name for name in names if name in asked), next(iter(asked)) if len(asked) == 1 else None)
         if name is None and asked:
@@ -57,6 +59,15 @@ def export_rows(rows: Rows, wanted: Sequence[str], on_bad: OnBad) -> Iterator[tu
 
 
 Answers = tuple[dict[str, Any], Any]
+
+
+def _taken(row: Mapping[str, Any], key: str) -> tuple[Any, list[Answers]] | None:
+    """The id and the answers of a task or record; None for another row."""
+    if isinstance(row.get("annotations"), list) and isinstance(row.get("data"), dict):
+        return row["data"].get(key), list(_label_studio(row["annotations"]))
+    if isinstance(row.get("responses"), dict) and isinstance(row.get("fields"), dict):
+        return (row.get("metadata") or {}).get(key, row.get("id")), list(_argilla(row["responses"]))
+    return None
 
 
 def _label_studio(annotations: Iterable[Mapping[str, Any]]) -> Iterator[Answers]:

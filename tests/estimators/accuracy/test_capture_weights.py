@@ -100,3 +100,9 @@ def test_method_that_reads_rows_refuses_weights(monitored):
     sentinel = Sentinel(method="pacc", bootstraps=0).fit(table, correct, groups=slices)
     with pytest.raises(ValueError, match="must be one that adds up where probabilities of capture differ"):
         sentinel.estimate(_weighted(table, 1 / times), slices)
+
+
+def test_no_response_has_no_estimate_also_by_a_method_that_reads_rows(monitored):
+    table, correct, slices, _ = monitored
+    fitted = Sentinel(method="pacc", bootstraps=3).fit(table, correct, groups=slices)
+    assert list(fitted.estimate(table.slice(0, 0), slices[:0])) == []

@@ -220,6 +220,12 @@ def test_log_probabilities_of_events_belong_to_the_completed_response(tmp_path, 
     check_row(rows[0])
 
 
+def test_an_end_without_output_closes_its_response(tmp_path):
+    end = {"type": "response.completed", "response": {"id": "r", "object": "response", "status": "completed"}}
+    _, report = rows_of(tmp_path, sse([EVENTS[0], end]), "t.sse")
+    assert (report.n_bad, report.n_cut) == (0, 0)
+
+
 def test_pieces_that_grow_by_chance_are_pieces_where_their_tokens_say_so(tmp_path):
     tokens = [{"token": piece, "logprob": -0.5} for piece in ("1", "10", "100")]
     chunks = [chunk(listed={"content": [token]}, delta={"content": token["token"]}) for token in tokens]

@@ -206,7 +206,7 @@ def facts_of_responses(fitted: Fitted, responses: Responses, sums: SliceSums) ->
         return float(np.nanmedian(profiles.column(feature)[slices[name]]))
 
     by_rows = fitted.rule.plan.arm.of_rows is not None and fitted.rule.learned is not None
-    if by_rows and np.ptp(responses.capture_weights) > 0:
+    if by_rows and np.unique(responses.capture_weights).size > 1:
         raise ValueError(
             f"`method` must be one that adds up where probabilities of capture differ, got {fitted.rule.plan.method!r}."
         )

@@ -91,7 +91,12 @@ class ResponsesJoiner(Generic[C]):
         is_lost = stream is not None and bool(stream.parts) and is_empty and stream.is_damaged
         if stream is not None and stream.parts and is_empty:
             fields["output"] = _output(stream)
-        elif stream is not None and not stream.is_damaged and b'"logprob"' not in bytes(response.get("output", b"")):
+        elif (
+            stream is not None
+            and stream.parts
+            and not stream.is_damaged
+            and b'"logprob"' not in bytes(response.get("output", b""))
+        ):
             fields["output"] = _with_logprobs(response["output"], stream)
         self._open.pop(identity, None)
         if stream is not None and stream.n_lines:
