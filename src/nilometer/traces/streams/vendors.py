@@ -40,7 +40,6 @@ def _takes_gemini(line: Fields, is_open: bool) -> bool:  # noqa: FBT001 - the sh
     return any(reason is None or (isinstance(reason, str) and finish_of(reason) is None) for reason in reasons)
 
 
-_GEMINI = ("candidates", "usageMetadata", "usage_metadata")
 _CANDIDATES = (("chosenCandidates", "chosen_candidates"), ("topCandidates", "top_candidates"))
 
 

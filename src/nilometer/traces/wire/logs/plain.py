@@ -23,7 +23,7 @@ def is_plain(line: Line) -> bool:
     """Return whether the line has the column names of the trace schema; answers of other models may have no id."""
     if "chosen_logprobs" in line or ("trace_id" in line and "answer" in line):
         return True
-    if "prompt_id" in line and "answer" in line and not any("logprob" in name for name in line.plain()):
+    if "prompt_id" in line and "answer" in line and not any("logprob" in name for name in line):
         return True
     return "top_logprobs" in line and "logprob" not in line
 
