@@ -253,7 +253,9 @@ def frame_of():
 
 @contextlib.contextmanager
 def _running(app):
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="auto", ws="none"))
+    server = uvicorn.Server(
+        uvicorn.Config(app, port=0, log_level="error", lifespan="auto", ws="none", proxy_headers=False)
+    )
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -5,7 +5,7 @@ import random
 import httpx
 import pytest
 
-from nilometer.service import Access, Worker, serve_app
+from nilometer.service import Access, Proxy, Worker, serve_app
 from nilometer.service.web.access import ROLES
 from nilometer.service.web.routes import ACTS, VIEWS
 
@@ -141,8 +141,31 @@ def test_link_leads_on_to_this_server_only(client, tokens):
 def test_wrong_tokens_are_slowed_down_and_noted(client, tokens, filled):
     for _ in range(10):
         assert client.post("/login", data={"token": "nilo_guess"}).status_code == 403
-    answer = client.get("/api/overview", headers={"authorization": f"Bearer {tokens['read']}"})
+    answer = client.get("/api/overview", headers={"authorization": "Bearer nilo_guess"})
     assert answer.status_code == 429
     assert answer.headers["retry-after"]
+    assert client.post("/login", data={"token": "nilo_guess"}).status_code == 429
     acts = filled.reader().execute("SELECT count(*) FROM audit WHERE act = 'sign in failed'").fetchone()
     assert acts == (10,)
+
+
+def test_wrong_tokens_of_one_do_not_lock_out_who_shares_the_address(client, tokens):
+    _signed_in(client, tokens["read"])
+    for _ in range(11):
+        client.get("/api/overview", headers={"authorization": "Bearer nilo_guess"})
+    assert client.get("/api/overview").status_code == 200
+    assert client.get("/api/overview", headers={"authorization": f"Bearer {tokens['read']}"}).status_code == 200
+
+
+def test_failures_behind_the_trusted_proxy_count_by_the_address_that_it_saw(filled, tokens, site_of):
+    secret = "s" * 16
+    with site_of(filled, access={"proxy": Proxy.of("127.0.0.0/8", secret)}) as client:
+
+        def sign_in(seen):
+            headers = {"x-nilometer-proxy-secret": secret, "x-forwarded-for": seen}
+            return client.post("/login", data={"token": "nilo_guess"}, headers=headers).status_code
+
+        assert [sign_in("10.0.0.9, 192.0.2.1") for _ in range(11)] == [403] * 10 + [429]
+        assert sign_in("192.0.2.1, 192.0.2.2") == 403
+        forged = client.post("/login", data={"token": "nilo_guess"}, headers={"x-forwarded-for": "192.0.2.1"})
+        assert forged.status_code == 403

@@ -192,6 +192,12 @@ class Access:
             return self.holder(given.strip())
         return self._of_session(headers, method)
 
+    def address(self, headers: Mapping[str, str], peer: str) -> str:
+        """Address of the client: the peer, or the last one that the trusted proxy wrote into X-Forwarded-For."""
+        if self.proxy is None or not self.proxy.speaks(headers, peer):
+            return peer
+        return headers.get("x-forwarded-for", "").rpartition(",")[2].strip() or peer
+
     def holder(self, token: str, *, way: str = "token") -> Person:
         """Who has a token; nobody if there is no such token or it has expired."""
         rows = self._connection.execute("SELECT sha256, role, name, expires FROM tokens").fetchall()

@@ -28,6 +28,7 @@ __all__ = [
     "json_endpoint",
     "json_response",
     "page_endpoint",
+    "peer_of",
     "read_body",
     "read_fields",
 ]
@@ -134,17 +135,24 @@ async def read_body(request: "Request", *, most: int = MOST_BODY) -> bytes:
     return b"".join(parts)
 
 
-def address_of(request: "Request") -> str:
-    """Address that a request comes from."""
+def address_of(site: Site, request: "Request") -> str:
+    """Address that a request comes from; behind the trusted proxy, the one that the proxy saw."""
+    return site.access.address(dict(request.headers), peer_of(request))
+
+
+def peer_of(request: "Request") -> str:
+    """Address at the other end of the connection."""
     return request.client.host if request.client is not None else ""
 
 
 def _person(site: Site, right: str, request: "Request") -> Person:
-    headers, address = dict(request.headers), address_of(request)
-    wait = site.failures.wait(address)
+    """Say who asks. Wrong tokens slow down only those who have no right one: others may share their address."""
+    headers = dict(request.headers)
+    person = site.access.person(headers, method=request.method, address=peer_of(request))
+    address = address_of(site, request)
+    wait = 0.0 if person.name else site.failures.wait(address)
     if wait:
         raise AskedError(429, f"too many wrong tokens came from here. Try again in {wait:.0f} seconds.")
-    person = site.access.person(headers, method=request.method, address=address)
     if right and not person.may(right):
         if not person.name and "authorization" in headers:
             site.failures.note(address)

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from nilometer.pages import render_console
 
 from .access import COOKIE, SESSION_SECONDS, Person, end_session, start_session
-from .gate import address_of, guarded, in_thread, read_fields
+from .gate import address_of, guarded, in_thread, peer_of, read_fields
 from .questions import AskedError, link
 from .site import Site
 
@@ -48,12 +48,13 @@ class _Signs:
         token, to = str(fields.get("token", "")).strip(), _inside(str(fields.get("to", "/")))
         person = self._site.access.holder(token, way="session")
         if not person.name:
-            self._site.failures.note(address_of(request))
-            await in_thread(lambda: self._note(address_of(request), "sign in failed"))
+            address = address_of(self._site, request)
+            self._site.failures.note(address)
+            await in_thread(lambda: self._note(address, "sign in failed"))
             return self._page(to, status=403, reason="This token is unknown, has expired or was taken back.")
         secret = await in_thread(
             lambda: self._site.write(
-                person, "sign in", lambda own: start_session(own, token), detail=address_of(request)
+                person, "sign in", lambda own: start_session(own, token), detail=address_of(self._site, request)
             )
         )
         response = RedirectResponse(to, 303)
@@ -75,7 +76,9 @@ class _Signs:
             raise AskedError(403, "this must come from a page of this server, by someone who is signed in.")
         headers = dict(request.headers)
         await in_thread(
-            lambda: self._site.write(who, "sign out", lambda own: end_session(own, headers), detail=address_of(request))
+            lambda: self._site.write(
+                who, "sign out", lambda own: end_session(own, headers), detail=address_of(self._site, request)
+            )
         )
         response = RedirectResponse("/login", 303)
         response.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=self._is_secure(request))
@@ -87,7 +90,7 @@ class _Signs:
 
     def _is_secure(self, request: "Request") -> bool:
         proxy = self._site.access.proxy
-        is_behind = proxy is not None and proxy.speaks(dict(request.headers), address_of(request))
+        is_behind = proxy is not None and proxy.speaks(dict(request.headers), peer_of(request))
         return request.url.scheme == "https" or (is_behind and request.headers.get("x-forwarded-proto") == "https")
 
     def _page(self, to: str, *, status: int, reason: str) -> "Response":
