@@ -14,7 +14,10 @@ from nilometer.service import (
     Claims,
     LabelAct,
     PlanRow,
+    Spool,
+    Store,
     export_plan,
+    make_plan,
     next_items,
     open_database,
     plan_named,
@@ -254,3 +257,25 @@ def test_file_that_holds_no_labels_is_refused(text):
         return
     with pytest.raises(TraceFormatError):
         read_labels_file(text, 1)
+
+
+def test_plan_by_a_column_knows_the_slices_of_the_store(gemma, frame_of, tmp_path):
+    rows = gemma[0].to_pylist()[:90]
+    asked = json.dumps({"prompt": "7 + 5?"}).encode()
+    spool = Spool(tmp_path / "spool")
+    for i, row in enumerate(rows):
+        spool.write(frame_of(row, i, texts=i % 3 > 0, request=asked if i % 3 else b"", temperature=0.1 * (i % 3)))
+    spool.close()
+    store = Store(tmp_path, keys=("temperature",), sentinel=gemma[3], most_slices=2)
+    store.step()
+    hour = store.reader().execute("SELECT min(hour), max(hour) FROM parts").fetchone()
+    planned, texts, frame = make_plan(store, store.reader(), "temperature", hours=hour, budget=20, seed=0)
+    slices = {
+        name for (name,) in store.reader().execute("SELECT DISTINCT slice FROM moments WHERE slice_key='temperature'")
+    }
+    assert {one.slice for one in planned} <= slices
+    assert "(other)" in {one.slice for one in planned}
+    assert set(texts) == {one.trace_id for one in planned}
+    assert all(int(one.trace_id.removeprefix("chatcmpl-")) % 3 for one in planned)
+    assert frame.startswith("60 responses")
+    store.close()

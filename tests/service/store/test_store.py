@@ -11,7 +11,15 @@ import pytest
 from nilometer.errors import ConfigError, TraceFormatError
 from nilometer.estimators import Estimate
 from nilometer.service.capture import Frame, Spool
-from nilometer.service.store import LabelIn, Slicing, Store, check_store, request_text
+from nilometer.service.store import (
+    LabelIn,
+    Slicing,
+    Store,
+    check_store,
+    random_labels,
+    realized_rows,
+    request_text,
+)
 
 HOUR = 1_795_003_200_000_000 // 3_600_000_000
 KEYS = ("domain",)
@@ -481,3 +489,22 @@ def test_frame_of_counts_is_no_request(tmp_path):
     assert store.step() == 0
     found = store.reader().execute("SELECT counts FROM captures WHERE process = '1'").fetchone()
     assert json.loads(found[0]) == {"served": 2}
+
+
+def test_labels_lie_in_the_slices_that_the_sums_name(gemma, rows, frame_of, tmp_path):
+    frames = [frame_of(row, i, attributes={"domain": f"d{i % 6}"}) for i, row in enumerate(rows[:60])]
+    _spool(tmp_path, frames)
+    store = Store(tmp_path, keys=("domain", "finish_reason", "temperature"), sentinel=gemma[3], most_slices=3)
+    store.step()
+    store.add_labels([LabelIn(f"chatcmpl-{i}", 1.0, is_random=True) for i in range(60)], who="ann")
+    store.step()
+    reader = store.reader()
+    for key in ("domain", "finish_reason", "temperature"):
+        labelled = {row.slice: row.n_random for row in realized_rows(reader, key, first_hour=HOUR, last_hour=HOUR)}
+        requests = reader.execute("SELECT slice, sum(n) FROM requests WHERE slice_key=? GROUP BY 1", (key,)).fetchall()
+        assert labelled == dict(requests)
+        sums = {name for (name,) in reader.execute("SELECT DISTINCT slice FROM moments WHERE slice_key=?", (key,))}
+        assert set(labelled) == sums
+        drawn = random_labels(reader, key, first_hour=HOUR, last_hour=HOUR)
+        assert {name: len(own) for (name, _), own in drawn.items()} == labelled
+    assert "(other)" in {row.slice for row in realized_rows(reader, "domain", first_hour=HOUR, last_hour=HOUR)}

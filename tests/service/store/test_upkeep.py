@@ -163,7 +163,7 @@ def test_retention_must_be_positive():
 
 def test_user_is_forgotten_and_sums_stay(rows, frame_of, gemma, tmp_path):
     store = _filled(tmp_path, rows, frame_of, gemma=gemma, texts=True)
-    store.add_labels([LabelIn("chatcmpl-1", True), LabelIn("chatcmpl-2", False)], who="x")
+    store.add_labels([LabelIn("chatcmpl-1", True, key="u1-1"), LabelIn("chatcmpl-2", False)], who="x")
     store.step(now=NOW)
     before = _sums(store)
     found = store.forget("u1", who="admin")
@@ -172,8 +172,9 @@ def test_user_is_forgotten_and_sums_stay(rows, frame_of, gemma, tmp_path):
     assert all(int(name.removeprefix("chatcmpl-")) % 2 == 0 for name in _trace_ids(store))
     assert store.text_of("chatcmpl-1", store.reader()) is None
     assert store.text_of("chatcmpl-2", store.reader()) is not None
-    labels = store.reader().execute("SELECT trace_id, correct, attributes FROM labels ORDER BY id").fetchall()
+    labels = store.reader().execute("SELECT trace_id, key, attributes FROM labels ORDER BY id").fetchall()
     assert [name for name, *_ in labels] == ["forgotten-1", "chatcmpl-2"]
+    assert labels[0][1] == "forgotten-1"
     assert "user" not in json.loads(labels[0][2])
     assert check_store(store.reader(), tmp_path)[3:] == ((), ())
     assert store.forget("u1") == (0, 0, 0)

@@ -10,18 +10,19 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from nilometer.decisions import PlannedLabel, plan_labels
 from nilometer.errors import ConfigError
 from nilometer.estimators import as_responses
 
-from ..store import ALL, NO_SLICE, Store, Text, find_texts
+from ..store import SLICE_COLUMNS, Store, Text, find_texts, kept_ids, stored_slices
 
 __all__ = ["PlanRow", "frozen_items", "make_plan", "plan_named", "plan_rows", "save_plan"]
 
 _MOST_BUDGET = 20_000
 _PLANS = "SELECT p.*, (SELECT count(*) FROM plan_items i WHERE i.plan = p.id) FROM plans p"
-_COLUMNS = ("trace_id", "attributes", "p_correct", "capture_probability", "model")
+_COLUMNS = ("trace_id", "attributes", "p_correct", "capture_probability", "max", *SLICE_COLUMNS)
 
 
 class PlanRow(NamedTuple):
@@ -53,23 +54,24 @@ def make_plan(
     """
     if not 1 <= budget <= _MOST_BUDGET:
         raise ConfigError(f"`budget` must lie in 1 to {_MOST_BUDGET:,}, got {budget:,}.")
-    table, texts = _frame(store, connection, hours)
+    table = _frame(store, connection, hours)
     if not table.num_rows:
         raise ConfigError(
             "no texts are kept of these hours, so there is nothing to read. Capture with NILOMETER_TEXTS=1."
         )
     responses = as_responses(
         table,
-        _slices(table, slice_key),
+        stored_slices(connection, table, slice_key),
         correct=_known(connection, table),
         p_correct=table["p_correct"].to_numpy().astype(np.float64),
     )
     rows = store.estimates(slice_key, first_hour=hours[0], last_hour=hours[1], reader=connection)
     beliefs = {row.slice: row.belief for row in rows}
     found = plan_labels(responses, beliefs.values(), budget, rng=np.random.default_rng(seed))
-    chosen = {row.trace_id for row in found.labels}
+    chosen = [row.trace_id for row in found.labels]
+    texts = find_texts(connection, store.root, chosen, hours=(hours[0] - 1, hours[1]))
     frame = f"{table.num_rows:,} responses whose texts are kept, by {slice_key}, seed {seed}"
-    return list(found.labels), {name: text for name, text in texts.items() if name in chosen}, frame
+    return list(found.labels), texts, frame
 
 
 def save_plan(
@@ -163,29 +165,20 @@ def _is_double(plan: PlanRow, trace_id: str) -> bool:
     return int.from_bytes(digest[:8]) / 2**64 < plan.double_share
 
 
-def _frame(store: Store, connection: sqlite3.Connection, hours: tuple[int, int]) -> tuple[pa.Table, dict[str, Text]]:
+def _frame(store: Store, connection: sqlite3.Connection, hours: tuple[int, int]) -> pa.Table:
+    """Profiles of the hours whose texts are kept."""
     files = connection.execute("SELECT file FROM parts WHERE hour BETWEEN ? AND ?", hours).fetchall()
     tables = [_read(store, file) for (file,) in files]
     if not tables:
-        return pa.table({"trace_id": pa.array([], pa.string())}), {}
+        return pa.table({"trace_id": pa.array([], pa.string())})
     table = pa.concat_tables(tables, promote_options="default")
-    texts = find_texts(connection, store.root, table["trace_id"].to_pylist(), hours=(hours[0] - 1, hours[1]))
-    kept = pa.array([name in texts for name in table["trace_id"].to_pylist()], pa.bool_())
-    return table.filter(kept), texts
+    return table.filter(pc.is_in(table["trace_id"], kept_ids(connection, store.root, hours=(hours[0] - 1, hours[1]))))
 
 
 def _read(store: Store, file: str) -> pa.Table:
     import pyarrow.parquet as pq
 
-    return pq.read_table(store.root / file, columns=[*_COLUMNS, "max"], partitioning=None)
-
-
-def _slices(table: pa.Table, key: str) -> list[str]:
-    if key == ALL:
-        return [ALL] * table.num_rows
-    if key == "model":
-        return [name or "" for name in table["model"].to_pylist()]
-    return [dict(row or ()).get(key, NO_SLICE) for row in table["attributes"].to_pylist()]
+    return pq.read_table(store.root / file, columns=list(_COLUMNS), partitioning=None)
 
 
 def _known(connection: sqlite3.Connection, table: pa.Table) -> list[float | None]:

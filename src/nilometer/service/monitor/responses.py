@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
-from ..store import ALL, Store
+from ..store import ALL, SLICE_COLUMNS, Store, stored_slices
 from .timeline import Place
 
 __all__ = ["ENTROPY_COLUMNS", "EntropyLine", "entropy_lines", "find_response", "least_confident", "read_responses"]
@@ -37,13 +37,13 @@ def read_responses(
     if not files:
         return None
     dataset = pads.dataset(files, format="parquet")
-    names = [name for name in (*_PLAIN, *columns) if name in dataset.schema.names]
+    names = [name for name in dict.fromkeys((*_PLAIN, *SLICE_COLUMNS, *columns)) if name in dataset.schema.names]
     where = pads.field("model") == place.model if place.model else None
     table = dataset.to_table(columns=names, filter=where)
     if place.slice_key == ALL:
         return table
-    slices = _slices(table, place.slice_key)
-    return table.filter(pc.equal(pc.fill_null(slices, "(none)"), place.slice))
+    slices = stored_slices(connection, table, place.slice_key)
+    return table.filter(pa.array([name == place.slice for name in slices], pa.bool_()))
 
 
 def least_confident(table: pa.Table, *, most: int = 10) -> list[dict[str, Any]]:
@@ -82,9 +82,3 @@ def find_response(
         return None
     (row, *_) = pads.dataset(named[0].as_py(), format="parquet").to_table(filter=own).to_pylist()
     return {**row, "attributes": dict(row["attributes"] or [])}
-
-
-def _slices(table: pa.Table, key: str) -> pa.ChunkedArray:
-    if key in table.column_names:
-        return table[key].cast(pa.string())
-    return pc.map_lookup(table["attributes"], key, "first").cast(pa.string())

@@ -14,9 +14,15 @@ from .labels import (
 )
 from .redaction import load_redaction as load_redaction, redact as redact
 from .scoring import SliceRow as SliceRow, estimate_hours as estimate_hours
-from .slicing import ALL as ALL, NO_SLICE as NO_SLICE, Slicing as Slicing
+from .slicing import (
+    ALL as ALL,
+    NO_SLICE as NO_SLICE,
+    SLICE_COLUMNS as SLICE_COLUMNS,
+    Slicing as Slicing,
+    stored_slices as stored_slices,
+)
 from .store import Store as Store, kept_keys as kept_keys
 from .tables import frame_table as frame_table, spool_traces as spool_traces, table_frame as table_frame
 from .tail import Tail as Tail, TailStep as TailStep
-from .texts import Text as Text, find_texts as find_texts, request_text as request_text
+from .texts import Text as Text, find_texts as find_texts, kept_ids as kept_ids, request_text as request_text
 from .upkeep import Forgotten as Forgotten, Retention as Retention

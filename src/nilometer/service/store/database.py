@@ -101,6 +101,8 @@ CREATE TABLE label_events (
     act TEXT NOT NULL, before REAL, after REAL, reason TEXT NOT NULL, note TEXT NOT NULL, milliseconds INTEGER
 );
 CREATE INDEX label_events_by_plan ON label_events (plan, trace_id);
+ALTER TABLE labels ADD COLUMN columns TEXT;
+CREATE INDEX labels_by_hour ON labels (hour);
 CREATE INDEX scored_by_file ON scored (file);
 CREATE INDEX requests_by_hour ON requests (slice_key, hour);
 CREATE INDEX moments_by_key ON moments (sentinel, slice_key, hour);

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ from .database import transaction
 from .labels import join_pending
 from .parts import Part, write_part
 from .scoring import Scored, add_refusals, add_sums, score_table
-from .slicing import Slicing
+from .slicing import SLICE_COLUMNS, Slicing
 from .spools import Chunk
 from .tables import frame_table
 from .texts import Text, frame_texts, text_table
@@ -68,7 +68,7 @@ def profile_frames(frames: Sequence[Frame], slicing: Slicing, *, redact: Callabl
         traces += own
         texts += frame_texts(frame, own, redact)
         weights += [frame.capture_probability] * len(own)
-        counted.add(frame.time, own[0].model or "" if own else frame.model, outcome, attributes=frame.attributes)
+        counted.add(frame.time, _columns(own[0]) if own else {"model": frame.model}, outcome, own=frame.attributes)
     tables = [*([_profiles([trace_batch(traces)], weights)] if traces else []), *shipped]
     return Ingested(pa.concat_tables(tables) if tables else None, counted.requests, texts, counted.names, captures)
 
@@ -81,12 +81,20 @@ class _Counted:
         self.names: Counter[tuple[str, str]] = Counter()
         self._slicing = slicing
 
-    def add(self, time: int, model: str, outcome: str, *, attributes: dict[str, str]) -> None:
-        """Count one request."""
-        values = self._slicing.values(attributes, model)
+    def add(self, time: int, columns: Mapping[str, str], outcome: str, *, own: Mapping[str, str]) -> None:
+        """Count one request by its columns and its own attributes."""
+        values = self._slicing.values(own, columns)
         self.names.update(values.items())
         for key, name in self._slicing.of(values).items():
-            self.requests[time // _HOUR_US, model, key, name, outcome] += 1
+            self.requests[time // _HOUR_US, columns.get("model", ""), key, name, outcome] += 1
+
+
+def _columns(trace: Trace) -> dict[str, str]:
+    """Columns of a trace that may be slice keys, as texts, like those of stored profiles."""
+    own = {name: getattr(trace, name) for name in SLICE_COLUMNS}
+    if trace.temperature is not None:
+        own["temperature"] = pa.scalar(trace.temperature, pa.float32()).cast(pa.string()).as_py()
+    return {name: value for name, value in own.items() if value is not None}
 
 
 def _shipped(frame: Frame, counted: _Counted) -> list[pa.Table]:
@@ -94,12 +102,14 @@ def _shipped(frame: Frame, counted: _Counted) -> list[pa.Table]:
     try:
         table = frame_table(frame)
     except TraceFormatError:
-        counted.add(frame.time, "", "unreadable", attributes={})
+        counted.add(frame.time, {}, "unreadable", own={})
         return []
-    columns = ("time", "model", "attributes", "chosen_logprobs")
-    for time, model, attributes, logprobs in zip(*(table[name] for name in columns), strict=True):
+    texts = [table[name].cast(pa.string()).to_pylist() for name in SLICE_COLUMNS]
+    rest = (table[name] for name in ("time", "attributes", "chosen_logprobs"))
+    for time, attributes, logprobs, *values in zip(*rest, *texts, strict=True):
         outcome = "scored" if logprobs.is_valid else "no_logprobs"
-        counted.add(time.value, model.as_py() or "", outcome, attributes=dict(attributes.as_py() or ()))
+        columns = {name: text for name, text in zip(SLICE_COLUMNS, values, strict=True) if text is not None}
+        counted.add(time.value, columns, outcome, own=dict(attributes.as_py() or ()))
     return [_profiles(table.to_batches(), [1.0] * table.num_rows)]
 
 

@@ -3,20 +3,20 @@
 import json
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
-from .slicing import ALL, NO_SLICE
+from .slicing import ALL, NO_SLICE, SLICE_COLUMNS, places_of
 
 __all__ = ["LabelIn", "RealizedRow", "add_labels", "join_pending", "join_with_parts", "random_labels", "realized_rows"]
 
-_COLUMNS = ("trace_id", "time", "model", "attributes", "p_correct", "capture_probability")
+_COLUMNS = ("trace_id", "time", "attributes", "p_correct", "capture_probability", *SLICE_COLUMNS)
 _HOUR_US = 3600 * 1_000_000
 
 
@@ -63,7 +63,7 @@ def join_pending(connection: sqlite3.Connection, profiles: pa.Table) -> int:
     if not waiting:
         return 0
     rows = profiles.select(_COLUMNS).filter(pc.is_in(profiles["trace_id"], pa.array(waiting, pa.string())))
-    return _join(connection, rows.to_pylist())
+    return _join(connection, rows)
 
 
 def join_with_parts(connection: sqlite3.Connection, root: Path) -> int:
@@ -74,24 +74,27 @@ def join_with_parts(connection: sqlite3.Connection, root: Path) -> int:
         return 0
     wanted = pads.field("trace_id").isin(pa.array(waiting, pa.string()))
     found = pads.dataset(files, format="parquet").to_table(columns=list(_COLUMNS), filter=wanted)
-    return _join(connection, found.to_pylist())
+    return _join(connection, found)
 
 
-def _join(connection: sqlite3.Connection, rows: list[dict[str, Any]]) -> int:
+def _join(connection: sqlite3.Connection, table: pa.Table) -> int:
+    for name in SLICE_COLUMNS:
+        table = table.set_column(table.column_names.index(name), name, table[name].cast(pa.string()))
     before = connection.total_changes
     connection.executemany(
-        "UPDATE labels SET hour=?, model=?, attributes=?, p_correct=?, capture_probability=? "
+        "UPDATE labels SET hour=?, model=?, attributes=?, columns=?, p_correct=?, capture_probability=? "
         "WHERE trace_id=? AND hour IS NULL",
         [
             (
                 int(row["time"].timestamp()) // 3600,
                 row["model"] or "",
                 msgspec.json.encode(dict(row["attributes"] or [])).decode(),
+                msgspec.json.encode({name: row[name] for name in SLICE_COLUMNS if row[name] is not None}).decode(),
                 row["p_correct"],
                 row["capture_probability"],
                 row["trace_id"],
             )
-            for row in rows
+            for row in table.to_pylist()
         ],
     )
     return connection.total_changes - before
@@ -105,20 +108,27 @@ def random_labels(
     The first label of each trace counts.
     """
     rows = connection.execute(
-        "SELECT trace_id, model, attributes, correct, coalesce(capture_probability, 1) FROM labels "
+        "SELECT trace_id, model, attributes, columns, correct, coalesce(capture_probability, 1) FROM labels "
         "WHERE is_random AND hour BETWEEN ? AND ? ORDER BY id DESC",
         (first_hour, last_hour),
     )
     first = {row[0]: row for row in rows}
+    slice_of = _slices(connection, slice_key)
     found: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    for _, model, attributes, correct, chance in reversed(first.values()):
-        found.setdefault((_slice_of(slice_key, model, attributes), model), []).append((correct, chance))
+    for _, model, attributes, columns, correct, chance in reversed(first.values()):
+        found.setdefault((slice_of(model, attributes, columns), model), []).append((correct, chance))
     return found
 
 
-def _slice_of(slice_key: str, model: str, attributes: str) -> str:
-    own: dict[str, str] = {"model": model, **json.loads(attributes)}
-    return ALL if slice_key == ALL else own.get(slice_key, NO_SLICE)
+def _slices(connection: sqlite3.Connection, slice_key: str) -> Callable[[str, str, str | None], str]:
+    """How the model, attributes and columns of a label lead to its slice, named as in the sums."""
+    place = places_of(connection, slice_key)
+
+    def slice_of(model: str, attributes: str, columns: str | None) -> str:
+        own = {"model": model, **json.loads(columns or "{}")} if slice_key in SLICE_COLUMNS else json.loads(attributes)
+        return place(own.get(slice_key, NO_SLICE))
+
+    return (lambda *_: ALL) if slice_key == ALL else slice_of
 
 
 class RealizedRow(NamedTuple):
@@ -139,14 +149,15 @@ def realized_rows(
 ) -> list[RealizedRow]:
     """Labels of every slice of every model whose traces lie in the hours from first to last, both counted."""
     rows = connection.execute(
-        "SELECT trace_id, model, attributes, correct, is_random, capture_probability FROM labels "
+        "SELECT trace_id, model, attributes, columns, correct, is_random, capture_probability FROM labels "
         "WHERE hour BETWEEN ? AND ? ORDER BY id",
         (first_hour, last_hour),
     )
     latest = {row[0]: row for row in rows}
     found: dict[tuple[str, str], list[tuple[float, bool, float]]] = {}
-    for _, model, attributes, correct, is_random, probability in latest.values():
-        name = _slice_of(slice_key, model, attributes)
+    slice_of = _slices(connection, slice_key)
+    for _, model, attributes, columns, correct, is_random, probability in latest.values():
+        name = slice_of(model, attributes, columns)
         found.setdefault((model, name), []).append((correct, bool(is_random), probability or 1.0))
     return [_realized(*place, labels) for place, labels in sorted(found.items())]
 

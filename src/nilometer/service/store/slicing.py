@@ -1,21 +1,22 @@
 """Slices of live traffic: one slicing per key, each with a bounded number of names."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from nilometer.errors import ConfigError
 
-__all__ = ["ALL", "NO_SLICE", "OTHER", "Slicing"]
+__all__ = ["ALL", "NO_SLICE", "OTHER", "SLICE_COLUMNS", "Slicing", "places_of", "slice_values", "stored_slices"]
 
 ALL = "all"
 OTHER = "(other)"
 NO_SLICE = "(none)"
 _COUNTED = 10
 """Names of a key that are counted, in multiples of those that have a place."""
-_COLUMNS = ("model", "finish_reason", "model_fingerprint", "temperature")
+SLICE_COLUMNS = ("model", "finish_reason", "model_fingerprint", "temperature")
+"""Columns of profiles that may be slice keys; every other key is one of ``attributes``."""
 
 
 class Slicing:
@@ -54,14 +55,12 @@ class Slicing:
         """Slice of every row by key, ``all`` first."""
         found = {ALL: [ALL] * table.num_rows}
         for key in self.keys:
-            values = _values(table, key).fill_null(NO_SLICE).to_pylist()
-            found[key] = [self._admitted(key, value) for value in values]
+            found[key] = [self._admitted(key, value) for value in slice_values(table, key)]
         return found
 
-    def values(self, attributes: dict[str, str], model: str) -> dict[str, str]:
+    def values(self, attributes: Mapping[str, str], columns: Mapping[str, str]) -> dict[str, str]:
         """Value of every key in one request, captured or not, whether it is a slice or not."""
-        own = {"model": model, **attributes}
-        return {key: own.get(key, NO_SLICE) for key in self.keys}
+        return {key: (columns if key in SLICE_COLUMNS else attributes).get(key, NO_SLICE) for key in self.keys}
 
     def of(self, values: dict[str, str]) -> dict[str, str]:
         """Slice of one request by key, from the values of its keys."""
@@ -108,7 +107,23 @@ class Slicing:
         return value
 
 
-def _values(table: pa.Table, key: str) -> pa.ChunkedArray:
-    if key in _COLUMNS:
-        return table[key].cast(pa.string())
-    return pc.map_lookup(table["attributes"], key, "first").cast(pa.string())
+def slice_values(table: pa.Table, key: str) -> list[str]:
+    """Value of a key in every row of profiles, ``(none)`` where a row has none; ``all`` for that key."""
+    if key == ALL:
+        return [ALL] * table.num_rows
+    found = table[key] if key in SLICE_COLUMNS else pc.map_lookup(table["attributes"], key, "first")
+    values: list[str] = pc.fill_null(found.cast(pa.string()), NO_SLICE).to_pylist()
+    return values
+
+
+def places_of(connection: sqlite3.Connection, key: str) -> Callable[[str], str]:
+    """Slice of a value of a key as the store names it now: itself, or ``(other)`` where it has no place."""
+    rows = connection.execute("SELECT slice, is_admitted FROM names WHERE slice_key=?", (key,)).fetchall()
+    known = {NO_SLICE, *(name for name, is_admitted in rows if is_admitted)}
+    return lambda value: value if value in known or not rows else OTHER
+
+
+def stored_slices(connection: sqlite3.Connection, table: pa.Table, key: str) -> list[str]:
+    """Slice of every row of profiles as the store names it now."""
+    values = slice_values(table, key)
+    return values if key == ALL else [*map(places_of(connection, key), values)]

@@ -13,7 +13,7 @@ from nilometer.traces import Trace
 
 from ..capture import Frame
 
-__all__ = ["Text", "find_text", "find_texts", "frame_texts", "request_text", "text_table"]
+__all__ = ["Text", "find_text", "find_texts", "frame_texts", "kept_ids", "request_text", "text_table"]
 
 
 class Text(NamedTuple):
@@ -115,6 +115,15 @@ def find_texts(
     wanted = pads.field("trace_id").isin(pa.array(sorted(set(trace_ids)), pa.string()))
     rows = pads.dataset(files, format="parquet", schema=_SCHEMA).to_table(filter=wanted).to_pylist()
     return {row["trace_id"]: Text(**{**row, "time": int(row["time"].timestamp() * 1e6)}) for row in rows}
+
+
+def kept_ids(connection: sqlite3.Connection, root: Path, *, hours: tuple[int, int]) -> pa.Array:
+    """Ids of the traces of some hours whose texts are kept."""
+    query = "SELECT file FROM texts WHERE hour BETWEEN ? AND ?"
+    files = [str(root / file) for (file,) in connection.execute(query, hours)]
+    if not files:
+        return pa.array([], pa.string())
+    return pads.dataset(files, format="parquet").to_table(columns=["trace_id"])["trace_id"].combine_chunks()
 
 
 def _text(value: Any) -> str:

@@ -233,7 +233,7 @@ def forget_rows(connection: sqlite3.Connection, root: Path, *, key: str, user: s
     n_texts = _delete(connection, root, "texts", is_theirs=lambda table: pc.is_in(table["trace_id"], names))
     with transaction(connection):
         connection.executemany(
-            "UPDATE labels SET trace_id = 'forgotten-' || id, attributes = ? WHERE id=?",
+            "UPDATE labels SET trace_id = 'forgotten-' || id, key = 'forgotten-' || id, attributes = ? WHERE id=?",
             [(json.dumps(others), number) for number, (_, others) in labels.items()],
         )
         _forget_planned(connection, sorted(traces))
