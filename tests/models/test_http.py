@@ -6,7 +6,8 @@ import pytest
 from servers import FakeServer, completion
 
 from nilometer.errors import ConfigError, TraceFormatError
-from nilometer.models import Conversation, Endpoint, RefusedError, Retries, Sampling, ServerRunner
+from nilometer.models import Conversation, RefusedError, Retries, Sampling, ServerRunner
+from nilometer.models.http import Endpoint
 
 QUICK = Retries(tries=3, pause=0.01, longest_wait=5.0, timeout=5.0)
 KEY = "sk-verysecretkey123"

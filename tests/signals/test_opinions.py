@@ -2,7 +2,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from nilometer.signals import add_opinions, agreement, draw_agreement, parse_stated, stated_confidence
+from nilometer.signals import add_opinions, agreement, draw_agreement
+from nilometer.signals.answers.opinions import parse_stated, stated_confidence
 
 
 def test_agreement_is_the_share_of_equal_final_answers():

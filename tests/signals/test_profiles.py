@@ -6,15 +6,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from nilometer.signals import (
-    FEATURE_NAMES,
-    PAPER_FEATURES,
-    Ragged,
-    profile_batch,
-    profile_features,
-    profile_traces,
-    token_signals,
-)
+from nilometer.signals import FEATURE_NAMES, PAPER_FEATURES, Ragged, profile_batch, profile_traces, token_signals
+from nilometer.signals.profiles import profile_features
 from nilometer.traces import TRACE_SCHEMA
 
 

@@ -4,7 +4,6 @@ from .change import *
 from .confidence import *
 from .estimate import Estimate as Estimate, NotEnoughData as NotEnoughData, SliceEstimates as SliceEstimates
 from .intervals import (
-    LEAST_SLICES as LEAST_SLICES,
     Residuals as Residuals,
     conformal_interval as conformal_interval,
     fit_residuals as fit_residuals,
@@ -14,10 +13,5 @@ from .intervals import (
 from .labelled import *
 from .posterior import *
 from .profiles import Profiles as Profiles, as_profiles as as_profiles
-from .responses import (
-    Responses as Responses,
-    as_responses as as_responses,
-    choose_keys as choose_keys,
-    cut_responses as cut_responses,
-)
+from .responses import Responses as Responses, as_responses as as_responses, cut_responses as cut_responses
 from .state import SliceSums as SliceSums

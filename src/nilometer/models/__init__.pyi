@@ -19,7 +19,6 @@ from .embedding import EmbeddedTexts as EmbeddedTexts, embed_texts as embed_text
 from .hf import HFRunner as HFRunner, smollm2_folder as smollm2_folder
 from .http import (
     PATIENT as PATIENT,
-    Endpoint as Endpoint,
     RefusedError as RefusedError,
     Retries as Retries,
     clean_text as clean_text,

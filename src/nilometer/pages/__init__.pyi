@@ -5,7 +5,6 @@ from .charts import (
     to_svg as to_svg,
     window_chart as window_chart,
 )
-from .colours import COLOURS as COLOURS
 from .console import (
     ConsoleFile as ConsoleFile,
     console_file as console_file,

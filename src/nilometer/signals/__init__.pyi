@@ -2,7 +2,6 @@ from .answers import *
 from .attention import *
 from .distances import *
 from .profile_file import (
-    PROFILE_VERSION as PROFILE_VERSION,
     is_profile_file as is_profile_file,
     read_profiles as read_profiles,
     write_profiles as write_profiles,
@@ -10,7 +9,6 @@ from .profile_file import (
 from .profiles import (
     PROFILE_COLUMNS as PROFILE_COLUMNS,
     profile_batch as profile_batch,
-    profile_features as profile_features,
     profile_traces as profile_traces,
 )
 from .text import *

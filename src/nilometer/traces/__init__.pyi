@@ -18,19 +18,10 @@ from .saved import (
     write_saved_json as write_saved_json,
     write_saved_table as write_saved_table,
 )
-from .schema import (
-    ATTENTION_COLUMNS as ATTENTION_COLUMNS,
-    ATTENTION_SCHEMA as ATTENTION_SCHEMA,
-    CUT_OFF_REASONS as CUT_OFF_REASONS,
-    FORMAT_VERSION as FORMAT_VERSION,
-    LABEL_SCHEMA as LABEL_SCHEMA,
-    TRACE_SCHEMA as TRACE_SCHEMA,
-    trace_schema as trace_schema,
-)
+from .schema import CUT_OFF_REASONS as CUT_OFF_REASONS, LABEL_SCHEMA as LABEL_SCHEMA, TRACE_SCHEMA as TRACE_SCHEMA
 from .slices import attribute_keys as attribute_keys, slice_index as slice_index, slice_names as slice_names
 from .sources import expand_paths as expand_paths
 from .store import (
-    conform_batch as conform_batch,
     has_attention as has_attention,
     is_parquet as is_parquet,
     whole_file as whole_file,

@@ -4,7 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from nilometer.decisions import basis_of, headline_estimates, model_epochs
+from nilometer.decisions import basis_of, headline_estimates
+from nilometer.decisions.headline.epochs import model_epochs
 from nilometer.estimators import Estimate, NotEnoughData, cut_responses
 
 

@@ -1,15 +1,8 @@
 import numpy as np
 import pytest
 
-from nilometer.decisions import (
-    AcquireOptions,
-    SliceCost,
-    choose_slices,
-    cover_slice,
-    exponent_sensitivity,
-    moved_share,
-    plan_acquisition,
-)
+from nilometer.decisions import AcquireOptions, SliceCost, choose_slices, exponent_sensitivity, plan_acquisition
+from nilometer.decisions.plans.acquire import cover_slice, moved_share
 from nilometer.errors import ConfigError, NotEnoughDataError
 from nilometer.estimators import Estimate, NotEnoughData
 

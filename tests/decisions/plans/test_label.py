@@ -11,13 +11,13 @@ from nilometer.decisions import (
     LabelOptions,
     PlannedLabel,
     Text,
-    allocate_labels,
     measure_plan,
     plan_labels,
     read_costs,
     read_label_plan,
     write_label_plan,
 )
+from nilometer.decisions.plans.label import allocate_labels
 from nilometer.errors import ConfigError, NotEnoughDataError, TraceFormatError
 from nilometer.estimators import Estimate, NotEnoughData, as_responses
 

@@ -5,7 +5,8 @@ import re
 
 import numpy as np
 
-from nilometer.decisions import AnswerTable, build_route_report, fit_router, lonely_models
+from nilometer.decisions import AnswerTable, build_route_report, fit_router
+from nilometer.decisions.routes.report import lonely_models
 from nilometer.estimators import NotEnoughData, Smoothie
 from nilometer.pages import render_route_html
 

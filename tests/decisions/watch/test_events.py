@@ -6,7 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from nilometer.decisions import Alert, build_events, likely_reasons, stretch_of
+from nilometer.decisions import Alert
+from nilometer.decisions.watch.events import build_events
+from nilometer.decisions.watch.reasons import likely_reasons, stretch_of
 from nilometer.estimators import Estimate, cut_responses
 
 Row = namedtuple("Row", "n estimate")

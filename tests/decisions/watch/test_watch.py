@@ -4,7 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from nilometer.decisions import WatchOptions, build_watch, disagreement, mix_p_value
+from nilometer.decisions import WatchOptions, build_watch
+from nilometer.decisions.watch.alerts import disagreement, mix_p_value
 from nilometer.errors import NotEnoughDataError
 from nilometer.estimators import Estimate, Sentinel, labelled_mean
 from nilometer.signals import profile_traces

@@ -4,7 +4,8 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 from scipy.stats import t as student
 
-from nilometer.estimators import KnownSums, fit_known_slices, known_accuracy, known_columns, known_interval
+from nilometer.estimators import KnownSums, fit_known_slices, known_accuracy
+from nilometer.estimators.accuracy.known import known_columns, known_interval
 from nilometer.traces import SliceIndex, index_slices
 
 NAMES = tuple(f"{i:02d}" for i in range(40))

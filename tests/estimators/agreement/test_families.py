@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from nilometer.estimators import find_families
-from nilometer.signals import answer_embeddings, pair_distance_rows, pair_distances
+from nilometer.signals import answer_embeddings, pair_distance_rows
+from nilometer.signals.distances.embeddings import pair_distances
 
 
 def discrete(accuracies, *, seed, copied=0.0, n=1000):

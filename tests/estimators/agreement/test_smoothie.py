@@ -15,11 +15,11 @@ from nilometer.estimators import (
     Smoothie,
     find_families,
     merge_agreements,
-    pair_matrix,
     precision_weights,
     update_agreement,
 )
 from nilometer.estimators.agreement.local import PromptIndex
+from nilometer.estimators.agreement.sums import pair_matrix
 
 
 def outputs(seed=0, n=40, m=5, d=4, scales=None):

@@ -20,7 +20,6 @@ from nilometer.estimators import (
     labelled_mean,
     neyman_allocation,
     ppi_mean,
-    prediction_weight,
     score_interval,
     shrink_accuracies,
     start_monitor,
@@ -28,6 +27,7 @@ from nilometer.estimators import (
     update_monitor,
     weighted_mean,
 )
+from nilometer.estimators.labelled.ppi import prediction_weight
 
 ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(ROOT / "studies"))

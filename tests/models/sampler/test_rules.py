@@ -13,9 +13,9 @@ from nilometer.models import (
     StepSignals,
     classify_step,
     fit_thresholds,
-    policy_of,
     read_thresholds,
 )
+from nilometer.models.sampler.rules import policy_of
 from nilometer.signals import ragged_from_batch, token_signals
 from nilometer.traces import corpus_path, read_traces
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from nilometer.models import apart, ended, path_logprobs, prefix_tree
+from nilometer.models.scoring.tree import apart, ended, path_logprobs, prefix_tree
 
 TOKENS = "ab1"
 END = "."

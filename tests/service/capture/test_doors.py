@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from nilometer.errors import ConfigError
-from nilometer.service import Settings, frame_traces, langchain_callback, litellm_logger, wrap
+from nilometer.service import Settings, langchain_callback, litellm_logger, wrap
+from nilometer.service.store.answers import frame_traces
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "7 + 5?"}], "temperature": 0.5}
 TEXT = {"model": "m", "prompt": "7 + 5 ="}

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from nilometer.errors import ConfigError
-from nilometer.service.capture import Settings, SliceRates, hash_uniform, read_settings, slice_values
+from nilometer.service.capture import Settings, read_settings
+from nilometer.service.capture.requests import slice_values
+from nilometer.service.capture.sampling import SliceRates, hash_uniform
 
 BODY = json.dumps({"model": "m", "user": "ann", "metadata": {"tenant": "a", "n": 3, "deep": {}}}).encode()
 

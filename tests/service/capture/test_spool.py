@@ -10,15 +10,8 @@ from pathlib import Path
 import pytest
 
 from nilometer.errors import TraceFormatError
-from nilometer.service.capture import (
-    HEAD_BYTES,
-    Frame,
-    FrameReader,
-    Spool,
-    check_head,
-    decode_frame,
-    encode_frame,
-)
+from nilometer.service.capture import HEAD_BYTES, Frame, FrameReader, Spool
+from nilometer.service.capture.frames import check_head, decode_frame, encode_frame
 
 
 def _frame(i, body=b""):

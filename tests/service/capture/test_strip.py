@@ -4,7 +4,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, strategies as st
 
-from nilometer.service.capture import EventCutter, strip_body, strip_event
+from nilometer.service.capture.strip import EventCutter, strip_body, strip_event
 
 LISTED = '{"content":[{"token":"a\\"logprobs\\": {","logprob":-0.1,"top_logprobs":[]}]}'
 

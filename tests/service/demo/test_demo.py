@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from nilometer.service import Access, ReplayServer, Store, Traffic, Worker, run_demo, serve_app
+from nilometer.service import Access, Store, Traffic, Worker, run_demo, serve_app
+from nilometer.service.demo.replay import ReplayServer
 
 CODE = "from nilometer.cli import main; main()"
 

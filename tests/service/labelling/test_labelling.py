@@ -10,24 +10,12 @@ import pytest
 from nilometer.decisions import PlannedLabel, plan_labels
 from nilometer.errors import ConfigError, TraceFormatError
 from nilometer.estimators import as_responses
-from nilometer.service import (
-    Claims,
-    LabelAct,
-    PlanRow,
-    Spool,
-    Store,
-    export_plan,
-    make_plan,
-    next_items,
-    open_database,
-    plan_named,
-    plan_results,
-    progress_of,
-    read_labels_file,
-    record_act,
-    save_plan,
-    undo_act,
-)
+from nilometer.service import Spool, Store, open_database
+from nilometer.service.labelling.exchange import export_plan, read_labels_file
+from nilometer.service.labelling.log import LabelAct, record_act, undo_act
+from nilometer.service.labelling.plans import PlanRow, make_plan, plan_named, save_plan
+from nilometer.service.labelling.queue import Claims, next_items, progress_of
+from nilometer.service.labelling.results import plan_results
 from nilometer.signals import FEATURE_NAMES
 
 

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from nilometer.service import AlertOptions, LabelIn, Monitor, Store, open_alerts, transaction
+from nilometer.service import AlertOptions, LabelIn, Store, open_alerts
+from nilometer.service.monitor.alerts import Monitor
+from nilometer.service.store.database import transaction
 
 START = 495_000 // 24 * 24
 MODEL = "m"

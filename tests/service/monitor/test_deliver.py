@@ -6,7 +6,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from nilometer.errors import ConfigError
-from nilometer.service import Courier, Store, read_channel, transaction
+from nilometer.service import Store, read_channel
+from nilometer.service.monitor.deliver import Courier
+from nilometer.service.store.database import transaction
 
 DAY = 86_400
 NOW = 1_795_000_000.0

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from nilometer.errors import ConfigError
-from nilometer.service import EvaluationExporter, Spool, Store, evaluation_events, read_headers
+from nilometer.service import EvaluationExporter, Spool, Store, read_headers
+from nilometer.service.monitor.export import evaluation_events
 
 HOUR = 1_795_003_200_000_000 // 3_600_000_000
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from nilometer.estimators import Sentinel, load_sentinel, save_sentinel
-from nilometer.service import PREVIOUS, SENTINEL, LabelIn, Refitter, Spool, Store, labelled_profiles, refit
+from nilometer.service import PREVIOUS, SENTINEL, LabelIn, Refitter, Spool, Store, refit
+from nilometer.service.monitor.refit import labelled_profiles
 
 DAY = 86_400
 

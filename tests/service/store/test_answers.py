@@ -7,7 +7,7 @@ import pytest
 
 from nilometer.errors import TraceFormatError
 from nilometer.service.capture import Frame
-from nilometer.service.store import frame_traces, join_stream
+from nilometer.service.store.answers import frame_traces, join_stream
 from nilometer.traces import read_traces, trace_batch
 
 WIRE = Path(__file__).parents[2] / "traces" / "wire"

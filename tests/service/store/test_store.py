@@ -11,15 +11,10 @@ import pytest
 from nilometer.errors import ConfigError, TraceFormatError
 from nilometer.estimators import Estimate
 from nilometer.service.capture import Frame, Spool
-from nilometer.service.store import (
-    LabelIn,
-    Slicing,
-    Store,
-    check_store,
-    random_labels,
-    realized_rows,
-    request_text,
-)
+from nilometer.service.store import LabelIn, Store, check_store, realized_rows
+from nilometer.service.store.labels import random_labels
+from nilometer.service.store.slicing import Slicing
+from nilometer.service.store.texts import request_text
 
 HOUR = 1_795_003_200_000_000 // 3_600_000_000
 KEYS = ("domain",)

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from nilometer.errors import ConfigError, TraceFormatError
-from nilometer.service import Frame, Spool, Store, Tail, frame_table, spool_traces, table_frame
+from nilometer.service import Frame, Spool, Store, Tail, spool_traces
+from nilometer.service.store.tables import frame_table, table_frame
 from nilometer.traces import corpus_path, read_traces
 
 WIRE = Path(__file__).parents[2] / "traces" / "wire"

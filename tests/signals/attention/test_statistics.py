@@ -9,7 +9,6 @@ from nilometer.signals import (
     ATTENTION_FEATURE_NAMES,
     ATTENTION_FIELDS,
     AttentionStatistics,
-    attention_agreement,
     attention_curves,
     attention_entropy,
     attention_features,
@@ -24,9 +23,9 @@ from nilometer.signals import (
     profile_batch,
     rauq,
     sink_mass,
-    without_first,
-    without_key,
 )
+from nilometer.signals.attention.scores import attention_agreement
+from nilometer.signals.attention.statistics import without_first, without_key
 from nilometer.traces import Trace, read_traces, trace_batch, write_traces
 
 scores_lists = st.lists(st.floats(-30, 30), min_size=2, max_size=12)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from nilometer.signals import answer_embeddings, distance_sums, pair_distances
+from nilometer.signals import answer_embeddings, distance_sums
+from nilometer.signals.distances.embeddings import pair_distances
 
 
 def brute_sums(x, weights=None, exclude=()):

@@ -5,12 +5,12 @@ from rouge_score import tokenize as rouge_package
 from sacrebleu.metrics import CHRF
 from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
-from nilometer.signals import (
+from nilometer.signals import normalize_answer
+from nilometer.signals.text.encoded import (
     chrf_characters,
     chrf_words,
     encode_characters,
     encode_tokens,
-    normalize_answer,
     rouge_tokens,
     tokenize_13a,
 )

@@ -6,14 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from nilometer.signals import (
-    common_subsequences,
-    edit_distances,
-    encode_characters,
-    encode_tokens,
-    ngram_matches,
-)
-from nilometer.signals.text.matches import EXACT_FLOAT32
+from nilometer.signals.text.encoded import encode_characters, encode_tokens
+from nilometer.signals.text.matches import EXACT_FLOAT32, common_subsequences, edit_distances, ngram_matches
 
 FEW = settings(max_examples=25, deadline=None)
 LISTS = st.lists(st.text(st.sampled_from("aab cd\n"), max_size=25), min_size=1, max_size=7)

@@ -1,5 +1,4 @@
 from .basis import Basis as Basis, basis_of as basis_of, headline_rows as headline_rows
-from .epochs import Epochs as Epochs, model_epochs as model_epochs
 from .headline import (
     Headline as Headline,
     current_headline as current_headline,

@@ -1,11 +1,6 @@
 from .curves import Curve as Curve
-from .outlook import Outlook as Outlook, build_outlook as build_outlook
-from .report import (
-    Example as Example,
-    Report as Report,
-    build_report as build_report,
-    short_name as short_name,
-)
+from .outlook import Outlook as Outlook
+from .report import Example as Example, Report as Report, build_report as build_report, short_name as short_name
 from .summary import (
     Action as Action,
     SliceRank as SliceRank,

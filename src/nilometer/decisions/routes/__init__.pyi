@@ -24,7 +24,6 @@ from .report import (
     RouteReport as RouteReport,
     SliceRow as SliceRow,
     build_route_report as build_route_report,
-    lonely_models as lonely_models,
 )
 from .router import Alternative as Alternative, Route as Route, Router as Router, fit_router as fit_router
 from .selection import (

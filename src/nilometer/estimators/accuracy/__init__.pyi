@@ -4,10 +4,8 @@ from .known import (
     KnownSums as KnownSums,
     fit_known_slices as fit_known_slices,
     known_accuracy as known_accuracy,
-    known_columns as known_columns,
-    known_interval as known_interval,
 )
-from .left_out import Gain as Gain, LeftOut as LeftOut, Skill as Skill, left_out_probabilities as left_out_probabilities
+from .left_out import LeftOut as LeftOut, left_out_probabilities as left_out_probabilities
 from .other_models import (
     CrossModel as CrossModel,
     WithOthers as WithOthers,

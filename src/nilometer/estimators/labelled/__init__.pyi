@@ -4,7 +4,7 @@ from .active import (
     weighted_mean as weighted_mean,
 )
 from .posterior import combine as combine, draw_accuracies as draw_accuracies, prior_spread as prior_spread
-from .ppi import ppi_mean as ppi_mean, prediction_weight as prediction_weight
+from .ppi import ppi_mean as ppi_mean
 from .sample import (
     LabelledAccuracy as LabelledAccuracy,
     labelled_mean as labelled_mean,

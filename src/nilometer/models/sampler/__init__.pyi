@@ -1,12 +1,10 @@
 from .rules import (
     STATES as STATES,
-    Policy as Policy,
     SamplerOptions as SamplerOptions,
     SamplerThresholds as SamplerThresholds,
     StepSignals as StepSignals,
     classify_step as classify_step,
     fit_thresholds as fit_thresholds,
-    policy_of as policy_of,
     read_thresholds as read_thresholds,
     write_thresholds as write_thresholds,
 )

@@ -1,5 +1,4 @@
 from .app import gateway_app as gateway_app
-from .budgets import Budgets as Budgets, Hold as Hold
 from .config import (
     CascadeConfig as CascadeConfig,
     DecideConfig as DecideConfig,
@@ -8,8 +7,6 @@ from .config import (
     VoteConfig as VoteConfig,
     read_gateway_config as read_gateway_config,
 )
-from .gateway import Gateway as Gateway, NoAnswerError as NoAnswerError, Notes as Notes
-from .policies import Policies as Policies
-from .requests import ChatRequest as ChatRequest, read_chat as read_chat
-from .routing import Choice as Choice, LiveRouter as LiveRouter
-from .upstream import CallFailedError as CallFailedError, Upstream as Upstream, Whole as Whole
+from .gateway import Gateway as Gateway
+from .routing import Choice as Choice
+from .upstream import Whole as Whole

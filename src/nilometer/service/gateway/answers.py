@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ..capture import EventCutter
+from ..capture.strip import EventCutter
 from .upstream import Whole
 
 __all__ = ["StreamMeter", "Tokens", "answer_text", "answer_tokens", "as_events", "completion"]

@@ -16,7 +16,9 @@ from nilometer.decisions import PlannedLabel, plan_labels
 from nilometer.errors import ConfigError
 from nilometer.estimators import as_responses
 
-from ..store import SLICE_COLUMNS, Store, Text, find_texts, kept_ids, stored_slices
+from ..store import Store, Text
+from ..store.slicing import SLICE_COLUMNS, stored_slices
+from ..store.texts import find_texts, kept_ids
 
 __all__ = ["PlanRow", "frozen_items", "make_plan", "plan_named", "plan_rows", "save_plan"]
 

@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 from nilometer.estimators import confidence_sequence
 
-from ..store import ALL, Store, random_labels, transaction
+from ..store import Store
+from ..store.database import transaction
+from ..store.labels import random_labels
+from ..store.slicing import ALL
 from .judge import SCALES, Judgement, Scale, judge_windows
 
 __all__ = ["AlertOptions", "Monitor", "OpenAlert", "Sign", "open_alerts"]

@@ -14,7 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from nilometer.errors import ConfigError
 
-from ..store import Store, transaction
+from ..store import Store
+from ..store.database import transaction
 
 __all__ = ["Channel", "Courier", "read_channel"]
 

@@ -10,7 +10,8 @@ from typing import Any
 from nilometer.errors import ConfigError
 from nilometer.estimators import Estimate
 
-from ..store import ALL, SliceRow, Store
+from ..store import SliceRow, Store
+from ..store.slicing import ALL
 
 __all__ = ["EvaluationExporter", "evaluation_events", "read_headers"]
 

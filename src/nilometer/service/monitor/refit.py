@@ -15,7 +15,9 @@ import pyarrow.dataset as pads
 from nilometer.errors import IncompatibleModelError, NotEnoughDataError
 from nilometer.estimators import Estimate, Sentinel, save_sentinel
 
-from ..store import ALL, Store, transaction
+from ..store import Store
+from ..store.database import transaction
+from ..store.slicing import ALL
 
 __all__ = ["PREVIOUS", "SENTINEL", "Refit", "Refitter", "keep_sentinel", "labelled_profiles", "refit"]
 

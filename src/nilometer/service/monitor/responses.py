@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
-from ..store import ALL, SLICE_COLUMNS, Store, stored_slices
+from ..store import Store
+from ..store.slicing import ALL, SLICE_COLUMNS, stored_slices
 from .timeline import Place
 
 __all__ = ["ENTROPY_COLUMNS", "EntropyLine", "entropy_lines", "find_response", "least_confident", "read_responses"]

@@ -12,7 +12,9 @@ from nilometer.errors import NilometerError
 from nilometer.estimators import canary_test
 from nilometer.models import Canary
 
-from ..store import ALL, Store, transaction
+from ..store import Store
+from ..store.database import transaction
+from ..store.slicing import ALL
 
 __all__ = ["CanaryWatch"]
 

@@ -8,7 +8,8 @@ import msgspec
 from nilometer.errors import TraceFormatError
 from nilometer.traces import Trace, traces_from_response
 
-from ..capture import EventCutter, Frame
+from ..capture import Frame
+from ..capture.strip import EventCutter
 
 __all__ = ["frame_traces", "join_stream"]
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..capture import HEAD_BYTES, Frame, FrameReader, check_head
+from ..capture import HEAD_BYTES, Frame, FrameReader
+from ..capture.frames import check_head
 
 __all__ = ["Chunk", "read_chunks", "remove_spool"]
 

@@ -1,5 +1,4 @@
 from .access import (
-    ROLES as ROLES,
     Access as Access,
     Person as Person,
     Proxy as Proxy,

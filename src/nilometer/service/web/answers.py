@@ -8,8 +8,9 @@ import numpy as np
 from nilometer.pages import AnswerView, TokenView, answer_data, show_answer
 from nilometer.signals import token_signals
 
-from ..monitor import find_response
-from ..store import Text, find_texts
+from ..monitor.responses import find_response
+from ..store import Text
+from ..store.texts import find_texts
 from .questions import AskedError, Parameter
 from .site import View, Visit
 

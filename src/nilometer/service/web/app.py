@@ -10,7 +10,7 @@ from nilometer.pages import console_file
 from nilometer.traces import ReadReport, read_traces
 
 from ..capture import Spool
-from ..labelling import EXPORTS
+from ..labelling.exchange import EXPORTS
 from ..store import Store, spool_traces
 from .access import Access, Person
 from .gate import HEADERS, act_endpoint, guarded, in_thread, json_endpoint, json_response, page_endpoint, read_body

@@ -9,21 +9,11 @@ from typing import Any
 from nilometer.decisions import read_label_plan
 from nilometer.errors import TraceFormatError
 
-from ..labelling import (
-    LabelAct,
-    PlanRow,
-    export_plan,
-    make_plan,
-    next_items,
-    plan_named,
-    plan_results,
-    plan_rows,
-    progress_of,
-    read_labels_file,
-    record_act,
-    save_plan,
-    undo_act,
-)
+from ..labelling.exchange import export_plan, read_labels_file
+from ..labelling.log import LabelAct, record_act, undo_act
+from ..labelling.plans import PlanRow, make_plan, plan_named, plan_rows, save_plan
+from ..labelling.queue import next_items, progress_of
+from ..labelling.results import plan_results
 from .access import Person
 from .questions import AskedError, Parameter, link
 from .site import Act, Site, View, Visit

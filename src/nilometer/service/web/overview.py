@@ -5,7 +5,9 @@ from typing import Any
 
 from nilometer.estimators import Estimate
 
-from ..monitor import STATE_NAMES, Ranked, SliceView, open_alerts, rank_views, verdict_of
+from ..monitor import open_alerts
+from ..monitor.attention import STATE_NAMES, Ranked, rank_views, verdict_of
+from ..monitor.overview import SliceView
 from .questions import HOURS, KEY, MODEL, PAGE, SEARCH, Parameter, Query
 from .site import View, Visit
 

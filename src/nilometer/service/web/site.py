@@ -6,9 +6,10 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..labelling import Claims
-from ..monitor import Overviews
-from ..store import Store, transaction
+from ..labelling.queue import Claims
+from ..monitor.overview import Overviews
+from ..store import Store
+from ..store.database import transaction
 from .access import Access, Person
 from .questions import Parameter, Query
 from .worker import Worker

@@ -6,21 +6,11 @@ from typing import Any
 from nilometer.estimators import AccuracyChange
 from nilometer.pages import entropy_svg, timeline_svg
 
-from ..monitor import (
-    ENTROPY_COLUMNS,
-    STATE_NAMES,
-    Moment,
-    Place,
-    entropy_lines,
-    least_confident,
-    open_alerts,
-    rank_views,
-    read_marks,
-    read_responses,
-    read_timeline,
-    split_change,
-)
-from ..store import find_texts
+from ..monitor import Place, least_confident, open_alerts
+from ..monitor.attention import STATE_NAMES, rank_views
+from ..monitor.responses import ENTROPY_COLUMNS, entropy_lines, read_responses
+from ..monitor.timeline import Moment, read_marks, read_timeline, split_change
+from ..store.texts import find_texts
 from .overview import belief_values, view_values
 from .questions import HOURS, KEY, MODEL, SLICE, AskedError
 from .site import View, Visit

@@ -5,15 +5,9 @@ from typing import Any
 
 from nilometer.pages import left_out_svg
 
-from ..monitor import (
-    acknowledge,
-    alert_rows,
-    capture_rows,
-    open_alerts,
-    outcome_rows,
-    rank_views,
-    sentinel_values,
-)
+from ..monitor import open_alerts
+from ..monitor.attention import rank_views
+from ..monitor.state import acknowledge, alert_rows, capture_rows, outcome_rows, sentinel_values
 from .access import Person
 from .overview import view_values
 from .questions import HOURS, PAGE, AskedError

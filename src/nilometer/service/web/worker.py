@@ -6,7 +6,9 @@ import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from ..monitor import AlertOptions, Channel, Courier, Monitor
+from ..monitor import AlertOptions, Channel
+from ..monitor.alerts import Monitor
+from ..monitor.deliver import Courier
 from ..store import Store
 
 __all__ = ["Chore", "Worker"]

@@ -1,4 +1,4 @@
-from .fields import check_place as check_place, find_place as find_place
+from .fields import find_place as find_place
 from .items import (
     canonical_answer as canonical_answer,
     parse_items as parse_items,
@@ -13,14 +13,8 @@ from .kinds import (
     read_answer as read_answer,
 )
 from .labels import label_text as label_text
-from .named import (
-    PARSERS as PARSERS,
-    number_or_text as number_or_text,
-    parse_scale as parse_scale,
-    parser_for as parser_for,
-)
+from .named import number_or_text as number_or_text, parse_scale as parse_scale, parser_for as parser_for
 from .opinion_table import (
-    DRAWS as DRAWS,
     Compare as Compare,
     add_draws as add_draws,
     add_opinions as add_opinions,
@@ -36,8 +30,6 @@ from .opinions import (
     feature_named as feature_named,
     opinion_columns as opinion_columns,
     opinion_of as opinion_of,
-    parse_stated as parse_stated,
-    stated_confidence as stated_confidence,
 )
 from .reader import (
     Found as Found,

@@ -5,9 +5,7 @@ from .merge import (
 )
 from .scores import (
     ATTENTION_FEATURE_NAMES as ATTENTION_FEATURE_NAMES,
-    ATTENTION_FEATURES as ATTENTION_FEATURES,
     AttentionCurves as AttentionCurves,
-    attention_agreement as attention_agreement,
     attention_curves as attention_curves,
     attention_features as attention_features,
     attention_score as attention_score,
@@ -17,16 +15,13 @@ from .scores import (
 from .statistics import (
     ATTENTION_FIELDS as ATTENTION_FIELDS,
     AttentionStatistics as AttentionStatistics,
-    KeyRemoved as KeyRemoved,
     attention_entropy as attention_entropy,
     attention_statistics as attention_statistics,
     attention_varentropy as attention_varentropy,
     normalized_attention_entropy as normalized_attention_entropy,
     sink_mass as sink_mass,
-    without_first as without_first,
-    without_key as without_key,
 )
-from .table import attention_from_batch as attention_from_batch, attention_profile as attention_profile
+from .table import attention_from_batch as attention_from_batch
 from .token_features import (
     TOKEN_ATTENTION_NAMES as TOKEN_ATTENTION_NAMES,
     TOKEN_OUTPUT_NAMES as TOKEN_OUTPUT_NAMES,

@@ -1,19 +1,4 @@
-from .encoded import (
-    EncodedTexts as EncodedTexts,
-    chrf_characters as chrf_characters,
-    chrf_words as chrf_words,
-    encode_characters as encode_characters,
-    encode_tokens as encode_tokens,
-    normalize_answer as normalize_answer,
-    rouge_tokens as rouge_tokens,
-    tokenize_13a as tokenize_13a,
-)
-from .matches import (
-    NgramMatches as NgramMatches,
-    common_subsequences as common_subsequences,
-    edit_distances as edit_distances,
-    ngram_matches as ngram_matches,
-)
+from .encoded import normalize_answer as normalize_answer
 from .scores import (
     bleu_scores as bleu_scores,
     character_error_rates as character_error_rates,

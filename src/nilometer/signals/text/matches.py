@@ -51,7 +51,7 @@ def ngram_matches(texts: EncodedTexts, orders: Sequence[int], *, n_rows: int | N
 
     Examples
     --------
-    >>> from nilometer.signals import encode_characters
+    >>> from nilometer.signals.text.encoded import encode_characters
     >>> next(ngram_matches(encode_characters(["aab", "aba", "b"]), [1])).matches
     array([[3., 3., 1.],
            [3., 3., 1.],
@@ -157,7 +157,7 @@ def common_subsequences(texts: EncodedTexts, *, n_rows: int | None = None) -> ND
 
     Examples
     --------
-    >>> from nilometer.signals import encode_characters
+    >>> from nilometer.signals.text.encoded import encode_characters
     >>> common_subsequences(encode_characters(["abcd", "bd"]))
     array([[4, 2],
            [2, 2]], dtype=int32)
@@ -182,7 +182,7 @@ def edit_distances(texts: EncodedTexts, *, n_rows: int | None = None) -> NDArray
 
     Examples
     --------
-    >>> from nilometer.signals import encode_characters
+    >>> from nilometer.signals.text.encoded import encode_characters
     >>> edit_distances(encode_characters(["abcd", "bd"]), n_rows=1)
     array([[2]], dtype=int32)
     """
