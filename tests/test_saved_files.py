@@ -287,6 +287,18 @@ def test_columns_that_were_changed_on_purpose_are_refused(saved, tmp_path, kind)
             assert _outcome(kind, path)[1], (name, values.type)
 
 
+@pytest.mark.parametrize("values", [pa.array([1] * 60), pa.array([0.5, None] * 30)])
+def test_a_feature_of_a_sentinel_holds_floating_numbers_and_no_gaps(saved, tmp_path, values):
+    path = tmp_path / "given.nilo"
+    path.write_bytes(saved["sentinel"])
+    table = pq.read_table(path)
+    head = table.schema.metadata[HEADS["sentinel"]]
+    changed = table.set_column(table.column_names.index("max"), "max", values)
+    metadata = {HEADS["sentinel"]: head, b"nilometer.digest": _signed(head, changed)}
+    pq.write_table(changed.replace_schema_metadata(metadata), path)
+    assert "`max` must hold numbers" in _outcome("sentinel", path)[1]
+
+
 def test_a_sentinel_and_a_router_of_version_0_2_0_are_read(saved, tmp_path):
     path = tmp_path / "given.nilo"
     for kind, version in (("sentinel", 3), ("router", 1)):

@@ -68,6 +68,13 @@ def test_a_newer_format_and_columns_that_do_not_fit_are_refused(tmp_path, profil
         read_profiles([path, other])
 
 
+def test_profiles_without_a_feature_are_refused(tmp_path, profiles):
+    path = tmp_path / "p.parquet"
+    write_profiles(path, profiles.select([name for name in profiles.column_names if name not in FEATURE_NAMES]))
+    with pytest.raises(TraceFormatError, match=r"p.parquet: profiles must have a feature, got trace_id"):
+        read_profiles([path])
+
+
 def test_files_whose_answers_tie_in_their_doubt_are_read(tmp_path, capsys):
     table = read_traces(corpus_path("smollm2")).read_all().slice(0, 300)
     for day in range(4):

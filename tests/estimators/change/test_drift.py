@@ -154,6 +154,17 @@ def test_drift_of_scores_is_scipys_exact_test(m, n):
         assert (found.ks, found.p_value) == pytest.approx((wanted.statistic, wanted.pvalue), rel=1e-6, abs=1e-300)
 
 
+def test_drift_of_many_scores_is_the_asymptotic_test():
+    """Above a product of 100,000; below it the exact test differs from it."""
+    rng = np.random.default_rng(4)
+    for m, n, is_exact in ((400, 300, False), (300, 200, True)):
+        before, after = rng.normal(0, 1, m), rng.normal(0.1, 1, n)
+        found = score_drift(before, after).p_value
+        exact, rough = (ks_2samp(before, after, method=method).pvalue for method in ("exact", "asymp"))
+        assert found == pytest.approx(exact if is_exact else rough, rel=1e-6)
+        assert abs(exact - rough) > 1e-4
+
+
 def test_drift_touches_no_filter_of_warnings_which_threads_share(monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("the filters of warnings belong to the whole process")

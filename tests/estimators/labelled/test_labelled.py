@@ -384,7 +384,7 @@ def test_a_contradicted_prior_gives_way_as_far_as_its_flat_part_says():
     assert found.accuracy == pytest.approx(np.average(rate, weights=weights), abs=0.005)
 
 
-@pytest.mark.parametrize(("correlation", "is_used"), [(0.15, False), (0.3, True)])
+@pytest.mark.parametrize(("correlation", "is_used"), [(0.15, False), (0.198, False), (0.202, True), (0.3, True)])
 def test_predictions_count_from_a_correlation_of_one_over_root_n_less_2(correlation, is_used):
     """27 labels: the least correlation is 1 / sqrt(25) = .2."""
     y = np.array([1.0] * 13 + [0.0] * 14)

@@ -115,6 +115,8 @@ def test_a_number_in_prose_a_range_or_a_list_is_no_answer(text):
         ("A it is a guess.", None),
         ("A cat is an animal.", None),
         ("The answer is a noble gas.", None),
+        ("Answer: A/ the first", "A"),
+        ("Answer: A second look is needed", None),
         ("(E) because this is a standard result.", "E"),
         ("The correct option is **C) Paris**", "C"),
     ],
