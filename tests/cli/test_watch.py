@@ -84,6 +84,8 @@ def test_a_glob_that_the_shell_wrote_out_is_the_reference_wherever_it_stands(cal
         call(f"watch {line} --json") for line in (files, f"--by tier {new} --reference 'traces/2026-09-0[123].jsonl'")
     ]
     assert json.loads(found[0][1])["rows"] == json.loads(found[1][1])["rows"]
+    for order in (f"--by tier {new} --reference {old}", f"--reference {old} --by tier {new}"):
+        assert json.loads(call(f"watch --json {order}")[1])["rows"] == json.loads(found[0][1])["rows"]
     assert "450 responses are the reference (2026-09-01 to 2026-09-03), 300 are watched." in call(f"watch {files}")[2]
     code, _, err = call(f"watch --by tier --reference {old} {new}")
     assert code == 2

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -46,13 +47,15 @@ class COMMAND(typer.core.TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Repeat ``--reference`` before each of its words."""
-        return list(super().parse_args(ctx, spread_reference(args)))
+        flags = {name for one in self.get_params(ctx) if getattr(one, "is_flag", False) for name in one.opts}
+        return list(super().parse_args(ctx, spread_reference(args, flags=flags)))
 
 
-def spread_reference(args: Sequence[str]) -> list[str]:
-    """Put ``--reference`` before each file that follows it, if files to be watched come before it.
+def spread_reference(args: Sequence[str], *, flags: Collection[str] = ()) -> list[str]:
+    """Put ``--reference`` before each file that follows it, if files to be watched stand elsewhere.
 
-    Where none come before, one more file may follow: it is the one to be watched.
+    Where none stand elsewhere, one more file may follow: it is the one to be watched. An option that is none of
+    ``flags`` takes the word after it.
 
     Raises
     ------
@@ -61,30 +64,46 @@ def spread_reference(args: Sequence[str]) -> list[str]:
 
     Examples
     --------
-    >>> spread_reference(["new.jsonl", "--reference", "a.jsonl", "b.jsonl", "--by", "tier"])
-    ['new.jsonl', '--reference', 'a.jsonl', '--reference', 'b.jsonl', '--by', 'tier']
+    >>> spread_reference(["--by", "tier", "new.jsonl", "--reference", "a.jsonl", "b.jsonl"])
+    ['--by', 'tier', 'new.jsonl', '--reference', 'a.jsonl', '--reference', 'b.jsonl']
     """
+    parts = _parts(args, flags)
+    own = [part.files for part in parts if part.words == ["--reference"]]
+    is_elsewhere = any(part.files for part in parts if part.words != ["--reference"])
+    if not is_elsewhere and sum(max(len(files) - 1, 0) for files in own) > 1:
+        raise ConfigError(
+            f"which of the {sum(map(len, own))} files after `--reference` are to be watched? Name these first, then "
+            "`--reference` and its files, or put each pattern in quotes."
+        )
     found: list[str] = []
-    place = 0
-    while place < len(args):
-        word = args[place]
-        place += 1
-        found.append(word)
-        if word != "--reference":
-            continue
-        end = next((i for i in range(place, len(args)) if args[i].startswith("-")), len(args))
-        files = list(args[place:end])
-        is_after = bool(found) and not found[0].startswith("-")
-        if not is_after and len(files) > 2:
-            raise ConfigError(
-                f"which of the {len(files)} files after `--reference` are to be watched? Name these first, then "
-                "`--reference` and its files, or put each pattern in quotes."
-            )
-        n = len(files) if is_after else 1
-        found += [part for i, file in enumerate(files[:n]) for part in (("--reference", file) if i else (file,))]
-        found += files[n:]
-        place = end
+    for words, files in parts:
+        if words == ["--reference"] and is_elsewhere and files:
+            found += [word for file in files for word in ("--reference", file)]
+        else:
+            found += [*words, *files]
     return found
+
+
+class _Part(NamedTuple):
+    words: list[str]
+    """An option, with its value if it takes one; nothing at the start."""
+    files: list[str]
+    """What stands between it and the next option."""
+
+
+def _parts(args: Sequence[str], flags: Collection[str]) -> list[_Part]:
+    parts = [_Part([], [])]
+    rest = iter(args)
+    for word in rest:
+        if word == "--":
+            parts.append(_Part([word], list(rest)))
+        elif not word.startswith("-") or word == "-":
+            parts[-1].files.append(word)
+        elif word in flags or "=" in word or word == "--reference":
+            parts.append(_Part([word], []))
+        else:
+            parts.append(_Part([word, *islice(rest, 1)], []))
+    return parts
 
 
 def watch(
@@ -123,7 +142,7 @@ def watch(
 
     The chance that a run without any change alerts is at most 1 - confidence level, over all slices and windows.
     """
-    check_outputs({out: "page"}, [*files, *(reference or ()), *(labels or ()), sentinel], force=force)
+    check_outputs({"page": out}, [*files, *(reference or ()), *(labels or ()), sentinel], force=force)
     read = partial(read_inputs, by=split_keys(by), wire_format=layout_of(wire_format, at, columns))
     profiles, correct, is_reference = _read(files, reference, labels, label_key=label_key, read=read)
     if reference_until is not None:
