@@ -84,3 +84,38 @@ def test_coverage_of_slices_is_a_table_that_ends(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "and 10 more (--json lists all)" in out
     assert "t1" in out
+
+
+def test_profiles_are_judged_as_their_traces_are(call):
+    command = "doctor {} --labels labels.csv --by tenant --json"
+    found, wanted = (json.loads(call(command.format(given))[1]) for given in ("profiles.parquet", "traces"))
+    for name in wanted.keys() - {"n_copies", "n_prompts", "models", "findings"}:  # profiles do not keep these
+        assert found[name] == wanted[name], name
+    for one, other in zip(found["models"], wanted["models"], strict=True):
+        assert {**one, "tail_mass": {}} == {**other, "tail_mass": {}}
+    assert found["n_prompts"] is None
+    assert any("Profiles do not keep" in finding["message"] for finding in found["findings"])
+
+
+def test_profiles_without_a_number_are_not_usable(call, tmp_path):
+    path = tmp_path / "bare.jsonl"
+    path.write_text(_line("a", None) + "\n")
+    assert call(f"profile {path} --out {tmp_path}/p.parquet")[0] == 0
+    code, out, _ = call(f"doctor {tmp_path}/p.parquet")
+    assert code == 3
+    assert "No response carries log-probabilities" in out
+
+
+def test_dates_and_slice_keys_are_listed_with_values_and_labels(call):
+    _, out, _ = call("doctor traces --labels labels.csv")
+    assert "2026-09-01 08:00 to 2026-09-12 15:27 UTC; 0 with their prompt" in out
+    found = json.loads(call("doctor traces --labels labels.csv --json")[1])
+    keys = {key["key"]: key for key in found["keys"]}
+    assert list(keys) == ["tenant", "tier"]
+    assert keys["tier"]["values"] == [
+        {"slice": "free", "n": 1200, "n_labels": 268},
+        {"slice": "paid", "n": 600, "n_labels": 132},
+    ]
+    assert "free 1,200 (268), paid 600 (132)" in out
+    assert sum(value["n_labels"] for value in keys["tenant"]["values"]) == found["n_labels"] == 400
+    assert "fp_a1d03e55 2026-09-01 to 2026-09-08; fp_b2c90f71 2026-09-09 to 2026-09-12" in out

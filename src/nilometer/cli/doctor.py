@@ -4,7 +4,8 @@ from typing import Any
 
 import typer
 
-from nilometer.traces import Diagnosis, LabelReport, diagnose, read_labels, read_traces
+from nilometer.signals import is_profile_file, read_profiles
+from nilometer.traces import Diagnosis, LabelReport, ReadReport, diagnose, read_labels, read_traces
 
 from .common import (
     EXIT_FOUND,
@@ -32,6 +33,7 @@ __all__ = ["doctor"]
 
 _STYLES = {"error": "bold red", "warning": "yellow", "info": "dim"}
 _SHOWN_SLICES = 60
+_SHOWN_VALUES = 8
 
 
 def doctor(
@@ -50,16 +52,21 @@ def doctor(
     table = read_labels(expand_files(labels), key=label_key, report=label_report) if labels else None
     for line in label_report.bad_lines:
         talk(line)
-    stream = read_traces(expand_files(files), format=layout_of(wire_format, at, columns), strict=strict)
-    stream.in_parallel(n_processes())
-    with progress("Reading") as advance:
-        diagnosis = diagnose(_watched(stream, advance), labels=table, by=split_keys(by), stream=stream)
-    check_bad_lines(stream.report)
+    paths, keys = expand_files(files), split_keys(by)
+    if all(is_profile_file(path) for path in paths):
+        diagnosis = diagnose(read_profiles(paths), labels=table, by=keys)
+        read, formats = ReadReport(), [(str(path), "profiles") for path in paths]
+    else:
+        stream = read_traces(paths, format=layout_of(wire_format, at, columns), strict=strict)
+        stream.in_parallel(n_processes())
+        with progress("Reading") as advance:
+            diagnosis = diagnose(_watched(stream, advance), labels=table, by=keys, stream=stream)
+        read, formats = stream.report, [(file.path, file.format) for file in stream.report.files]
+        check_bad_lines(read)
     if as_json:
-        read = stream.report
         write_json({**diagnosis.to_dict(), "n_bad_lines": read.n_bad, "bad_lines": read.bad_lines})
     else:
-        _show(diagnosis, [(file.path, file.format) for file in stream.report.files])
+        _show(diagnosis, formats)
     if not diagnosis.usable:
         raise typer.Exit(EXIT_FOUND)
 
@@ -78,8 +85,11 @@ def _show(diagnosis: Diagnosis, files: list[tuple[str, str]]) -> None:
     out.print(
         f"{diagnosis.n_traces:,} responses, {diagnosis.n_tokens:,} tokens, {len(files)} files ({escape(formats)})"
     )
+    out.print(_when(diagnosis))
     out.print(_counts(diagnosis))
     out.print(_models(diagnosis))
+    if diagnosis.keys:
+        out.print(_keys(diagnosis))
     if diagnosis.coverage:
         out.print(_coverage(diagnosis))
     for finding in diagnosis.findings:
@@ -88,6 +98,21 @@ def _show(diagnosis: Diagnosis, files: list[tuple[str, str]]) -> None:
         if finding.cure:
             out.print(f"    {escape(finding.cure)}", style="dim")
     out.print("usable" if diagnosis.usable else "not usable", style="bold")
+
+
+def _when(diagnosis: Diagnosis) -> str:
+    """Say from when the responses are, and whether annotators and other models could see their prompts."""
+    if diagnosis.first_time is None or diagnosis.last_time is None:
+        span = "no response has a time"
+    else:
+        span = f"{_minute(diagnosis.first_time)} to {_minute(diagnosis.last_time)} UTC"
+        span += f", {diagnosis.n_without_time:,} without a time" if diagnosis.n_without_time else ""
+    prompts = "" if diagnosis.n_prompts is None else f"; {diagnosis.n_prompts:,} with their prompt"
+    return f"{span}{prompts}"
+
+
+def _minute(moment: str) -> str:
+    return moment[:16].replace("T", " ")
 
 
 def _counts(diagnosis: Diagnosis) -> Any:
@@ -126,6 +151,24 @@ def _models(diagnosis: Diagnosis) -> Any:
             f"{model.logprobs_mode}: {escape(model.mode_evidence)}",
             f"{tail['q50']:.2g} / {tail['q99']:.2g}" if tail else "none",
         )
+    return table
+
+
+def _keys(diagnosis: Diagnosis) -> Any:
+    """Attributes that `--by` takes, and their values, each with responses and labels."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("--by", "responses", "values: responses (labels)")
+    for key in diagnosis.keys:
+        if key.values is None:
+            said = "more than a thousand; no slice key"
+        else:
+            few = key.values[:_SHOWN_VALUES]
+            said = ", ".join(f"{escape(one.slice)} {one.n:,} ({one.n_labels:,})" for one in few)
+            more = len(key.values) - len(few)
+            said += f", and {more:,} more (--json lists all)" if more else ""
+        table.add_row(escape(key.key), f"{key.n:,}", said)
     return table
 
 

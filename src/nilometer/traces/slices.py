@@ -132,7 +132,7 @@ def _unknown(item: str, table: pa.Table, keys: Sequence[str]) -> str:
     hint = f" Did you mean `{close[0]}`?" if close else ""
     return (
         f"`by` must be a column, an attribute or an SQL expression, got {item!r}.{hint}"
-        f" Columns: {', '.join(table.column_names)}. Attributes: {', '.join(keys) or 'none'}."
+        f" Attributes: {', '.join(keys) or 'none'}. Columns: {', '.join(table.column_names)}."
     )
 
 

@@ -177,3 +177,12 @@ def test_it_survives_json():
 def test_processed_logprobs_matter_unless_every_temperature_is_known_to_be_one(temperature, warns):
     found = _messages(_diagnose(_rows(logprobs_mode="processed", temperature=temperature)), "warning")
     assert ("log-probabilities are processed" in found) == warns
+
+
+def test_an_attribute_of_many_values_is_no_slice_key():
+    rows = [
+        {"trace_id": f"t{i}", "attributes": {"request": f"r{i}", "tenant": None if i % 2 else "a"}} for i in range(1001)
+    ]
+    keys = {key.key: key for key in diagnose(pa.Table.from_pylist(rows, schema=TRACE_SCHEMA)).keys}
+    assert (keys["request"].n, keys["request"].values) == (1001, None)
+    assert [(value.slice, value.n) for value in keys["tenant"].values] == [("a", 501)]

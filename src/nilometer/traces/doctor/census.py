@@ -21,6 +21,8 @@ _FEW = 1
 _SHORT = 0.1
 _SEVERAL = 4
 _COMPARED = 64
+_FEATURES = ("nll_sum", "mean")
+"""The features of a profile that are unknown where no chosen, and where no listed log-probabilities were given."""
 _PIECES = ("token_id:", "\ufffd", "\u2581", "\u0120", "<0x")
 """Marks of token texts that are no plain text: ids, halves of characters, pieces of a vocabulary."""
 
@@ -82,9 +84,13 @@ class Census:
     contents: Distinct = field(default_factory=Distinct)
     """Text and log-probabilities of each response of several tokens."""
 
+    n_profiles: int = 0
+    """Responses of which only the profile is there."""
+
     def add(self, batch: pa.RecordBatch) -> None:
-        """Count one batch in ``TRACE_SCHEMA``."""
-        missing = _without_logprobs(batch)
+        """Count one batch in ``TRACE_SCHEMA``, or of profiles."""
+        is_profile = "chosen_logprobs" not in batch.schema.names
+        missing = _unknown_features(batch) if is_profile else _without_logprobs(batch)
         lengths = _lengths(batch)
         self.n_traces += batch.num_rows
         self.n_tokens += int(lengths.sum())
@@ -95,10 +101,13 @@ class Census:
         self.n_truncated += int(np.isin(_texts(batch, "finish_reason"), CUT_OFF_REASONS).sum())
         self.n_inline_labels += batch.num_rows - batch.column("correct").null_count
         self.ids.add(batch.column("trace_id").to_pylist())
-        self._count_wrong(batch, lengths)
-        self._compare_texts(batch)
         self._count_reasons(batch, missing, lengths)
         self._count_models(batch, lengths)
+        if is_profile:
+            self._count_profiles(batch, lengths)
+            return
+        self._count_wrong(batch, lengths)
+        self._compare_texts(batch)
         self._count_tokens(batch, lengths)
 
     def merge(self, other: "Census") -> None:
@@ -127,6 +136,17 @@ class Census:
         self.n_certain += int((sums == 0).sum())
         answers = batch.column("answer").take(pa.array(rows, pa.int64())).to_pylist()
         self.contents.add(zip(answers, sums.tolist(), strict=True))
+
+    def _count_profiles(self, batch: pa.RecordBatch, lengths: NDArray[np.int64]) -> None:
+        """Count what profiles still tell: tokens with alternatives, and answers that were certain throughout."""
+        self.n_profiles += batch.num_rows
+        sums, entropies = (batch.column(name).to_numpy(zero_copy_only=False) for name in _FEATURES)
+        self.n_certain += int(((lengths >= _SEVERAL) & (sums == 0)).sum())
+        names = _texts(batch, "model")
+        for name in np.unique(names):
+            listed = (names == name) & ~np.isnan(entropies)
+            self.models[str(name)].n_listed += int(lengths[listed].sum())
+        self.n_tokens_without += int(lengths[np.isnan(entropies) & ~np.isnan(sums)].sum())
 
     def _compare_texts(self, batch: pa.RecordBatch) -> None:
         """Count answers that their own tokens do not spell; a server may list the likeliest token for the sampled."""
@@ -219,13 +239,22 @@ def _without_logprobs(batch: pa.RecordBatch) -> NDArray[np.bool_]:
     return ~with_any
 
 
+def _unknown_features(batch: pa.RecordBatch) -> NDArray[np.bool_]:
+    sums, entropies = (batch.column(name).to_numpy(zero_copy_only=False) for name in _FEATURES)
+    return np.asarray(np.isnan(sums) & np.isnan(entropies))
+
+
 def _lengths(batch: pa.RecordBatch) -> NDArray[np.int64]:
-    counted = batch.column("chosen_logprobs").value_lengths()
-    lengths = pc.coalesce(batch.column("n_tokens"), counted, pa.scalar(0, pa.int32()))
+    given = [batch.column("n_tokens")]
+    if "chosen_logprobs" in batch.schema.names:
+        given.append(batch.column("chosen_logprobs").value_lengths())
+    lengths = pc.coalesce(*given, pa.scalar(0, pa.int32()))
     return np.asarray(lengths.to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
 def _empty(batch: pa.RecordBatch, lengths: NDArray[np.int64]) -> NDArray[np.bool_]:
+    if "answer" not in batch.schema.names:
+        return lengths == 0
     answer = batch.column("answer")
     blank = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(answer), ""), fill_value=False).to_numpy(zero_copy_only=False)
     unknown = answer.is_null().to_numpy(zero_copy_only=False)
@@ -233,6 +262,8 @@ def _empty(batch: pa.RecordBatch, lengths: NDArray[np.int64]) -> NDArray[np.bool
 
 
 def _texts(batch: pa.RecordBatch, name: str) -> NDArray[np.str_]:
+    if name not in batch.schema.names:
+        return np.full(batch.num_rows, "(unknown)")
     column = batch.column(name).cast(pa.string()).fill_null("(unknown)")
     return np.array(column.to_pylist(), dtype=np.str_)
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,19 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nilometer.display import Displayed
-from nilometer.errors import ConfigError
 
-from ..slices import slice_names
 from ..wire.reader import TraceStream
 from .census import TAIL_BINS, Census, ModelCensus
-from .rules import Finding, SliceCoverage, coverage_findings, infer_mode, model_findings, response_findings
+from .coverage import Coverage, KeyCoverage
+from .rules import (
+    Finding,
+    SliceCoverage,
+    change_findings,
+    coverage_findings,
+    infer_mode,
+    model_findings,
+    response_findings,
+)
 
 __all__ = ["Diagnosis", "ModelDiagnosis", "diagnose"]
 
@@ -66,7 +73,15 @@ class Diagnosis(Displayed):
     n_labels: int
     """Responses with a label, from inside the traces or from the labels given."""
     n_unmatched_labels: int
+    n_prompts: int | None
+    """Responses that come with their prompt; None for profiles, which do not keep it."""
+    first_time: str | None
+    last_time: str | None
+    """When the first and the last response came, ISO 8601 in UTC; None without any time."""
+    n_without_time: int
     models: tuple[ModelDiagnosis, ...]
+    keys: tuple[KeyCoverage, ...]
+    """Attributes that the traffic can be cut by, with their values and labels."""
     coverage: tuple[SliceCoverage, ...]
     findings: tuple[Finding, ...]
 
@@ -87,15 +102,15 @@ def diagnose(
     by: str | Sequence[str] = (),
     stream: TraceStream | None = None,
 ) -> Diagnosis:
-    """Judge whether traces can be used, in one pass.
+    """Judge whether traces, or profiles of them, can be used, in one pass.
 
-    Memory grows by some 21 bytes a response (for duplicate ids, copies and coverage), 8 more with labels, whatever its
-    length.
+    Memory grows by some 16 bytes a response (for duplicate ids and copies), whatever its length. Profiles do not keep
+    what was listed for each token: tail mass, copies and lost tokens cannot be checked on them.
 
     Parameters
     ----------
     batches
-        Record batches in ``TRACE_SCHEMA``, such as a :class:`TraceStream`, or a table.
+        Record batches in ``TRACE_SCHEMA``, such as a :class:`TraceStream`, or a table; or profiles.
     labels
         Labels in ``LABEL_SCHEMA``, to count the coverage.
     by
@@ -117,16 +132,16 @@ def diagnose(
     (False, 'No response carries log-probabilities.')
     """
     source = batches if isinstance(batches, TraceStream) else stream
-    census, coverage = Census(), _Coverage((by,) if isinstance(by, str) else tuple(by), has_labels=labels is not None)
+    census, coverage = Census(), Coverage((by,) if isinstance(by, str) else tuple(by), labels)
     for batch in batches.to_batches() if isinstance(batches, pa.Table) else batches:
         census.add(batch)
         coverage.add(batch)
-    slices, n_unmatched = coverage.finish(labels)
-    n_labels = sum(item.n_labels for item in slices)
+    slices = coverage.by_slice()
     findings = [
         *response_findings(census, source.report.unread if source is not None else {}),
         *(finding for name, model in census.models.items() for finding in model_findings(name, model)),
-        *coverage_findings(slices, n_unmatched, has_labels=labels is not None),
+        *change_findings(coverage.spans),
+        *coverage_findings(slices, coverage.n_unmatched, has_labels=labels is not None),
     ]
     order = {"error": 0, "warning": 1, "info": 2}
     return Diagnosis(
@@ -142,12 +157,21 @@ def diagnose(
         n_short=census.n_short,
         n_certain=census.n_certain,
         n_copies=census.n_copies,
-        n_labels=n_labels,
-        n_unmatched_labels=n_unmatched,
+        n_labels=coverage.n_labels,
+        n_unmatched_labels=coverage.n_unmatched,
+        n_prompts=coverage.n_prompts,
+        first_time=_moment(coverage.first),
+        last_time=_moment(coverage.last),
+        n_without_time=coverage.n_without_time,
         models=tuple(_model(name, model) for name, model in sorted(census.models.items())),
-        coverage=tuple(slices) if coverage.by else (),
+        keys=coverage.by_key(),
+        coverage=slices if coverage.by else (),
         findings=tuple(sorted(findings, key=lambda finding: order[finding.severity])),
     )
+
+
+def _moment(time: np.datetime64 | None) -> str | None:
+    return None if time is None else f"{np.datetime_as_string(time, unit='s')}+00:00"
 
 
 def _model(name: str, model: ModelCensus) -> ModelDiagnosis:
@@ -171,51 +195,3 @@ def _quantiles(counts: NDArray[np.int64]) -> dict[str, float]:
         return {}
     below = np.cumsum(counts) / counts.sum()
     return {f"q{int(q * 100)}": float(TAIL_BINS[np.searchsorted(below, q)]) for q in _QUANTILES}
-
-
-@dataclass(slots=True)
-class _Coverage:
-    """Slice and inline label of every response, 5 bytes each, and the hash of its id where there are labels."""
-
-    by: tuple[str, ...]
-    has_labels: bool = False
-    ids: list[NDArray[np.int64]] = field(default_factory=list)
-    names: dict[str, int] = field(default_factory=dict)
-    codes: list[NDArray[np.int32]] = field(default_factory=list)
-    inline: list[NDArray[np.bool_]] = field(default_factory=list)
-    refused: ConfigError | None = None
-    n_read: int = 0
-
-    def add(self, batch: pa.RecordBatch) -> None:
-        if self.has_labels:
-            self.ids.append(np.fromiter(map(hash, batch.column("trace_id").to_pylist()), np.int64, batch.num_rows))
-        self.inline.append(batch.column("correct").is_valid().to_numpy(zero_copy_only=False))
-        encoded = self._names(batch).dictionary_encode()
-        places = [self.names.setdefault(name, len(self.names)) for name in encoded.dictionary.to_pylist()]
-        self.codes.append(np.array(places, dtype=np.int32)[encoded.indices.to_numpy()])
-
-    def _names(self, batch: pa.RecordBatch) -> pa.Array:
-        try:
-            names = slice_names(batch, self.by)
-        except ConfigError as exc:  # a key may be absent from some batches, but not from all
-            self.refused = exc
-            return pa.array(["(none)"] * batch.num_rows, pa.string())
-        self.n_read += 1
-        return names
-
-    def finish(self, labels: pa.Table | None) -> tuple[list[SliceCoverage], int]:
-        if self.refused is not None and not self.n_read:
-            raise self.refused
-        if not self.codes:
-            return [], 0 if labels is None else labels.num_rows
-        labelled, n_unmatched = np.concatenate(self.inline), 0
-        if labels is not None:
-            ids = np.concatenate(self.ids)
-            given = np.unique(np.fromiter(map(hash, labels["trace_id"].to_pylist()), np.int64, labels.num_rows))
-            labelled = labelled | np.isin(ids, given)
-            n_unmatched = int((~np.isin(given, ids)).sum())
-        codes = np.concatenate(self.codes)
-        n = np.bincount(codes, minlength=len(self.names))
-        with_label = np.bincount(codes[labelled], minlength=len(self.names))
-        slices = [SliceCoverage(name, int(n[i]), int(with_label[i])) for name, i in self.names.items()]
-        return sorted(slices, key=lambda item: item.slice), n_unmatched

@@ -9,7 +9,15 @@ import numpy as np
 
 from .census import TAIL_BINS, Census, ModelCensus
 
-__all__ = ["Finding", "SliceCoverage", "coverage_findings", "infer_mode", "model_findings", "response_findings"]
+__all__ = [
+    "Finding",
+    "SliceCoverage",
+    "change_findings",
+    "coverage_findings",
+    "infer_mode",
+    "model_findings",
+    "response_findings",
+]
 
 UNKNOWN = "(unknown)"
 _ASK = (
@@ -27,6 +35,7 @@ _NEARLY_ALL = 0.999
 _MIN_LABELS = 30
 _RARELY = 0.01
 _OFTEN = 0.1
+_TOLD = 5
 _LOST = "Streams lose them when only the last chunk is kept, tool and reasoning parsers swallow them: log every chunk."
 _CERTAIN = (
     "Speculative decoding reports accepted draft tokens so, and so does greedy decoding with processed"
@@ -37,6 +46,7 @@ _MISSPELT = (
     " surer than it was: sample at temperature 0, or serve with an engine that lists what it sampled."
 )
 _COPIES = "Cached or twice logged answers count as new evidence; keep one of each."
+_PROFILES = "Give the traces to check the probability outside the list, copies, lost tokens and texts, too."
 _PLACE = "Name the place with `--columns answer=PATH,logprobs=PATH`."
 _CURES = {
     "tool call": "Tool calls never carry any; leave them out of the slices you measure.",
@@ -74,6 +84,8 @@ def response_findings(census: Census, unread: Mapping[str, int]) -> Iterator[Fin
         yield Finding("error", "There is no trace.", "Check the path and the format.")
         return
     yield from _missing(census, unread)
+    if census.n_profiles:
+        yield Finding("info", "Profiles do not keep what was listed for each token.", _PROFILES)
     yield from _impossible(census)
     for count, limit, text, cure in (
         (census.n_truncated, 0.05, "are cut off (`finish_reason` length)", "Raise `max_tokens`."),
@@ -224,6 +236,16 @@ def coverage_findings(slices: Sequence[SliceCoverage], n_unmatched: int, *, has_
         message = f"{_share(n_labels, n)} of the responses have a label"
         detail = f"; {poor} of {len(slices)} slices have fewer than {_MIN_LABELS}" if len(slices) > 1 else ""
         yield Finding("info", f"{message}{detail}.", "Label where the slice that matters has few." if poor else "")
+
+
+def change_findings(spans: Mapping[str, Mapping[str, tuple[np.datetime64, np.datetime64]]]) -> Iterator[Finding]:
+    """Say when each fingerprint of a model answered, if there are several."""
+    for model, own in spans.items():
+        if len(own) > 1:
+            told = sorted(own.items(), key=lambda item: item[1])
+            days = [f"{name} {first.astype('M8[D]')} to {last.astype('M8[D]')}" for name, (first, last) in told]
+            more = f"; and {len(days) - _TOLD} more" if len(days) > _TOLD else ""
+            yield Finding("info", f"{model}: {'; '.join(days[:_TOLD])}{more}.", "")
 
 
 def _known(counts: Counter[str]) -> dict[str, int]:
