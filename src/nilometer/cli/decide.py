@@ -30,7 +30,7 @@ from .decide_compare import show_comparison
 from .decide_inputs import Asked, Reading, read_posteriors, read_truths
 from .decide_live import LiveOptions, draw_samples
 from .decide_score import ScoreOptions, score_candidates
-from .outputs import write_whole
+from .outputs import ForceOption, check_outputs, write_whole
 from .runners import ConcurrencyOption, ExtraOption, MaxWaitOption, ModelNameOption, TimeoutOption
 
 __all__ = ["decide"]
@@ -83,6 +83,7 @@ def decide(
     wire_format: FormatOption = None,
     at: AtOption = None,
     columns: ColumnsOption = None,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Choose for each prompt the answer with the best expected score, from samples or log-probabilities.
@@ -91,6 +92,7 @@ def decide(
     standard error. The keys of a server are read from OPENAI_API_KEY, separated by commas.
     """
     _check_options(ctx, is_live=live is not None, is_scored=score is not None)
+    check_outputs({"decisions": out, "journal": journal}, [*files, *(truth or ()), costs], force=force)
     rule = find_rule(metric)
     chosen = _parameter(rule, parameter, costs)
     scale = parse_scale(labels)

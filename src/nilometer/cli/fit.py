@@ -49,7 +49,7 @@ def fit(
     as_json: JsonOption = False,
 ) -> None:
     """Fit a sentinel on labelled responses, slice by slice, and save it."""
-    check_outputs({out: "sentinel"}, [*files, *(labels or ())], force=force)
+    check_outputs({"sentinel": out}, [*files, *(labels or ())], force=force)
     layout, opinions = layout_of(wire_format, at, columns), opinions_of(second, agree)
     inputs = read_inputs(files, by=split_keys(by), wire_format=layout, second=opinions)
     correct = read_correct(inputs.profiles, labels, key=label_key)

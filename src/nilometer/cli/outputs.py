@@ -43,18 +43,29 @@ _TEXTS: Mapping[str, Callable[[bytes], bool]] = {
     "plan": lambda head: b'"inclusion_probability"' in head or b",inclusion_probability," in head,
     "tasks": _starts(b"["),
     "records": _starts(b'{"id"'),
+    "journal": _starts(b'{"key"'),
+    "answers": _starts(b'{"trace_id":"second/'),
+    "decisions": _starts(b'{"prompt_id"'),
+    "thresholds": lambda head: b'"entropy_low"' in head,
+    "confidence": lambda head: b'"token_confidence"' in head,
+    "estimates": _starts(b"model,slice_key,slice,"),
+    "labels": _starts(b"trace_id,correct,source,"),
 }
 """How a file of each kind begins."""
-_TABLES = {"profiles": _parquet(b"nilometer.profile_version"), "sentinel": _parquet(b"nilometer.sentinel")}
+_TABLES = {
+    "profiles": _parquet(b"nilometer.profile_version"),
+    "sentinel": _parquet(b"nilometer.sentinel"),
+    "router": _parquet(b"nilometer.router"),
+}
 
 
-def check_outputs(outputs: Mapping[Path | None, str], inputs: Sequence[str | Path | None], *, force: bool) -> None:
+def check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[str | Path | None], *, force: bool) -> None:
     """Refuse outputs that could not be written, or that would destroy something, before any work is done.
 
     Parameters
     ----------
     outputs
-        Path and kind of each; a path that is None is not written.
+        Kind and path of each; a path that is None is not written.
     inputs
         Files that the verb reads; None where an option was not given.
     force
@@ -63,13 +74,18 @@ def check_outputs(outputs: Mapping[Path | None, str], inputs: Sequence[str | Pat
     Raises
     ------
     ConfigError
-        If a folder is missing or cannot be written, an output is an input, or a file of another kind is there.
+        If a folder is missing or cannot be written, two outputs have one name, an output is an input, or a file of
+        another kind is there.
     """
     read = {found.resolve() for path in inputs if path is not None for found in _files(str(path))}
-    for path, kind in outputs.items():
+    written: dict[Path, str] = {}
+    for kind, path in outputs.items():
         if path is None:
             continue
-        _check_place(path)
+        if kind != "journal" or path.is_dir():  # a journal makes its folder
+            _check_place(path)
+        if (other := written.setdefault(path.resolve(), kind)) != kind:
+            raise ConfigError(f"{path} cannot hold both the {other} and the {kind}. Give one another name.")
         if force or not path.exists():
             continue
         if path.resolve() in read:

@@ -49,7 +49,7 @@ def profile(
 
     Texts and log-probabilities are not kept; a slice key that needs them, such as "length(answer)", is kept with --by.
     """
-    check_outputs({out: "profiles"}, files, force=force)
+    check_outputs({"profiles": out}, files, force=force)
     layout, opinions = layout_of(wire_format, at, columns), opinions_of(second, agree)
     if runner not in {"process", "ray"}:
         raise ConfigError(f"`--runner` must be process or ray, got {runner!r}.")

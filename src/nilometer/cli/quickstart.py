@@ -15,6 +15,7 @@ from nilometer.traces import corpus_path, slice_names
 
 from .common import JsonOption, talk, write_json
 from .inputs import read_inputs
+from .outputs import ForceOption, check_outputs, write_whole
 from .report import examples_of
 from .show import show_estimates
 
@@ -28,9 +29,13 @@ _LEVELS = "if(level::int > 3, '4 to 6', '1 to 3')"
 
 def quickstart(
     out: Annotated[Path, typer.Option(help="Folder for the page.")] = Path("nilometer-quickstart"),
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Estimate held-out tasks of a recorded model from labels on other tasks, beside the truth."""
+    out.mkdir(parents=True, exist_ok=True)
+    page = out / "report.html"
+    check_outputs({"page": page}, [], force=force)
     inputs = read_inputs([str(corpus_path("specialist"))])
     keys = ("domain", "levels")
     profiles = inputs.profiles.append_column("levels", slice_names(inputs.profiles, [_LEVELS]))
@@ -57,10 +62,7 @@ def quickstart(
     ]
     covered = sum(row.low <= (row.realized_accuracy or 0) <= row.high for row in known)
     error = float(np.mean([abs(row.accuracy - (row.realized_accuracy or 0)) for row in known]))
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "report.html").write_text(
-        pages.render_html(result, title="nilometer quickstart: held-out tasks"), encoding="utf-8"
-    )
+    write_whole(page, pages.render_html(result, title="nilometer quickstart: held-out tasks"))
     if as_json:
         write_json({**result.to_dict(), "mean_absolute_error": error, "n_covered": covered})
         return
@@ -70,7 +72,7 @@ def quickstart(
         f"Labels from {', '.join(LABELLED_DOMAINS)} only. Mean absolute error {error:.3f};\n"
         f"{covered} of {len(known)} intervals (nominal 95 %) contain the realised accuracy."
     )
-    talk(f"Wrote {out / 'report.html'}.")
+    talk(f"Wrote {page}.")
 
 
 def _checked(seen: dict[str, Any]) -> str:

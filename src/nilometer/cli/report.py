@@ -79,7 +79,7 @@ def report(
     wire_format = None if kind else wire_format
     _check_kinds(kind, out, fail_under)
     read = [*files, *(labels or ()), sentinel, *(others or ())]
-    check_outputs({out: _OUTPUTS[_KINDS.get(out.suffix, "html")] if out else ""}, read, force=force)
+    check_outputs({_OUTPUTS[_KINDS.get(out.suffix, "html") if out else "html"]: out}, read, force=force)
     layout, opinions = layout_of(wire_format, at, columns), opinions_of(second, agree)
     inputs = read_inputs(files, by=split_keys(by), wire_format=layout, strict=strict, second=opinions)
     correct = read_correct(inputs.profiles, labels, key=label_key)

@@ -33,6 +33,7 @@ from .common import (
     talk,
     write_json,
 )
+from .outputs import ForceOption, check_outputs
 
 __all__ = ["sampler"]
 
@@ -45,6 +46,7 @@ def sampler(
     wire_format: FormatOption = None,
     at: AtOption = None,
     columns: ColumnsOption = None,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Place the sampler's thresholds on a model's own traces, for `record --sampler`.
@@ -54,6 +56,7 @@ def sampler(
     """
     if low > high:
         raise ConfigError(f"`low` must satisfy low <= high, got {low:g} and {high:g}.")
+    check_outputs({"thresholds": out}, list(files), force=force)
     paths = expand_files(files)
     stream = read_traces(
         paths, format=layout_of(wire_format, at, columns), keep=("attention",) if has_attention(paths) else ()

@@ -37,6 +37,7 @@ from .common import (
 from .decide_live import default_journal, read_price, shown_progress
 from .inputs import read_correct
 from .opinions import TEXT_COLUMNS, AgreeOption, add_second, opinions_of
+from .outputs import check_outputs
 from .runners import ConcurrencyOption, ExtraOption, MaxWaitOption, ModelNameOption, TimeoutOption, open_server
 
 __all__ = ["second"]
@@ -91,6 +92,7 @@ def second(
         raise ConfigError(f"`--model` must be openai:URL, got {model!r}.")
     if out.exists() and not dry_run:
         raise ConfigError(f"{out}: the file is there already. Give another name, or remove it.")
+    check_outputs({"answers": out, "journal": journal}, [*files, *(labels or ())], force=False)
     opinions = opinions_of([str(out)], agree)
     texts, profiles = _read(files, layout_of(wire_format, at, columns))
     correct = read_correct(profiles, labels, key=label_key)

@@ -9,6 +9,7 @@ import typer
 from nilometer.errors import ConfigError
 
 from .common import EXIT_FOUND, JsonOption, progress, talk, write_json
+from .outputs import ForceOption, check_outputs
 
 if TYPE_CHECKING:
     from nilometer.service import Store
@@ -151,6 +152,7 @@ def _export(
     what: Annotated[str, typer.Option(help="profiles, estimates or labels.")] = "profiles",
     by: Annotated[str, typer.Option("--by", help="Slice key of the estimates.")] = "all",
     hours: Annotated[int, typer.Option(min=1, help="How many hours up to now.")] = 24 * 365 * 10,
+    force: ForceOption = False,
 ) -> None:
     """Write what a store knows to a file. Works while the server runs."""
     import sqlite3
@@ -158,18 +160,23 @@ def _export(
 
     from nilometer.service import export_labels, export_profiles
 
+    if what not in _EXPORTS:
+        raise ConfigError(f"`--what` must be profiles, estimates or labels, got {what!r}.")
     now = int(time.time() // 3600)
     path = _database(folder).resolve()
+    in_store = [out] if out.resolve().is_relative_to(path.parent) else []
+    check_outputs({what: out}, in_store, force=force)
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
         if what == "profiles":
             n = export_profiles(connection, folder, out, hours=(now - hours + 1, now))
         elif what == "labels":
             n = export_labels(connection, out)
-        elif what == "estimates":
-            n = _export_estimates(connection, folder, out, key=by, hours=(now - hours + 1, now))
         else:
-            raise ConfigError(f"`--what` must be profiles, estimates or labels, got {what!r}.")
+            n = _export_estimates(connection, folder, out, key=by, hours=(now - hours + 1, now))
     talk(f"{n:,} rows are in {out}." if n else "There is nothing to export.")
+
+
+_EXPORTS = ("profiles", "estimates", "labels")
 
 
 def _export_estimates(connection: Any, folder: Path, out: Path, *, key: str, hours: tuple[int, int]) -> int:

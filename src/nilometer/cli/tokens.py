@@ -65,7 +65,7 @@ def tokens(
     With --learn FILE, fit that confidence on traces whose right text is in an attribute (the recordings of the
     studies have one), domains counting equally.
     """
-    check_outputs({out: "page"}, [*files, confidence], force=force)
+    check_outputs({"page": out, "confidence": learn}, [*files, confidence], force=force)
     paths = expand_files(files)
     attention = has_attention(paths)
     stream = read_traces(

@@ -14,6 +14,7 @@ from nilometer.errors import ConfigError
 __all__ = ["Journal", "locked"]
 
 _LINE = msgspec.json.Encoder()
+_LINE_START = b'{"key":"'
 
 
 class Journal:
@@ -53,14 +54,16 @@ class Journal:
     def _load(self) -> None:
         data = self.path.read_bytes()
         end = data.rfind(b"\n") + 1
-        if end < len(data):
-            os.ftruncate(self._file, end)
         for number, line in enumerate(data[:end].splitlines(), start=1):
             try:
                 row = msgspec.json.decode(line)
                 self._found[row["key"]] = row["value"]
             except (msgspec.DecodeError, KeyError, TypeError) as exc:
                 raise ConfigError(f"{self.path}:{number}: not a line of a journal ({exc}). Give another file.") from exc
+        if end < len(data):  # only now: another file keeps what stands after its last line
+            if not _LINE_START.startswith(data[end:][: len(_LINE_START)]):
+                raise ConfigError(f"{self.path}: its last line is none of a journal. Give another file.")
+            os.ftruncate(self._file, end)
 
     def __len__(self) -> int:
         return len(self._found)

@@ -60,7 +60,7 @@ def plan_label(
 
     Give the plan and its labels to `nilometer plan measure` for valid intervals.
     """
-    outputs = {out: "plan", label_studio: "tasks", argilla: "records"}
+    outputs = {"plan": out, "tasks": label_studio, "records": argilla}
     check_outputs(outputs, [*files, *(labels or ()), sentinel, *(others or ())], force=force)
     layout = layout_of(wire_format, at, columns)
     given = Given(files, labels, label_key, by, sentinel, others, layout, confidence_level)

@@ -70,7 +70,7 @@ def route_fit(
     Labels in the traces count; --labels adds others. Agreement is not truth: models that share mistakes look
     good together, so label some prompts before money depends on it.
     """
-    check_outputs({html: "page"}, [*files, *(labels or ()), cost, sentinel], force=force)
+    check_outputs({"router": out, "page": html}, [*files, *(labels or ()), cost, sentinel], force=force)
     options = RouteOptions(
         voter,
         compare,

@@ -5,11 +5,14 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from nilometer.traces import whole_file
 
 from .scoring import SliceRow
 from .upkeep import read_part
@@ -34,12 +37,10 @@ def export_profiles(connection: sqlite3.Connection, root: Path, out: Path, *, ho
     if first is None:
         return 0
     n = 0
-    aside = out.with_name(f"{out.name}.part")
-    with pq.ParquetWriter(aside, first.schema, compression="zstd") as writer:
+    with whole_file(out) as file, pq.ParquetWriter(file, first.schema, compression="zstd") as writer:
         for table in (first, *tables):
             writer.write_table(_as(table, first.schema))
             n += table.num_rows
-    aside.rename(out)
     return n
 
 
@@ -83,11 +84,10 @@ def _moment(microseconds: int) -> str:
 
 def _write_csv(out: Path, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
     n = 0
-    aside = out.with_name(f"{out.name}.part")
-    with aside.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
+    with whole_file(out) as file:
+        writer = csv.writer(text := TextIOWrapper(file, encoding="utf-8", newline="", write_through=True))
         writer.writerow(names)
         for n, row in enumerate(rows, 1):  # noqa: B007 - the number of the last is returned
             writer.writerow(row)
-    aside.rename(out)
+        text.detach()
     return n
