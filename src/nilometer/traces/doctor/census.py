@@ -254,7 +254,7 @@ def _lengths(batch: pa.RecordBatch) -> NDArray[np.int64]:
 
 def _empty(batch: pa.RecordBatch, lengths: NDArray[np.int64]) -> NDArray[np.bool_]:
     if "answer" not in batch.schema.names:
-        return lengths == 0
+        return np.asarray(lengths == 0)
     answer = batch.column("answer")
     blank = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(answer), ""), fill_value=False).to_numpy(zero_copy_only=False)
     unknown = answer.is_null().to_numpy(zero_copy_only=False)
