@@ -1,7 +1,6 @@
 """What traffic can be cut by, and how far labels reach: slices, attributes with their values, and time."""
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,14 +31,49 @@ class KeyCoverage:
 
 
 @dataclass(slots=True)
+class _Tally:
+    """How often each name occurs, and how often with a label."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    labelled: Counter[str] = field(default_factory=Counter)
+
+    def add(self, names: pa.Array, labelled: NDArray[np.bool_]) -> None:
+        encoded = names.dictionary_encode()
+        codes, known = encoded.indices.to_numpy(), encoded.dictionary.to_pylist()
+        for counter, rows in ((self.counts, codes), (self.labelled, codes[labelled])):
+            found = np.bincount(rows, minlength=len(known)).tolist()
+            counter.update({name: n for name, n in zip(known, found, strict=True) if n})
+
+    def sorted(self) -> tuple[SliceCoverage, ...]:
+        return tuple(SliceCoverage(name, n, self.labelled[name]) for name, n in sorted(self.counts.items()))
+
+
+@dataclass(slots=True)
+class _Values:
+    n: int = 0
+    tally: _Tally | None = field(default_factory=_Tally)
+
+    def add(self, values: pa.Array, labelled: NDArray[np.bool_]) -> None:
+        known = values.is_valid().to_numpy(zero_copy_only=False)
+        self.n += int(known.sum())
+        if self.tally is None:
+            return
+        self.tally.add(values.drop_null(), labelled[known])
+        if len(self.tally.counts) > MOST_VALUES:
+            self.tally = None
+
+    def ranked(self) -> tuple[SliceCoverage, ...] | None:
+        return None if self.tally is None else tuple(sorted(self.tally.sorted(), key=lambda item: -item.n))
+
+
+@dataclass(slots=True)
 class Coverage:
     """Counts of slices, attributes and labels; memory grows with their values, not with the responses."""
 
     by: tuple[str, ...]
     labels: pa.Table | None = None
-    slices: Counter[str] = field(default_factory=Counter)
-    labelled: Counter[str] = field(default_factory=Counter)
-    keys: dict[str, "_Values"] = field(default_factory=dict)
+    slices: _Tally = field(default_factory=_Tally)
+    keys: dict[str, _Values] = field(default_factory=dict)
     first: np.datetime64 | None = None
     last: np.datetime64 | None = None
     n_without_time: int = 0
@@ -60,8 +94,7 @@ class Coverage:
     def add(self, batch: pa.RecordBatch) -> None:
         """Count one batch of traces or profiles."""
         labelled = batch.column("correct").is_valid().to_numpy(zero_copy_only=False) | self._matched(batch)
-        encoded = self._names(batch).dictionary_encode()
-        _count(self.slices, self.labelled, encoded, labelled)
+        self.slices.add(self._names(batch), labelled)
         self._count_attributes(batch, labelled)
         self._count_times(batch)
         if "prompt" in batch.schema.names:
@@ -75,7 +108,7 @@ class Coverage:
     @property
     def n_labels(self) -> int:
         """Responses with a label."""
-        return self.labelled.total()
+        return self.slices.labelled.total()
 
     def by_slice(self) -> tuple[SliceCoverage, ...]:
         """Responses and labels of every slice, by name.
@@ -87,7 +120,7 @@ class Coverage:
         """
         if self.refused is not None and not self.n_read:
             raise self.refused
-        return tuple(SliceCoverage(name, n, self.labelled[name]) for name, n in sorted(self.slices.items()))
+        return self.slices.sorted()
 
     def by_key(self) -> tuple[KeyCoverage, ...]:
         """Attributes with their values."""
@@ -136,42 +169,3 @@ class Coverage:
                 of_model = self.spans.setdefault(row["model"] or "(unknown)", {})
                 before = of_model.get(row["model_fingerprint"], (first, last))
                 of_model[row["model_fingerprint"]] = (min(before[0], first), max(before[1], last))
-
-
-@dataclass(slots=True)
-class _Values:
-    n: int = 0
-    counts: Counter[str] | None = field(default_factory=Counter)
-    labelled: Counter[str] = field(default_factory=Counter)
-
-    def add(self, values: pa.Array, labelled: NDArray[np.bool_]) -> None:
-        known = values.is_valid().to_numpy(zero_copy_only=False)
-        self.n += int(known.sum())
-        if self.counts is None:
-            return
-        encoded = values.drop_null().dictionary_encode()
-        _count(self.counts, self.labelled, encoded, labelled[known])
-        if len(self.counts) > MOST_VALUES:
-            self.counts = None
-            self.labelled.clear()
-
-    def ranked(self) -> tuple[SliceCoverage, ...] | None:
-        if self.counts is None:
-            return None
-        order = sorted(self.counts.items(), key=lambda item: (-item[1], item[0]))
-        return tuple(SliceCoverage(name, n, self.labelled[name]) for name, n in order)
-
-
-def _count(
-    counts: Counter[str], labelled: Counter[str], encoded: pa.DictionaryArray, is_labelled: NDArray[np.bool_]
-) -> None:
-    """Add how often each name occurs, and how often with a label."""
-    codes, names = encoded.indices.to_numpy(), encoded.dictionary.to_pylist()
-    found = np.bincount(codes, minlength=len(names)).tolist()
-    counts.update(dict(zip(names, found, strict=True)))
-    with_label = np.bincount(codes[is_labelled], minlength=len(names)).tolist()
-    labelled.update(_positive(dict(zip(names, with_label, strict=True))))
-
-
-def _positive(counts: Mapping[str, int]) -> dict[str, int]:
-    return {name: n for name, n in counts.items() if n}
