@@ -26,6 +26,7 @@ from .rules import (
 
 __all__ = ["Diagnosis", "ModelDiagnosis", "diagnose"]
 
+_ORDER = {"error": 0, "warning": 1, "info": 2}
 _QUANTILES = (0.5, 0.9, 0.99)
 
 
@@ -136,14 +137,7 @@ def diagnose(
     for batch in batches.to_batches() if isinstance(batches, pa.Table) else batches:
         census.add(batch)
         coverage.add(batch)
-    slices = coverage.by_slice()
-    findings = [
-        *response_findings(census, source.report.unread if source is not None else {}),
-        *(finding for name, model in census.models.items() for finding in model_findings(name, model)),
-        *change_findings(coverage.spans),
-        *coverage_findings(slices, coverage.n_unmatched, has_labels=labels is not None),
-    ]
-    order = {"error": 0, "warning": 1, "info": 2}
+    unread = source.report.unread if source is not None else {}
     return Diagnosis(
         n_traces=census.n_traces,
         n_tokens=census.n_tokens,
@@ -165,9 +159,21 @@ def diagnose(
         n_without_time=coverage.n_without_time,
         models=tuple(_model(name, model) for name, model in sorted(census.models.items())),
         keys=coverage.by_key(),
-        coverage=slices if coverage.by else (),
-        findings=tuple(sorted(findings, key=lambda finding: order[finding.severity])),
+        coverage=coverage.by_slice() if coverage.by else (),
+        findings=_findings(census, coverage, unread),
     )
+
+
+def _findings(census: Census, coverage: Coverage, unread: Mapping[str, int]) -> tuple[Finding, ...]:
+    """What to know about the data, errors first."""
+    has_labels = coverage.labels is not None
+    found = [
+        *response_findings(census, unread),
+        *(finding for name, model in census.models.items() for finding in model_findings(name, model)),
+        *change_findings(coverage.spans),
+        *coverage_findings(coverage.by_slice(), coverage.n_unmatched, has_labels=has_labels),
+    ]
+    return tuple(sorted(found, key=lambda finding: _ORDER[finding.severity]))
 
 
 def _moment(time: np.datetime64 | None) -> str | None:
