@@ -2,7 +2,7 @@
 
 import heapq
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from nilometer.errors import ConfigError, TraceFormatError
 from nilometer.estimators import as_profiles
 from nilometer.signals import (
+    ATTENTION_FEATURE_NAMES,
+    FEATURE_NAMES,
     PROFILE_COLUMNS,
     is_profile_file,
     profile_batch,
@@ -59,8 +61,11 @@ def read_inputs(
     wire_format: Layout | None = None,
     strict: bool = False,
     second: Opinions | None = None,
+    features: Collection[str] | None = None,
 ) -> Inputs:
     """Read traces and profile them as they stream by, or read finished profiles.
+
+    Of the features those are kept that `features` or a slice key names; None keeps all.
 
     Slice keys that need a column of the traces which profiles do not keep (``provider``, ``length(answer)``) become
     columns of the profiles. So do second opinions.
@@ -80,14 +85,16 @@ def read_inputs(
     texts: list[pa.RecordBatch] = []
     least = _LeastConfident()
     only_in_traces = [key for key in by if _NOT_IN_PROFILES.search(key)]
+    dropped = _dropped(features, by)
 
     def watched() -> Iterator[pa.RecordBatch]:
         with progress("Reading") as advance:
             for batch in stream:
-                seen.append(_with_keys(profile_batch(batch), batch, only_in_traces))
-                least.add(batch, seen[-1])
+                profile = _with_keys(profile_batch(batch), batch, only_in_traces)
+                least.add(batch, profile)
+                seen.append(_packed(profile.drop_columns([*dropped & {*profile.schema.names}])))
                 if second is not None:
-                    texts.append(batch.select(list(TEXT_COLUMNS)))
+                    texts.append(_packed(batch.select(list(TEXT_COLUMNS))))
                 advance(batch.num_rows)
                 yield batch
 
@@ -101,6 +108,19 @@ def read_inputs(
     if second is not None:
         profiles = add_second(profiles, pa.Table.from_batches(texts), second)
     return Inputs(profiles, least.rows(), diagnosis.to_dict())
+
+
+def _dropped(features: Collection[str] | None, by: Sequence[str]) -> set[str]:
+    """Return the features that need not be kept."""
+    if features is None:
+        return set()
+    named = {word.lower() for key in by for word in re.findall(r"\w+", key)}
+    return {*FEATURE_NAMES, *ATTENTION_FEATURE_NAMES} - {*features} - named
+
+
+def _packed(profile: pa.RecordBatch) -> pa.RecordBatch:
+    """Return the same rows in one piece of memory of their own, so that those of the traces can be given back."""
+    return pa.ipc.read_record_batch(profile.serialize(), profile.schema)
 
 
 def _with_keys(profile: pa.RecordBatch, batch: pa.RecordBatch, keys: Sequence[str]) -> pa.RecordBatch:

@@ -81,9 +81,12 @@ def report(
     read = [*files, *(labels or ()), sentinel, *(others or ())]
     check_outputs({_OUTPUTS[_KINDS.get(out.suffix, "html") if out else "html"]: out}, read, force=force)
     layout, opinions = layout_of(wire_format, at, columns), opinions_of(second, agree)
-    inputs = read_inputs(files, by=split_keys(by), wire_format=layout, strict=strict, second=opinions)
-    correct = read_correct(inputs.profiles, labels, key=label_key)
     keys = split_keys(by)
+    saved = estimators.load_sentinel(sentinel) if sentinel else estimators.Sentinel(confidence_level=confidence_level)
+    known = [estimators.load_sentinel(other) for other in others or ()]
+    needed = decisions.report_features(saved, *known)
+    inputs = read_inputs(files, by=keys, wire_format=layout, strict=strict, second=opinions, features=needed)
+    correct = read_correct(inputs.profiles, labels, key=label_key)
     options: dict[str, object] = {"--labels": labels, "--label-key": label_key if label_key != "trace_id" else None}
     options |= {"--sentinel": sentinel, "--others": others, "--format": wire_format, "--at": at, "--columns": columns}
     options |= {"--confidence-level": confidence_level if confidence_level != _USUAL_LEVEL and not sentinel else None}
@@ -92,10 +95,8 @@ def report(
         inputs.profiles,
         by=keys,
         correct=correct,
-        sentinel=estimators.load_sentinel(sentinel)
-        if sentinel
-        else estimators.Sentinel(confidence_level=confidence_level),
-        others=[estimators.load_sentinel(other) for other in others or ()],
+        sentinel=saved,
+        others=known,
         extra={"diagnosis": inputs.diagnosis, "examples": examples_of(inputs, keys) if examples else ()},
     )
     commands = next_commands(Given(files, keys, options), result)

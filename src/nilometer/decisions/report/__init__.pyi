@@ -1,4 +1,4 @@
-from .curves import Curve as Curve
+from .curves import Curve as Curve, report_features as report_features
 from .outlook import Outlook as Outlook
 from .report import Example as Example, Report as Report, build_report as build_report, short_name as short_name
 from .summary import (

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from nilometer.arrays import Bools
-from nilometer.estimators import Responses, Sentinel, left_out_probabilities
+from nilometer.estimators import Responses, Sentinel, features_read, left_out_probabilities
 
-__all__ = ["Curve", "calibration_curve", "entropy_curves", "score_curves"]
+__all__ = ["Curve", "calibration_curve", "entropy_curves", "report_features", "score_curves"]
 
 
 _BINS = 10
 _EDGES = 25
 _DECILES = tuple(f"decile_{i}" for i in range(10))
+_SCORES = ("max", "nll_avg", "nll_sum")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +28,12 @@ class Curve:
 
 def entropy_curves(responses: Responses, *, confidence_level: float = 0.95) -> tuple[Curve, ...]:
     """Mean entropy in each tenth of the answers, of correct and of wrong ones; none without those features."""
-    profiles = responses.profiles
-    if not set(_DECILES) <= set(profiles.names):
+    profiles = responses.profiles.only(_DECILES)
+    if len(profiles.names) < len(_DECILES):
         return ()
-    matrix = np.stack([profiles.column(name) for name in _DECILES], axis=1)
     curves = []
     for name, rows in _groups(responses).items():
-        own = matrix[rows]
+        own = np.stack([profiles.column(name)[rows] for name in _DECILES], axis=1)
         own = own[~np.isnan(own).any(axis=1)]
         if len(own) > 1:
             half = _normal(confidence_level) * own.std(axis=0, ddof=1) / np.sqrt(len(own))
@@ -73,6 +73,17 @@ def score_curves(responses: Responses) -> tuple[Curve, ...]:
         if own.size:
             curves.append(Curve(name, centres, tuple((np.histogram(own, edges)[0] / own.size).tolist())))
     return tuple(curves)
+
+
+def report_features(*sentinels: Sentinel) -> set[str]:
+    """Return the names of the features that a report made with these sentinels reads; the others need not be kept.
+
+    Examples
+    --------
+    >>> len(report_features(Sentinel()))
+    19
+    """
+    return {*_DECILES, *_SCORES}.union(*map(features_read, sentinels))
 
 
 def _groups(responses: Responses) -> dict[str, Bools]:

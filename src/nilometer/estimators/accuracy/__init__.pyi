@@ -1,4 +1,8 @@
-from .fitting import fit_sentinel as fit_sentinel, is_fitted as is_fitted
+from .fitting import (
+    features_read as features_read,
+    fit_sentinel as fit_sentinel,
+    is_fitted as is_fitted,
+)
 from .known import (
     KnownSlices as KnownSlices,
     KnownSums as KnownSums,

@@ -4,10 +4,15 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
+from nilometer.signals import FEATURE_NAMES, STATED_CONFIDENCE
+
 from ..responses import Responses, usable_families
+from .features import FALLBACK, MONOTONE_FEATURES
+from .fitted import GUARDED, needed_features
+from .rules.rule import STRATA
 from .sentinel import Sentinel
 
-__all__ = ["fit_sentinel", "is_fitted"]
+__all__ = ["features_read", "fit_sentinel", "is_fitted"]
 
 
 def fit_sentinel(responses: Responses, sentinel: Sentinel | None = None) -> tuple[Sentinel, str]:
@@ -45,3 +50,21 @@ def is_fitted(sentinel: Sentinel) -> bool:
     except NotFittedError:
         return False
     return True
+
+
+def features_read(sentinel: Sentinel) -> set[str]:
+    """Return the names of all features that a sentinel reads, or, before ``fit``, that it may come to read.
+
+    Second opinions are not among them: which there are is seen in the profiles.
+
+    Examples
+    --------
+    >>> sorted(features_read(Sentinel()) - {"stated_confidence"})  # doctest: +NORMALIZE_WHITESPACE
+    ['log_length', 'max', 'nll_avg', 'nll_sum', 'no_answer', 'se_sum', 'tail_mass_max', 'truncated']
+    """
+    if is_fitted(sentinel):
+        return needed_features(sentinel.plan_)
+    always = {sentinel.feature, FALLBACK, *STRATA, *GUARDED, "log_length"}
+    if isinstance(sentinel.features, str | int) or (sentinel.features is None and sentinel.classifier != "monotone"):
+        return always | {*FEATURE_NAMES}
+    return always | {*(sentinel.features or (*MONOTONE_FEATURES, STATED_CONFIDENCE))}
