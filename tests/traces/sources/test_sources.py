@@ -6,10 +6,12 @@ import os
 import threading
 import zipfile
 
+import numpy as np
 import pytest
 
 from nilometer.errors import TraceFormatError
 from nilometer.traces import expand_paths, read_traces
+from nilometer.traces.sources import lines_of, opened
 
 LINE = json.dumps({"trace_id": "a", "answer": "4"})
 
@@ -165,3 +167,14 @@ def test_gzip_is_decoded_beside_and_gives_the_same(tmp_path):
     (tmp_path / "t.jsonl").write_text(text)
     (tmp_path / "t.jsonl.gz").write_bytes(gzip.compress(text.encode(), 1))
     assert read_traces(tmp_path / "t.jsonl").read_all() == read_traces(tmp_path / "t.jsonl.gz").read_all()
+
+
+@pytest.mark.parametrize("longest", [3, 2_000, 700_000])
+def test_lines_of_any_length_come_as_they_stand(tmp_path, longest):
+    lengths = np.random.default_rng(0).integers(0, longest, max(40, 4_000_000 // longest // 10))
+    data = b"\n".join(b"x" * int(length) for length in lengths) + b"\ny"
+    (tmp_path / "lines").write_bytes(data)
+    with opened(tmp_path / "lines") as file:
+        found = list(lines_of(tmp_path / "lines", file))
+    assert [line for line, _ in found] == data.split(b"\n")
+    assert [is_cut for _, is_cut in found] == [False] * len(lengths) + [True]

@@ -1,8 +1,8 @@
 """From what a provider listed to clean arrays of log-probabilities."""
 
-from array import array
+import struct
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,9 +103,9 @@ def clean_logprobs(listed: Listed, *, k: int | None = None) -> TokenLogprobs:
     picked = _numbers(listed.chosen)
     rows = _padded(_numbers(listed.alternatives), counts)
     names = _padded_names(listed.names, counts) if len(listed.names) else None
-    if listed.sampled_first and rows.shape[1] > 1:
-        _forget_sampled_outside(rows, picked)
-    if rows.shape[1] > 1 and not bool(np.all(rows[:, :-1] >= rows[:, 1:])):
+    if rows.shape[1] > 1 and not (rows[:, :-1] >= rows[:, 1:]).all():  # NaN is neither, so such rows are looked at, too
+        if listed.sampled_first:
+            _forget_sampled_outside(rows, picked)
         rows, names = _best_first(rows, names)
     asked = k if k is not None and (k <= _MOST_PADDED or k <= rows.shape[1]) else None
     width = _width(rows, picked, surely=listed.sampled_added) if asked is None else max(asked, 0)
@@ -131,20 +131,24 @@ def _numbers(values: Sequence[Value]) -> NDArray[np.float64]:
         return numbers.ravel()
     if numbers.ndim > 1:
         raise TraceFormatError("a `logprob` must be a number or null, got a list.")
-    # fmax ignores NaN, and -inf is a value like any other here
+    # fmax and fmin ignore NaN, and -inf is a value like any other here
     highest = float(np.fmax.reduce(numbers))
     if highest > ROUNDING:
         raise TraceFormatError(f"a `logprob` must be <= 0, got {highest:g}.")
-    np.minimum(numbers, 0.0, out=numbers)
-    numbers[numbers <= BELOW_CUTOFF] = np.nan
+    if highest > 0:
+        np.minimum(numbers, 0.0, out=numbers)
+    if float(np.fmin.reduce(numbers)) <= BELOW_CUTOFF:
+        numbers[numbers <= BELOW_CUTOFF] = np.nan
     return numbers
 
 
 def _array(values: Sequence[Value]) -> NDArray[np.float64]:
-    """Return numbers as an array, the quick way where each is one."""
+    """Return numbers as an array of their own, the quick way where each is one."""
+    packed = bytearray(8 * len(values))
     try:
-        return np.frombuffer(array("d", cast("Sequence[float]", values)), dtype=np.float64).copy()
-    except (TypeError, OverflowError):
+        struct.pack_into(f"{len(values)}d", packed, 0, *values)
+        return np.frombuffer(packed, dtype=np.float64)
+    except (struct.error, OverflowError):
         return np.array(values, dtype=np.float64)
 
 
