@@ -351,3 +351,56 @@ def test_where_responses_stand_has_no_meaning_live(capsys, tmp_path):
     file = write(tmp_path / "r.jsonl", [{"prompt": "2+2?"}])
     code, _, err = run(capsys, "decide", file, "--metric", "mae", "--live", "openai:http://x", "--at", "a")
     assert (code, "`--at` has no meaning with `--live`" in err) == (2, True)
+
+
+def test_log_probabilities_are_moved_to_a_temperature(capsys, tmp_path):
+    logprobs = {"1": float(np.log(0.8)), "2": float(np.log(0.2))}
+    rows = [{"prompt_id": "a", "label_logprobs": logprobs, "temperature": 1.0}]
+    rows += [{"prompt_id": "b", "label_logprobs": {"x": -0.1}, "temperature": 1.0}]
+    file = write(tmp_path / "l.jsonl", rows)
+    code, out, err = run(capsys, "decide", file, "--metric", "mse", "--labels", "1-2", "--temper", "0.5")
+    assert code == 0, err
+    first, second = lines(out)
+    assert first["value"] == pytest.approx(1 + 0.2**2 / (0.8**2 + 0.2**2), abs=1e-6)
+    assert second["value"] is None
+
+
+def test_the_greedy_answers_are_a_rule_of_the_comparison(capsys, tmp_path):
+    rows = [{"prompt_id": f"p{i}", "samples": ["1", "2", "2"], "greedy": "1", "truth": 1 + i % 2} for i in range(12)]
+    arguments = ("decide", write(tmp_path / "g.jsonl", rows), "--metric", "accuracy", "--labels", "1-2", "--compare")
+    code, out, err = run(capsys, *arguments, "--json")
+    assert code == 0, err
+    cells = {one["rule"]: one["value"] for one in json.loads(out)["cells"] if one["metric"] == "accuracy"}
+    assert (cells["greedy"], cells["zero_one"]) == (0.5, 0.5)
+
+
+def test_a_line_of_another_kind_among_many_is_named_and_left_out(capsys, tmp_path):
+    rows = [{"prompt_id": f"p{i}", "samples": ["1", "2", "2"]} for i in range(200)]
+    file = write(tmp_path / "s.jsonl", [*rows, {"prompt_id": "b", "question": "?"}])
+    file.write_text(file.read_text() + "\n")
+    code, out, err = run(capsys, "decide", file, "--metric", "accuracy")
+    assert (code, len(lines(out))) == (0, 200)
+    assert f"{file}:201: no samples, no label_logprobs, no resps." in err
+
+
+def test_samples_of_the_harness_are_read(capsys, tmp_path):
+    rows = [{"doc_id": i, "resps": [["4"], ["4"], ["5"]], "target": "4"} for i in range(2)]
+    code, out, err = run(capsys, "decide", write(tmp_path / "h.jsonl", rows), "--metric", "accuracy")
+    assert code == 0, err
+    assert [(row["prompt_id"], row["value"]) for row in lines(out)] == [("0", "4"), ("1", "4")]
+
+
+def test_pseudo_references_judge_the_candidates_of_their_line(capsys, tmp_path):
+    row = {"prompt_id": "a", "samples": ["1", "9"], "pseudo_references": ["2", "2", "3"], "truth": [1]}
+    code, out, err = run(capsys, "decide", write(tmp_path / "r.jsonl", [row]), "--metric", "mae", "--parse", "number")
+    assert code == 0, err
+    assert lines(out)[0]["value"] == 1
+
+
+def test_every_bad_line_counts_and_a_hundred_are_kept(capsys, tmp_path):
+    file = tmp_path / "b.jsonl"
+    file.write_text('{"samples": ["1"]}\n' + "[1]\n" * 150)
+    code, _, err = run(capsys, "decide", file, "--metric", "mae")
+    assert code == 2
+    assert "… and 130 more bad lines." in err
+    assert "150 of 151 lines are bad" in err

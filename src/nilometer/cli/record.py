@@ -70,6 +70,8 @@ def record(
 
     The key of a server is read from OPENAI_API_KEY.
     """
+    if attention and sampler:
+        raise ConfigError("--attention cannot be kept of answers that branch. Leave out --attention or --sampler.")
     options = SuiteOptions(n, seed, tuple(filter(None, tasks.split(","))), _numbers(levels))
     questions = make_suite(suite, options)
     retries = Retries(timeout=timeout, longest_wait=max_wait)
@@ -80,7 +82,7 @@ def record(
     settings = {"model": model, "suite": suite, "extra": extra, **options._asdict()}
     settings |= {"attention": True} if attention else {}
     if sampler:
-        runner = _with_sampler(runner, sampler, attention=attention)
+        runner = _with_sampler(runner, sampler)
         settings["sampler"] = read_thresholds(sampler)._asdict()
     total = samples * sum(map(len, questions.values()))
     with _bar(total) as advance:
@@ -101,11 +103,9 @@ def _show(slices: list[dict[str, Any]]) -> None:
         typer.echo(f"{row['slice']:40s} {row['n']:6,} responses  {known}")
 
 
-def _with_sampler(runner: Runner, path: Path, *, attention: bool) -> Runner:
+def _with_sampler(runner: Runner, path: Path) -> Runner:
     if not isinstance(runner, HFRunner):
         raise ConfigError("a server draws its own tokens. Give --model hf:FOLDER or smollm2 for --sampler.")
-    if attention:
-        raise ConfigError("--attention cannot be kept of answers that branch. Leave out --attention or --sampler.")
     return SamplerRunner(runner, EntropySampler(read_thresholds(path)))
 
 

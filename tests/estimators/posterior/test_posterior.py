@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from scipy.optimize import linprog
 
-from nilometer.errors import NotEnoughDataError
-from nilometer.estimators import Posterior, posterior_from_lm_eval, posteriors_from_traces
+from nilometer.errors import NotEnoughDataError, TraceFormatError
+from nilometer.estimators import Posterior, posterior_from_lm_eval, posterior_from_response, posteriors_from_traces
 from nilometer.signals import parse_items, parse_label, parse_number, parse_text, parse_tokens
 
 
@@ -216,3 +216,34 @@ def test_lists_sets_and_objects_are_answers():
     assert Posterior.from_samples([{"a", "b"}, ["b", "a"]]).values == (frozenset({"a", "b"}),)
     assert Posterior.from_samples([{"x": 1, "y": [2]}, {"y": [2], "x": 1}]).values == ('{"x": 1, "y": [2]}',)
     assert Posterior.from_samples([["Rome", "Oslo"], None], parse_items).values == (frozenset({"rome", "oslo"}),)
+
+
+@pytest.mark.parametrize(
+    ("resps", "values"),
+    [
+        ([["4", "4", "5"]], ("4", "5")),
+        ([["14"], ["14"], ["15"]], ("14", "15")),
+        ([[["-1.0", "True"]], [["-2.0", "False"]]], ("0", "1")),
+        (["a", "b"], ("a", "b")),
+        ([["a"], []], ("a",)),
+    ],
+)
+def test_samples_of_the_harness_are_likelihoods_or_texts(resps, values):
+    assert posterior_from_lm_eval({"resps": resps}).values == values
+
+
+@pytest.mark.parametrize("resps", [None, [], 4])
+def test_a_sample_without_responses_is_refused(resps):
+    with pytest.raises(TraceFormatError, match="`resps` must be a list of responses"):
+        posterior_from_lm_eval({"resps": resps})
+
+
+def test_likelihoods_that_are_no_numbers_are_refused():
+    with pytest.raises(TraceFormatError, match="`resps` must hold texts or log-likelihoods"):
+        posterior_from_lm_eval({"resps": [[["x", "True"]], [[None, "False"]]]})
+
+
+@pytest.mark.parametrize("response", [{"choices": []}, {"error": "overloaded"}])
+def test_a_response_without_a_choice_is_refused(response):
+    with pytest.raises(TraceFormatError, match="the response holds no choice"):
+        posterior_from_response(response, range(1, 6))

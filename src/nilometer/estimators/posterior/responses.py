@@ -215,10 +215,7 @@ def posterior_from_lm_eval(sample: Mapping[str, Any], parse: Parser | None = Non
     responses = sample.get("resps")
     if not isinstance(responses, Sequence) or not responses:
         raise TraceFormatError("`resps` must be a list of responses.")
-    try:
-        sums = [float(response[0][0]) for response in responses] if len(responses) > 1 else None
-    except (TypeError, ValueError, IndexError):
-        sums = None
+    sums = _likelihoods(responses)
     if sums is None:
         texts = [text for response in responses for text in (response if isinstance(response, list) else [response])]
         return Posterior.from_samples(texts, parse)
@@ -228,6 +225,17 @@ def posterior_from_lm_eval(sample: Mapping[str, Any], parse: Parser | None = Non
     masses = {label: math.exp(value - top) for label, value in listed.items()}
     posterior = Posterior.from_masses(masses, labels=labels, largest_open=0.0)
     return replace(posterior, missing_mass=max(0.0, 1.0 - math.fsum(map(math.exp, listed.values()))), open_labels=())
+
+
+def _likelihoods(responses: Sequence[Any]) -> list[float] | None:
+    """Log-likelihood of each choice, from pairs with whether it is the greedy one; None where texts were generated."""
+    pairs = [response[0] if isinstance(response, list) and response else None for response in responses]
+    if len(pairs) < 2 or not all(isinstance(pair, list) and pair for pair in pairs):
+        return None
+    try:
+        return [float(pair[0]) for pair in pairs if pair]
+    except (TypeError, ValueError) as exc:
+        raise TraceFormatError(f"`resps` must hold texts or log-likelihoods, got {str(responses)[:80]}.") from exc
 
 
 def posteriors_from_traces(
