@@ -144,3 +144,11 @@ def test_a_record_of_version_1_is_read_and_gains_a_digest(tmp_path):
     path.write_text(path.read_text().replace("-0.7", "-0.8"))
     with pytest.raises(TraceFormatError, match="its digest must be that of what it holds"):
         read_canary(path)
+
+
+def test_a_record_of_another_model_is_compared_and_said(capsys, records):
+    other = msgspec.structs.replace(read_canary(records / "same.json"), model="n")
+    write_canary(records / "other.json", other)
+    code, _, err = run(capsys, "canary", "check", records / "old.json", "--against", records / "other.json")
+    assert code == 0
+    assert "The record is of the model m, this is n." in err

@@ -119,3 +119,10 @@ def test_dates_and_slice_keys_are_listed_with_values_and_labels(call):
     assert "free 1,200 (268), paid 600 (132)" in out
     assert sum(value["n_labels"] for value in keys["tenant"]["values"]) == found["n_labels"] == 400
     assert "fp_a1d03e55 2026-09-01 to 2026-09-08; fp_b2c90f71 2026-09-09 to 2026-09-12" in out
+
+
+def test_bad_lines_of_labels_are_named(traces, tmp_path, capsys):
+    labels = tmp_path / "labels.csv"
+    labels.write_text("trace_id,correct\nt0,1\nt1,perhaps\n")
+    assert _code(traces, "--labels", labels) == 0
+    assert "labels.csv:3: " in capsys.readouterr().err

@@ -203,3 +203,9 @@ def test_a_page_appears_whole_or_not_at_all(capsys, traces, tmp_path, monkeypatc
 
 def _interrupted(*_, **__):
     raise KeyboardInterrupt
+
+
+def test_a_folder_that_may_not_be_written_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("nilometer.cli.outputs.os.access", lambda path, mode: False)  # root may write everywhere
+    with pytest.raises(ConfigError, match=r"r.html cannot be written: permission denied"):
+        check_outputs({tmp_path / "r.html": "page"}, [], force=False)

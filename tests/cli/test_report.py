@@ -289,3 +289,42 @@ def test_the_terminal_shows_the_worst_twenty_slices_and_says_how_to_see_the_rest
     _, whole, _ = call(f"{shared} --all")
     assert len(whole.splitlines()) == len(out.splitlines()) + 9
     assert len([row for row in rows if "more slices" not in row]) == 20
+
+
+def test_bad_labels_and_repeated_responses_are_said(capsys, tmp_path):
+    file, labels = tmp_path / "t.jsonl", tmp_path / "l.csv"
+    file.write_text("\n".join([*(_line(i) for i in range(20)), _line(3)]))
+    labels.write_text("trace_id,correct\nr1,1\nr2,perhaps\n")
+    code, _, err = run(capsys, "report", file, "--labels", labels)
+    assert code == 2
+    assert "1 labels are not enough to fit" in err
+    assert "1 responses repeat a trace_id; all are kept." in err
+    assert f"{labels}:3: " in err
+
+
+def test_gate_leaves_out_slices_that_cannot_be_known(capsys, tmp_path):
+    file = tmp_path / "t.jsonl"
+    file.write_text("\n".join(_line(i, correct=True if i % 2 else None) for i in range(20)))
+    code, out, err = run(capsys, "report", file, "--by", "domain", "--fail-under", "0.5", "--parts")
+    assert code == 0
+    assert "1 slices cannot be known and were not compared with 0.5." in err
+    assert "by labels" in out
+
+
+def test_profiles_have_no_examples_to_show(capsys, tmp_path):
+    file, profiles, page = tmp_path / "t.jsonl", tmp_path / "p.parquet", tmp_path / "r.html"
+    file.write_text("\n".join(_line(i) for i in range(20)))
+    code, out, _ = run(capsys, "profile", file, "--out", profiles, "--json")
+    assert (code, json.loads(out)["n"]) == (0, 20)
+    assert run(capsys, "report", profiles, "--examples", "--out", page)[0] == 0
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_the_most_unsure_twenty_slices_are_ranked(capsys, tmp_path):
+    file = tmp_path / "t.jsonl"
+    rows = [{**json.loads(_line(i, logprob=-0.01 * (i + 1))), "metadata": {"domain": f"d{i}"}} for i in range(25)]
+    file.write_text("\n".join(map(json.dumps, rows)))
+    code, out, _ = run(capsys, "report", file, "--by", "domain")
+    assert code == 0
+    assert "5 more slices: --all prints them, --json too." in out
+    assert "d24" in out.splitlines()[2]

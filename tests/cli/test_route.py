@@ -4,6 +4,7 @@ import io
 import json
 
 import pytest
+from servers import FakeServer
 
 from nilometer.cli import main
 from nilometer.traces import corpus_path
@@ -176,3 +177,101 @@ def test_a_model_without_outputs_is_no_voter(capsys, tmp_path):
     assert code == 0
     assert [row["model"] for row in json.loads(out)["models"]].count("d") == 0
     assert "40 empty answers count as missing" in str(json.loads(out)["notes"])
+
+
+def flat(path, n=12, models=("a", "b", "c"), *, answer=str, **extra):
+    """One response a line, with its length in tokens."""
+    lines = [
+        {
+            "trace_id": f"{i}{m}",
+            "prompt_id": f"p{i}",
+            "prompt": f"number {i}",
+            "model": m,
+            "answer": answer(i),
+            "n_tokens": 1000 * (j + 1),
+            "chosen_logprobs": None,
+            **{name: value(m) for name, value in extra.items()},
+        }
+        for i in range(n)
+        for j, m in enumerate(models)
+    ]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    return path
+
+
+def test_prices_of_tokens_are_those_of_answers_of_mean_length(capsys, tmp_path):
+    costs = tmp_path / "c.csv"
+    costs.write_text("model,per_million_tokens\na,3\nb,3\nc,6\nd,1\n")
+    code, out, err = run(capsys, "fit", flat(tmp_path / "f.jsonl"), "--compare", "text", "--cost", costs, "--json")
+    assert code == 0, err
+    assert [row["cost"] for row in json.loads(out)["models"]] == pytest.approx([0.003, 0.006, 0.018])
+    assert "c.csv: d gave no answer and is left out." in err
+
+
+@pytest.mark.parametrize(("costs", "known"), [({"a": 1, "b": 2, "c": 3}, True), ({"a": 1, "b": "free", "c": 3}, False)])
+def test_costs_of_the_responses_count_where_every_model_has_some(capsys, tmp_path, costs, known):
+    file = flat(tmp_path / "f.jsonl", attributes=lambda m: {"cost": str(costs[m])})
+    code, out, err = run(capsys, "fit", file, "--compare", "text", "--json")
+    assert code == 0, err
+    assert [row["cost"] for row in json.loads(out)["models"]] == ([1, 2, 3] if known else [None] * 3)
+
+
+def test_answers_that_state_no_number_are_counted(capsys, tmp_path):
+    file = flat(tmp_path / "f.jsonl", answer=lambda i: str(i) if i else "I do not know")
+    code, _, err = run(capsys, "fit", file, "--compare", "number")
+    assert code == 0
+    assert "3 of 36 answers state no number and count as missing, for example 'I do not know'." in err
+
+
+def test_models_that_err_together_are_a_family(capsys, tmp_path):
+    def answer(i, m):
+        return str(i) if (i * 7 + ord(m)) % 10 >= 3 else f"wrong {i} {m}"
+
+    lines = []
+    for i in range(150):
+        outputs = {m: answer(i, m) for m in "abc"}
+        shared = str(i) if i % 2 else f"wrong {i}"
+        lines.append(json.dumps({"id": f"p{i}", "prompt": f"{i}?", "outputs": {**outputs, "d": shared, "e": shared}}))
+    file = tmp_path / "w.jsonl"
+    file.write_text("\n".join(lines))
+    code, out, err = run(capsys, "fit", file, "--compare", "text")
+    assert code == 0, err
+    assert "Family: d, e agree more than independent errors allow." in out
+
+
+def test_a_router_without_neighbors_says_that_prompts_do_not_matter(capsys, tmp_path, monkeypatch):
+    router = tmp_path / "r.nilo"
+    assert run(capsys, "fit", wide(tmp_path / "w.jsonl"), "--compare", "text", "--out", router)[0] == 0
+    code, out, err = run(capsys, "explain", "--router", router, "one", "two")
+    assert code == 0
+    assert [line.split("\t")[0] for line in out.splitlines()] == ["a", "a"]
+    assert "one model for all prompts; fit it with --neighbors" in err
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    assert "There is no prompt" in run(capsys, "explain", "--router", router)[2]
+
+
+def test_prompts_are_embedded_by_the_model_that_the_router_was_fitted_with(capsys, tmp_path):
+    def reply(body, n):
+        data = [{"index": i, "embedding": [float(len(text)), 1.0]} for i, text in enumerate(body["input"])]
+        return 200, {"data": data}, {}
+
+    router, cache = tmp_path / "r.nilo", tmp_path / "cache.sqlite"
+    with FakeServer(reply) as server:
+        named = ("--embedder", f"openai:{server.url}", "--embedder-model", "e", "--cache", cache)
+        code, _, err = run(
+            capsys, "fit", wide(tmp_path / "w.jsonl"), "--compare", "text", "--neighbors", 3, "--out", router, *named
+        )
+        assert code == 0, err
+        code, out, _ = run(capsys, "explain", "--router", router, "What is number 3?")
+        assert (code, out.split("\t")[0]) == (0, "a")
+        assert server.bodies[-1] == {"model": "e", "input": ["What is number 3?"], "encoding_format": "float"}
+        code, _, err = run(capsys, "explain", "--router", router, "--embedder-model", "f", "What is number 3?")
+    assert code == 2
+    assert "the router was fitted with the embedder model 'e', got 'f'" in err
+
+
+def test_a_budget_below_every_policy_is_said(capsys, tmp_path):
+    file = wide(tmp_path / "w.jsonl", costs={"a": 3.0, "b": 1.0, "c": 1.0, "d": 0.5})
+    code, _, err = run(capsys, "eval", file, "--compare", "text", "--budget", 0.1)
+    assert code == 0
+    assert "0.1" in err.splitlines()[-1]

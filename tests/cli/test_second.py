@@ -193,3 +193,26 @@ def test_long_texts_agree_by_their_embeddings(capsys, tmp_path):
     code, _, err = run(capsys, "report", file, "--by", "domain", "--second", other, "--agree", "ngrams")
     assert code == 0, err
     assert "small answered 1 of 144 responses" in err
+
+
+def test_responses_without_a_prompt_are_counted_and_not_asked_about(capsys, tmp_path):
+    file = traces(tmp_path / "t.jsonl")
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    for row in rows[:5]:
+        del row["prompt"]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with FakeServer(knows) as server:
+        code, _, err = asked(capsys, server, file, tmp_path, "--dry-run")
+    assert code == 0
+    assert "5 responses have no prompt and are not asked about." in err
+
+
+def test_a_model_that_refuses_every_prompt_is_named(capsys, tmp_path):
+    with FakeServer(lambda body, n: (400, b"content_filter: prompt was filtered", {})) as server:
+        file = traces(tmp_path / "t.jsonl")
+        file.write_text("".join(file.read_text().splitlines(keepends=True)[:EACH]))
+        code, _, err = asked(capsys, server, file, tmp_path, "--per-slice", "1")
+    assert code == 2
+    assert "big refused every prompt, for example: " in err
+    assert "content_filter" in err
+    assert not (tmp_path / "big.jsonl").exists()

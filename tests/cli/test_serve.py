@@ -251,6 +251,7 @@ def test_token_is_taken_back_by_name(capsys, tmp_path):
     ("flags", "error"),
     [
         (["--tls-cert", "cert.pem"], "must be given together"),
+        (["--tls-cert", "cert.pem", "--tls-key", "key.pem"], "cert.pem: there is no such file"),
         (["--trusted-proxy", "10.0.0.0/8"], "needs a secret of 16 characters"),
     ],
 )
@@ -258,3 +259,32 @@ def test_half_of_a_setting_of_the_door_is_refused(flags, error, capsys, tmp_path
     code, out = _run(capsys, "serve", str(tmp_path), "--port", "0", *flags)
     assert code == 2
     assert error in out.err
+
+
+@pytest.mark.parametrize("verb", ["serve", "gateway"])
+def test_serving_without_its_packages_names_the_extra(verb, capsys, monkeypatch, tmp_path):
+    config = tmp_path / "gateway.toml"
+    config.write_text('[[models]]\nname = "a"\nurl = "http://127.0.0.1:9/v1"\n')
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    code, out = _run(capsys, verb, str(config if verb == "gateway" else tmp_path / "store"))
+    assert code == 2
+    assert "serving needs more packages. Install `nilometer[serve]`." in out.err
+    if verb == "gateway":
+        assert "answers for a; nothing is captured." in out.err
+
+
+def test_status_of_a_folder_without_a_store_says_how_to_make_one(capsys, tmp_path):
+    code, out = _run(capsys, "status", str(tmp_path))
+    assert code == 2
+    assert f"{tmp_path}: there is no store. Make one with `nilometer serve {tmp_path}`." in out.err
+
+
+def test_tail_names_bad_lines_and_goes_on(capsys, tmp_path):
+    Store(tmp_path / "store").close()
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    (logs / "a.jsonl").write_text("{broken\n")
+    code, out = _run(capsys, "tail", str(logs), "--to", str(tmp_path / "store"), "--once")
+    assert code == 0
+    assert "a.jsonl:1: not a JSON object" in out.err
+    assert "traces" not in out.err

@@ -107,8 +107,6 @@ def _run(arguments: list[str]) -> int:
         code = app(args=arguments or ["--help"], prog_name="nilometer", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         return 130
-    except typer.Exit as exc:
-        return exc.exit_code
     except BrokenPipeError:  # the reader of our output has left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
