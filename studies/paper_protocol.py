@@ -26,7 +26,7 @@ import numpy as np
 
 from nilometer.estimators import fit_threshold, thresholded_accuracy
 from nilometer.estimators.accuracy.rules.classifier import FEATURE_SETS, Recipe, fit_classifier
-from nilometer.estimators.intervals import logit
+from nilometer.estimators.residuals import logit
 from nilometer.signals import FEATURE_NAMES, profile_traces
 from nilometer.traces import corpus_path, read_traces, slice_names
 

@@ -20,7 +20,7 @@ from nilometer.estimators.accuracy.rules.classifier import FEATURE_SETS, Recipe
 from nilometer.estimators.accuracy.rules.rule import FitPlan, fit_rule
 from nilometer.estimators.accuracy.rules.slope import scaled_logit
 from nilometer.estimators.accuracy.sentinel import MONOTONE_FEATURES
-from nilometer.estimators.intervals import logit
+from nilometer.estimators.residuals import logit
 
 RESULT = Path(__file__).parent / "results" / "slope.json"
 SEED, BOOTSTRAPS, MOST_ROWS = 20261125, 1000, 20_000

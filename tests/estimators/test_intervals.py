@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
+from scipy.optimize import brentq
+from scipy.special import log_ndtr
 from scipy.stats import beta, chi2, t
 
 from nilometer.estimators import (
@@ -10,7 +12,8 @@ from nilometer.estimators import (
     pool_residuals,
     prediction_interval,
 )
-from nilometer.estimators.intervals import error_unit
+from nilometer.estimators.intervals import half_widths
+from nilometer.estimators.residuals import error_unit, sampling_noise
 
 
 def _factor(m, degrees, level=0.95):
@@ -138,3 +141,23 @@ def test_noise_of_a_share_is_the_mean_under_jeffreys_posterior(share, n):
     a, b = n * share + 0.5, n * (1 - share) + 0.5
     wanted = beta.expect(lambda x: x * (1 - x) / n, args=(a, b))
     assert found.noise == pytest.approx(wanted / 0.35 / 2, rel=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 300, 10_000]))
+def test_half_widths_of_many_slices_are_each_the_root_of_the_formula(seed, m):
+    rng = np.random.default_rng(seed)
+    residuals = Residuals(5, 0.0, rng.uniform(0.02, 0.5), rng.uniform(0, 0.05), rng.choice([4.0, 60.0]))
+    estimates, n, noise = rng.random(3), rng.integers(1, 500, 3).astype(float), rng.random(3) * 0.1
+    found = half_widths(estimates, residuals, n=n, label_noise=noise, confidence_level=0.9, simultaneous=m)
+    grid = np.geomspace(1e-4, 9.0, 160)
+    whole = grid + residuals.noise
+    log = -(np.log(grid) + 0.04 / grid) - residuals.degrees / 2 * (np.log(whole) + residuals.spread**2 / whole)
+    weights = np.exp(log - log.max()) / np.exp(log - log.max()).sum()
+    for i in range(3):
+        scale = np.sqrt(grid * error_unit(estimates[i]) ** 2 + sampling_noise(estimates[i], n[i]) + noise[i] ** 2)
+
+        def missing(half, scale=scale):
+            return float(weights @ np.exp(m * np.log1p(-2 * np.exp(log_ndtr(-half / scale))))) - 0.9
+
+        assert found[i] == pytest.approx(brentq(missing, 1e-6, 1e3, xtol=1e-14), abs=1e-9)

@@ -8,7 +8,7 @@ from nilometer.arrays import Bools, Floats
 
 from .responses import Responses
 
-__all__ = ["MOST_RELATED", "count_seen", "related_to", "seen_columns"]
+__all__ = ["MOST_RELATED", "count_seen", "may_be_related", "related_to", "seen_columns"]
 
 
 MOST_RELATED = 0.1
@@ -90,6 +90,15 @@ def related_to(sums: Mapping[str, float]) -> str:
         if distance >= _DIFFERENCE and distance >= _SURE * np.sqrt(1 / n_missing + 1 / n_others):
             return said[name](own, others)
     return ""
+
+
+def may_be_related(sums: Mapping[str, Floats]) -> Bools:
+    """Return which slices have enough responses with and without log-probabilities to be compared, shape (slices,)."""
+    enough = []
+    for name in _SEEN:
+        n, n_missing = sums[f"missing.{name}.n"], sums[f"missing.{name}.n_missing"]
+        enough.append(np.minimum(n_missing, n - n_missing) >= _LEAST)
+    return np.asarray(np.logical_or.reduce(enough))
 
 
 def _said_length(own: float, others: float) -> str:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from nilometer.arrays import Bools, Floats, Ints, Strings, Times
 from nilometer.traces import SliceIndex, as_table, attribute_keys, index_slices, join_labels, slice_index
 
-from .intervals import LEAST_SLICES
 from .profiles import Profiles, as_profiles
+from .residuals import LEAST_SLICES
 
 __all__ = ["Responses", "as_responses", "choose_keys", "cut_responses", "usable_families"]
 

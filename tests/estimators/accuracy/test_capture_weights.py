@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from nilometer.estimators import Estimate, Sentinel
+from nilometer.estimators import Estimate, Sentinel, prediction_interval
 
 
 def _traffic(seed, n=600):
@@ -57,9 +57,9 @@ def test_interval_is_that_of_the_effective_number_of_responses(sentinel, monitor
     assert one.in_support
     residuals = sentinel.residuals_
     noise = float(np.std(_again(sentinel, facts), ddof=1))
-    expected = sentinel.fitted_._ends(one.accuracy, residuals, noise, n=n_effective, simultaneous=1)
-    assert one.low == pytest.approx(expected["low"], abs=1e-12)
-    assert one.high == pytest.approx(expected["high"], abs=1e-12)
+    low, high = prediction_interval(one.accuracy, residuals, n=n_effective, label_noise=noise)
+    assert one.low == pytest.approx(low, abs=1e-9)
+    assert one.high == pytest.approx(high, abs=1e-9)
 
 
 def _again(sentinel, sums):

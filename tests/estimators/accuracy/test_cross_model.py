@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from nilometer.estimators import cross_model_accuracy
-from nilometer.estimators.intervals import logit
+from nilometer.estimators.residuals import logit
 
 
 def _additive(n_models=8, n_slices=10, noise=0.0, seed=0):

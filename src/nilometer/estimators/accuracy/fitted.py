@@ -1,6 +1,6 @@
 """A fitted sentinel as a value: rules, left-out slices and hulls, and the estimate of one slice from them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -10,17 +10,11 @@ import numpy as np
 from nilometer.arrays import Floats, Ints
 
 from ..estimate import Estimate, NotEnoughData
-from ..intervals import (
-    LEAST_SLICES,
-    Residuals,
-    conformal_interval,
-    interval_spread,
-    pool_residuals,
-    prediction_interval,
-    spread_interval,
-)
+from ..intervals import conformal_size, half_widths, t_quantile
 from ..missing import MOST_RELATED
+from ..residuals import LEAST_SLICES, Residuals, error_unit, pool_residuals
 from ..responses import Responses
+from .facts import SliceFacts, bound_of, realized_of, said_of
 from .known import KnownSlices, fit_known_slices, known_interval
 from .left_out import Gain, LeftOut, LeftOutColumns, Skill, as_columns, fit_left_out, fit_skill, left_out_residuals
 from .rules.levels import fit_level_slope, spread_levels
@@ -28,7 +22,7 @@ from .rules.reference import MOST_WITHOUT_LOGPROBS
 from .rules.rule import STRATA, FitPlan, Rule, fit_rule
 from .support import Outside, Support, fit_support
 
-__all__ = ["GUARDED", "Fitted", "SliceFacts", "Verdict", "fit_rules", "needed_features"]
+__all__ = ["GUARDED", "Fitted", "Verdict", "fit_rules", "needed_features"]
 
 
 GUARDED = ("max", "nll_sum")
@@ -39,35 +33,6 @@ _SURELY_NONE = 2.0
 """Standard errors below zero from which the gain over the constant is taken for a loss; less is mostly noise."""
 _MANY_LABELS = 1000
 """Labels from which no refits are made: the spread over families then hides what drawing labels again adds."""
-
-
-class SliceFacts(NamedTuple):
-    """What is known of a slice before its interval is made."""
-
-    name: str
-    n: int
-    n_labels: int
-    n_correct: float
-    n_effective: float
-    """Responses that would tell as much if all had the same probability of capture; n where they have."""
-    n_known: float
-    """Those of ``n_effective`` that have every number the rules need."""
-    outside: Outside | None
-    accuracies: Floats
-    """Shape (1 + refits,): accuracy by the slice's own rule, then by the rules fitted on labels drawn again."""
-    related: str = ""
-    """In what its responses without log-probabilities differ from the others."""
-    own: tuple[float, float, int] | None = None
-    """Accuracy by the slice's own labels, its standard deviation, and their number, where it has enough of them."""
-    sampling: float = 0.0
-    """Variance of the accuracies because only some responses have second opinions."""
-    note: str = ""
-    """What a reader should know of how it was estimated."""
-
-    @property
-    def missing(self) -> float:
-        """Share of responses without log-probabilities."""
-        return 1 - self.n_known / self.n_effective
 
 
 class Verdict(NamedTuple):
@@ -134,9 +99,9 @@ class Fitted:
     @cached_property
     def _slopes(self) -> tuple[float, dict[str, float]]:
         """Slope for the slices of a new family, and for those of each labelled one."""
-        names, place = np.unique(self.columns.family, return_inverse=True)
-        slope = fit_level_slope(self.columns.estimated, self.columns.realized, place)
-        return slope.new, dict(zip(names.tolist(), slope.left_out.tolist(), strict=True))
+        names = sorted({one.family for one in self.left_out.values()})
+        slope = fit_level_slope(self.columns.estimated, self.columns.realized, self.columns.family)
+        return slope.new, dict(zip(names, slope.left_out.tolist(), strict=True))
 
     def spread(self, facts: Iterable[SliceFacts], families: Mapping[str, str]) -> list[SliceFacts]:
         """Spread the estimates of the slices of each family; ``families`` names those of slices that are not labelled.
@@ -161,45 +126,71 @@ class Fitted:
         return self.rule if own is None else own.rule
 
     def finish(
-        self, facts: SliceFacts, *, foreign: str = "", simultaneous: int = 1, left_out: bool = False
-    ) -> Estimate | NotEnoughData:
-        """Estimate one slice from what is known of it.
+        self, facts: Sequence[SliceFacts], *, foreign: str = "", simultaneous: int = 1, left_out: bool = False
+    ) -> list[Estimate | NotEnoughData]:
+        """Estimate slices from what is known of them.
 
-        ``foreign`` is what is to be noted of the models it came from, ``simultaneous`` the number of intervals that
+        ``foreign`` is what is to be noted of the models they came from, ``simultaneous`` the number of intervals that
         hold together. Labels of another model say nothing of this one, so they are then not used as the slice's own.
         """
-        seen = self._without_logprobs(facts, needs_logprobs=True) is None
-        if facts.own is not None and seen and not left_out and not foreign:
-            return self._by_own_labels(facts, facts.own, simultaneous=simultaneous)
-        own = self.left_out.get(facts.name)
-        verdict = self.verdict if own is None else self.verdicts[own.group]
+        found: dict[int, Estimate | NotEnoughData] = {}
+        alike: dict[tuple[int | None, bool], list[int]] = {}
+        for i, row in enumerate(facts):
+            seen = self._without_logprobs(row, needs_logprobs=True) is None
+            if row.own is not None and seen and not left_out and not foreign:
+                found[i] = self._by_own_labels(row, row.own, simultaneous=simultaneous)
+                continue
+            group = self.left_out[row.name].group if row.name in self.left_out else None
+            refused = self._refused(row, self._verdict_for(group))
+            if refused is not None:
+                found[i] = refused
+            else:
+                alike.setdefault((group, row.outside is not None), []).append(i)
+        for (group, is_outside), places in alike.items():
+            rows, verdict = [facts[i] for i in places], self._verdict_for(group)
+            estimates = self._by_rule(rows, verdict, is_outside=is_outside, foreign=foreign, simultaneous=simultaneous)
+            found |= zip(places, estimates, strict=True)
+        return [found[i] for i in range(len(facts))]
+
+    def _verdict_for(self, group: int | None) -> Verdict:
+        return self.verdict if group is None else self.verdicts[group]
+
+    def _refused(self, facts: SliceFacts, verdict: Verdict) -> NotEnoughData | None:
         outside = None if verdict.falls_back else facts.outside
         refusal = self._refusal(facts, verdict.residuals, outside=outside, needs_logprobs=not verdict.falls_back)
-        if verdict.residuals is None or refusal is not None:
-            reason, needed = refusal or ("", "")
-            return NotEnoughData(slice=facts.name, n=facts.n, reason=reason, needed=needed, **_realized(facts))
-        rule, residuals = self.rule_for(facts.name), verdict.residuals
-        accuracies = facts.accuracies
-        if verdict.falls_back:
-            accuracies = np.array([one.accuracy for one in (rule, *self.again)])
-        residuals = residuals._replace(spread=residuals.spread * (_OUTSIDE_WIDENING if outside else 1.0))
-        accuracy = float(accuracies[0])
-        noise = float(np.hypot(np.std(accuracies[1:], ddof=1) if accuracies.size > 2 else 0.0, facts.sampling**0.5))
-        ends = self._ends(accuracy, residuals, noise, n=facts.n_effective, simultaneous=simultaneous)
-        bound = {} if verdict.falls_back else _bound(facts, ends["low"], ends["high"])
-        notes = (facts.note, f"{outside.note}; interval widened" if outside else "", _said(facts, bound), foreign)
-        return Estimate(
-            slice=facts.name,
-            n=facts.n,
-            accuracy=accuracy,
-            confidence_level=self.confidence_level,
-            method="constant" if verdict.falls_back else rule.plan.name,
-            in_support=not outside,
-            note="; ".join(filter(None, notes)),
-            **_realized(facts),
-            **ends,
-            **bound,
-        )
+        if refusal is None:
+            return None
+        return NotEnoughData(slice=facts.name, n=facts.n, reason=refusal[0], needed=refusal[1], **realized_of(facts))
+
+    def _by_rule(
+        self, rows: Sequence[SliceFacts], verdict: Verdict, *, is_outside: bool, foreign: str, simultaneous: int
+    ) -> Iterator[Estimate]:
+        """Estimate slices that have the same residuals."""
+        assert verdict.residuals is not None, "slices without residuals are refused before"
+        constant, is_outside = verdict.falls_back, is_outside and not verdict.falls_back
+        residuals = verdict.residuals
+        residuals = residuals._replace(spread=residuals.spread * (_OUTSIDE_WIDENING if is_outside else 1.0))
+        accuracies = np.array([row.accuracies for row in rows])
+        if constant:
+            rule = self.rule_for(rows[0].name)
+            accuracies = np.tile([one.accuracy for one in (rule, *self.again)], (len(rows), 1))
+        ends = self._ends(rows, accuracies, residuals, simultaneous=simultaneous)
+        for row, accuracy, own in zip(rows, accuracies[:, 0].tolist(), ends, strict=True):
+            bound = {} if constant else bound_of(row, own["low"], own["high"])
+            outside = f"{row.outside.note}; interval widened" if is_outside and row.outside else ""
+            notes = (row.note, outside, said_of(row, bound), foreign)
+            yield Estimate(
+                slice=row.name,
+                n=row.n,
+                accuracy=accuracy,
+                confidence_level=self.confidence_level,
+                method="constant" if constant else self.rule_for(row.name).plan.name,
+                in_support=not is_outside,
+                note="; ".join(filter(None, notes)),
+                **realized_of(row),
+                **own,
+                **bound,
+            )
 
     def _by_own_labels(self, facts: SliceFacts, own: tuple[float, float, int], *, simultaneous: int) -> Estimate:
         level, (accuracy, deviation, n_labels) = self.confidence_level, own
@@ -211,7 +202,7 @@ class Fitted:
             confidence_level=level,
             simultaneous=simultaneous,
         )
-        bound = _bound(facts, low, high)
+        bound = bound_of(facts, low, high)
         return Estimate(
             slice=facts.name,
             n=facts.n,
@@ -220,10 +211,10 @@ class Fitted:
             high=high,
             confidence_level=level,
             method="own labels",
-            note=_said(facts, bound),
+            note=said_of(facts, bound),
             spread=spread,
             degrees=float(n_labels),
-            **_realized(facts),
+            **realized_of(facts),
             **bound,
         )
 
@@ -238,19 +229,26 @@ class Fitted:
         return None
 
     def _ends(
-        self, accuracy: float, residuals: Residuals, noise: float, *, n: float, simultaneous: int
-    ) -> dict[str, Any]:
+        self, rows: Sequence[SliceFacts], accuracies: Floats, residuals: Residuals, *, simultaneous: int
+    ) -> Iterator[dict[str, Any]]:
         """Ends of the intervals, and what they were made of, by the names that they have in an estimate."""
-        level = self.confidence_level
-        spread, degrees = interval_spread(accuracy, residuals, n=n, confidence_level=level, label_noise=noise)
-        low, high = spread_interval(accuracy, spread, degrees, confidence_level=level)
+        level, accuracy = self.confidence_level, accuracies[:, 0]
+        refits = accuracies[:, 1:]
+        drawn = refits.std(axis=1, ddof=1) if refits.shape[1] > 1 else np.zeros(len(rows))
+        noise = np.hypot(drawn, np.sqrt([row.sampling for row in rows]))
+        n = np.array([row.n_effective for row in rows])
+        half = half_widths(accuracy, residuals, n=n, label_noise=noise, confidence_level=level)
+        spread, degrees = half / t_quantile(residuals, level), residuals.degrees + residuals.prior_degrees
         if simultaneous > 1:
-            low, high = prediction_interval(
-                accuracy, residuals, n=n, confidence_level=level, simultaneous=simultaneous, label_noise=noise
+            half = half_widths(
+                accuracy, residuals, n=n, label_noise=noise, confidence_level=level, simultaneous=simultaneous
             )
-        beside = conformal_interval(accuracy, residuals, confidence_level=level) or (None, None)
-        ends = {"low": low, "high": high, "conformal_low": beside[0], "conformal_high": beside[1]}
-        return {**ends, "spread": spread, "degrees": degrees}
+        size = conformal_size(residuals, confidence_level=level)
+        ends = [*_cut(accuracy, half), *([] if size is None else _cut(accuracy, size * error_unit(accuracy)))]
+        for scale, *found in zip(spread.tolist(), *(end.tolist() for end in ends), strict=True):
+            low, high, beside_low, beside_high = (*found, None, None)[:4]
+            own = {"low": low, "high": high, "conformal_low": beside_low, "conformal_high": beside_high}
+            yield {**own, "spread": scale, "degrees": degrees}
 
     def _refusal(
         self, facts: SliceFacts, residuals: Residuals | None, *, outside: Outside | None, needs_logprobs: bool
@@ -272,27 +270,8 @@ class Fitted:
         return None
 
 
-def _bound(facts: SliceFacts, low: float, high: float) -> dict[str, Any]:
-    """Return what holds of all responses whatever those without log-probabilities are; nothing where there are none."""
-    if not facts.missing:
-        return {}
-    known = 1 - facts.missing
-    return {"missing_share": facts.missing, "bound_low": known * low, "bound_high": known * high + facts.missing}
-
-
-def _said(facts: SliceFacts, bound: dict[str, Any]) -> str:
-    if not bound:
-        return ""
-    ends = f"{bound['bound_low']:.2f} to {bound['bound_high']:.2f} whatever they are"
-    related = f" and differ in {facts.related}" if facts.related else ""
-    return f"{facts.missing:.0%} of the responses have no log-probabilities{related}: {ends}"
-
-
-def _realized(facts: SliceFacts) -> dict[str, Any]:
-    return {
-        "n_labels": facts.n_labels,
-        "realized_accuracy": facts.n_correct / facts.n_labels if facts.n_labels else None,
-    }
+def _cut(centre: Floats, half: Floats) -> tuple[Floats, Floats]:
+    return np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
 
 
 def _unsure(own: Residuals, other: Residuals | None, gain: Gain) -> Residuals:

@@ -7,7 +7,7 @@ import numpy as np
 from nilometer.arrays import Float, Floats, Int, Ints
 from nilometer.traces import SliceIndex
 
-from ..intervals import sampling_noise
+from ..residuals import sampling_noise
 from .rules.slope import log_odds
 
 __all__ = ["KnownSlices", "KnownSums", "fit_known_slices", "known_accuracy", "known_columns", "known_interval"]

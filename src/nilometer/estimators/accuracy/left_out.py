@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nilometer.arrays import Floats, Ints, Strings
+from nilometer.arrays import Floats, Ints
+from nilometer.traces import index_slices
 
-from ..intervals import LEAST_SLICES, Residuals, fit_residuals
+from ..residuals import LEAST_SLICES, Residuals, fit_residuals
 from ..responses import Responses
 from .rules.levels import fit_level_slope, spread_levels
 from .rules.rule import FitPlan, Rule, fit_rule
@@ -52,7 +53,8 @@ class LeftOut(NamedTuple):
 class LeftOutColumns(NamedTuple):
     """The numbers of all left-out slices, each of shape (slices,)."""
 
-    family: Strings
+    family: Ints
+    """Number of the family, in the order of their names."""
     group: Floats
     estimated: Floats
     realized: Floats
@@ -173,9 +175,8 @@ def as_columns(left_out: Iterable[LeftOut]) -> LeftOutColumns:
     """Put the numbers of the left-out slices side by side."""
     rows = list(left_out)
     numbers = [[getattr(row, name) for row in rows] for name in LeftOutColumns._fields[1:]]
-    return LeftOutColumns(
-        np.array([row.family for row in rows], dtype=np.str_), *(np.array(v, dtype=np.float64) for v in numbers)
-    )
+    family = index_slices([row.family for row in rows]).codes
+    return LeftOutColumns(family, *(np.array(v, dtype=np.float64) for v in numbers))
 
 
 def left_out_residuals(columns: LeftOutColumns, *, constant: bool = False) -> Residuals | None:

@@ -8,7 +8,8 @@ import numpy as np
 from nilometer.arrays import Bools, Floats
 
 from ..estimate import Estimate, NotEnoughData, SliceEstimates
-from ..intervals import LEAST_SLICES, Residuals, fit_residuals, interval_spread, logit, prediction_interval
+from ..intervals import interval_spread, prediction_interval
+from ..residuals import LEAST_SLICES, Residuals, fit_residuals, logit
 from .sentinel import Sentinel
 
 __all__ = ["CrossModel", "WithOthers", "cross_model_accuracy", "labelled_accuracies", "with_other_models"]

@@ -1,6 +1,6 @@
 """Second opinions beside log-probabilities: a second rule on the responses that have them, carried to the slice."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -10,11 +10,12 @@ from nilometer.arrays import Floats
 from nilometer.signals import opinion_of
 
 from ..estimate import Estimate, NotEnoughData
-from ..intervals import LEAST_SLICES
 from ..profiles import Profiles
+from ..residuals import LEAST_SLICES
 from ..responses import Responses
 from ..state import SliceSums
-from .fitted import Fitted, SliceFacts, fit_rules
+from .facts import SliceFacts
+from .fitted import Fitted, fit_rules
 from .left_out import Gain, LeftOut, as_columns, compare_errors, family_of_slices, fit_left_out, left_out_probabilities
 from .rules.label_free import combined_rows
 from .rules.reference import LEAST_LABELS
@@ -241,7 +242,7 @@ def finish_slices(
     sums: SliceSums,
     families: Mapping[str, str],
     how: Finish,
-) -> Iterator[Estimate | NotEnoughData]:
+) -> list[Estimate | NotEnoughData]:
     """Estimate every slice: by its own labels, by second opinions where enough of it has them, else by the base.
 
     ``sums`` hold the columns of the base and of ``second``; ``families`` names those of slices that are not labelled.
@@ -250,12 +251,15 @@ def finish_slices(
     if second is not None and second.is_used:
         seconded = _second_facts(second, in_effective_responses(sums), facts)
         other = {row.name: row for row in second.fitted.spread(seconded.values(), families)}
-    for row in base.spread(facts, families):
-        by_labels = row.own is not None and not how.left_out and not how.foreign
-        if second is None or by_labels or row.name not in other:
-            yield base.finish(row, **how._asdict())
-        else:
-            yield second.fitted.finish(other[row.name], **how._asdict())
+    rows = base.spread(facts, families)
+    if second is None or not other:
+        return base.finish(rows, **how._asdict())
+    by_labels = not how.left_out and not how.foreign
+    asked = {row.name for row in rows if row.name in other and not (by_labels and row.own is not None)}
+    found = base.finish([row for row in rows if row.name not in asked], **how._asdict())
+    found += second.fitted.finish([other[name] for name in other if name in asked], **how._asdict())
+    by_name = {row.slice: row for row in found}
+    return [by_name[row.name] for row in rows]
 
 
 def _second_facts(second: Second, sums: SliceSums, facts: Sequence[SliceFacts]) -> dict[str, SliceFacts]:

@@ -15,8 +15,8 @@ from nilometer.signals import ATTENTION_FEATURE_NAMES, FEATURES, STATED_CONFIDEN
 
 from ..blas import one_blas_thread
 from ..estimate import SliceEstimates
-from ..intervals import Residuals
 from ..profiles import Profiles, as_profiles
+from ..residuals import Residuals
 from ..responses import Responses, as_responses
 from ..state import SliceSums
 from .features import FALLBACK, MONOTONE_FEATURES, is_given, stand_ins, usual_features

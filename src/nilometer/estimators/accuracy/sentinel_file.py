@@ -13,8 +13,8 @@ from nilometer.errors import IncompatibleModelError
 from nilometer.signals import ATTENTION_FEATURE_NAMES, FEATURE_NAMES, opinion_columns
 from nilometer.traces import SavedKind, SavedTable, read_saved_table, write_saved_table
 
-from ..intervals import Residuals
 from ..profiles import Profiles
+from ..residuals import Residuals
 from .sentinel import MOST_BOOTSTRAPS, Sentinel
 
 __all__ = ["FILE_VERSION", "load_sentinel", "save_sentinel"]

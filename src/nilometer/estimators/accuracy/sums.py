@@ -7,15 +7,16 @@ import numpy as np
 
 from nilometer.arrays import Bools, Floats, Ints
 
-from ..missing import count_seen, related_to, seen_columns
+from ..missing import count_seen, may_be_related, related_to, seen_columns
 from ..profiles import Profiles
 from ..responses import Responses
 from ..state import SliceSums
-from .fitted import GUARDED, Fitted, SliceFacts
+from .facts import SliceFacts
+from .fitted import GUARDED, Fitted
 from .known import KnownSlices, KnownSums, known_accuracy, known_columns
 from .rules.rule import Rule, target_scores
 from .rules.scores import ScoreSums, score_columns
-from .support import Outside, SupportCounts, count_columns, outside_counts
+from .support import Outside, SupportCounts, count_columns, may_be_outside, outside_counts
 
 __all__ = ["facts_of_responses", "facts_of_sums", "in_effective_responses", "sum_columns", "sum_responses"]
 
@@ -148,26 +149,50 @@ def facts_of_sums(
     """Read the facts of every slice off its sums; ``median(feature, slice)``, where known, is named in notes."""
     sums = in_effective_responses(sums)
     columns = dict(zip(sums.columns, sums.values.T, strict=True))
-    reads = fitted.rule.plan.arm.reads
-    own = _own_accuracies(fitted, sums)
-    for i, name in enumerate(sums.slices):
-        n, n_labels, n_effective, n_known = (float(columns[one][i]) for one in (*_COUNTS, "weight", "n_known"))
-        scores = [
-            ScoreSums(n_known, **{field: float(columns[_rule_column(r, field)][i]) for field in reads})
-            for r in range(1 + len(fitted.again))
-        ]
+    own, outside = _own_accuracies(fitted, sums), _all_outside(fitted, sums, median)
+    related = _all_related(sums)
+    n_correct = columns["n_labels"] * columns["n_correct"] / np.maximum(columns["weight_labelled"], 1e-300)
+    counts = [columns["n"].round().astype(int), columns["n_labels"].round().astype(int), n_correct]
+    numbers = zip(*(one.tolist() for one in (*counts, columns["weight"], columns["n_known"])), strict=True)
+    scores = zip(*(_scores(fitted, columns, r) for r in range(1 + len(fitted.again))), strict=True)
+    for i, (name, row, own_scores) in enumerate(zip(sums.slices, numbers, scores, strict=True)):
         rules = (fitted.rule_for(name), *fitted.again)
-        accuracies = [rule.estimate_sums(one) for rule, one in zip(rules, scores, strict=True)]
-        outside = [_outside(fitted, columns, i, feature=feature) for feature in GUARDED]
-        if median is not None:
-            outside = [
-                one and _outside(fitted, columns, i, feature=feature, centre=median(feature, name))
-                for feature, one in zip(GUARDED, outside, strict=True)
-            ]
-        related = related_to({column: float(columns[column][i]) for column in seen_columns()})
-        n_correct = n_labels * float(columns["n_correct"][i]) / max(float(columns["weight_labelled"][i]), 1e-300)
-        counts = (round(n), round(n_labels), n_correct, n_effective, n_known)
-        yield SliceFacts(name, *counts, _worst(outside), np.array(accuracies), related, own[i])
+        accuracies = [rule.estimate_sums(one) for rule, one in zip(rules, own_scores, strict=True)]
+        n, n_labels, right, n_effective, n_known = row
+        given = (name, n, n_labels, right, n_effective, n_known)
+        yield SliceFacts(*given, outside.get(i), np.array(accuracies), related.get(i, ""), own[i])
+
+
+def _scores(fitted: Fitted, columns: Mapping[str, Floats], r: int) -> Iterator[ScoreSums]:
+    """Sums of the scores of every slice by one rule."""
+    given = {field: columns[_rule_column(r, field)] for field in fitted.rule.plan.arm.reads}
+    given["n"] = columns["n_known"]
+    zeros = np.zeros(len(columns["n_known"]))
+    return map(ScoreSums._make, zip(*(given.get(name, zeros).tolist() for name in ScoreSums._fields), strict=True))
+
+
+def _all_related(sums: SliceSums) -> dict[int, str]:
+    """In what the responses without log-probabilities differ from the others, by number of the slice."""
+    columns = {name: sums.column(name) for name in seen_columns()}
+    rows = np.flatnonzero(may_be_related(columns)).tolist()
+    said = {i: related_to({name: float(column[i]) for name, column in columns.items()}) for i in rows}
+    return {i: found for i, found in said.items() if found}
+
+
+def _all_outside(fitted: Fitted, sums: SliceSums, median: Callable[[str, str], float] | None) -> dict[int, Outside]:
+    """By which feature each slice is surest, of those that are surer than what was labelled, by number of the slice."""
+    found: dict[int, list[Outside | None]] = {}
+    for feature in GUARDED:
+        counts = [sums.column(_support_column(feature, field)) for field in SupportCounts._fields]
+        support = fitted.support[feature]
+        for i in np.flatnonzero(may_be_outside(counts, support)).tolist():
+            own = SupportCounts(*(float(one[i]) for one in counts))
+            one = outside_counts(own, support, name=feature)
+            if one is not None and median is not None:
+                one = outside_counts(own, support, name=feature, centre=median(feature, sums.slices[i]))
+            found.setdefault(i, []).append(one)
+    worst = {i: _worst(ones) for i, ones in found.items()}
+    return {i: one for i, one in worst.items() if one is not None}
 
 
 def in_effective_responses(sums: SliceSums) -> SliceSums:
@@ -182,13 +207,6 @@ def in_effective_responses(sums: SliceSums) -> SliceSums:
     scale = np.divide(total, squares, out=np.ones_like(total), where=squares > 0)
     weighted = np.array([name not in _COUNTS for name in sums.columns])
     return replace(sums, values=np.where(weighted, sums.values * scale[:, None], sums.values))
-
-
-def _outside(
-    fitted: Fitted, columns: Mapping[str, Floats], i: int, *, feature: str, centre: float | None = None
-) -> Outside | None:
-    counts = SupportCounts(*(float(columns[_support_column(feature, field)][i]) for field in SupportCounts._fields))
-    return outside_counts(counts, fitted.support[feature], name=feature, centre=centre)
 
 
 def _worst(found: list[Outside | None]) -> Outside | None:

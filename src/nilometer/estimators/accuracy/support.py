@@ -9,9 +9,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nilometer.arrays import Floats
+from nilometer.arrays import Bools, Floats
 
-__all__ = ["Outside", "Support", "SupportCounts", "count_columns", "fit_support", "outside_counts", "outside_support"]
+__all__ = [
+    "Outside",
+    "Support",
+    "SupportCounts",
+    "count_columns",
+    "fit_support",
+    "may_be_outside",
+    "outside_counts",
+    "outside_support",
+]
 
 
 _MARGIN = 0.1
@@ -79,6 +88,14 @@ def count_columns(score: Floats, support: Support) -> dict[str, Floats]:
         "beyond": score < support.least,
     }
     return {name: column.astype(np.float64) for name, column in columns.items()}
+
+
+def may_be_outside(counts: Sequence[Floats], support: Support) -> Bools:
+    """Return which slices :func:`outside_counts` describes, from the fields of ``SupportCounts`` of all of them."""
+    n, below, beyond = counts
+    if np.isinf(support.low):
+        return np.zeros(len(n), dtype=bool)
+    return np.asarray((n > 0) & ((2 * below > n) | (beyond > _MARGIN * n * (1 - 1e-9))))
 
 
 def outside_counts(

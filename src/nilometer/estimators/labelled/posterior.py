@@ -1,15 +1,23 @@
 """The label-free estimate as a prior, and what labels make of it."""
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 
 from nilometer.arrays import Floats
 
 from ..estimate import Estimate, NotEnoughData
+from ..roots import Rise, rising_roots
 from .sample import LabelledAccuracy
 
-__all__ = ["combine", "draw_accuracies", "prior_spread"]
+__all__ = ["combine", "combine_slices", "draw_accuracies", "prior_spread"]
 
-_GRID = 1999
+_SIZE = 1999
+_GRID = (np.arange(_SIZE) + 0.5) / _SIZE
+_LOG_GRID = np.stack([np.log(_GRID), np.log1p(-_GRID)])
+_ROOT_GRID = np.sqrt(_GRID * (1 - _GRID))
+_STEP = np.full(_SIZE, 1.0 / _SIZE)
+_BATCH = 8
 _EDGE = 5e-3
 _UNBELIEVED = 1e-13
 _DF, _SPREADS = 4.0, 15
@@ -59,33 +67,49 @@ def combine(
     >>> labels.accuracy < both.accuracy < estimate.accuracy, both.high - both.low < labels.high - labels.low
     (True, True)
     """
-    if np.isinf(labelled.n_effective):
-        return labelled
-    grid = (np.arange(_GRID) + 0.5) / _GRID
-    n = labelled.n_effective
-    if finite:  # undo the correction for the finite slice, which is made below for the whole posterior
-        n = n * labelled.n / (labelled.n - 1 + n) if labelled.n > 1 else n
-    correct = n * labelled.accuracy
-    log_density = _log_prior(grid, estimate) + correct * np.log(grid) + (n - correct) * np.log1p(-grid)
-    density = np.exp(log_density - log_density.max())
-    density /= density.sum()
-    mean, spread = _finite(grid, labelled) if finite else (grid, np.full(_GRID, 1.0 / _GRID))
-    centre = float(density @ mean)
-    variance = float(density @ ((mean - centre) ** 2 + spread**2))
-    half = (1 - confidence_level) / 2
-    low, high = (_quantile(density, mean, spread, at=at) for at in (half, 1 - half))
-    return LabelledAccuracy(
-        accuracy=centre,
-        low=min(low, centre),
-        high=max(high, centre),
-        standard_error=float(np.sqrt(variance)),
-        confidence_level=confidence_level,
-        n=labelled.n,
-        n_labels=labelled.n_labels,
-        n_effective=centre * (1 - centre) / max(variance, 1e-12),
-        method=f"{labelled.method} with prior {estimate.method}",
-        weight=labelled.weight,
-    )
+    return combine_slices([estimate], [labelled], confidence_levels=[confidence_level], finite=finite)[0]
+
+
+def combine_slices(
+    estimates: Sequence[Estimate],
+    labelled: Sequence[LabelledAccuracy],
+    *,
+    confidence_levels: Sequence[float],
+    finite: bool = True,
+) -> list[LabelledAccuracy]:
+    """Do for many slices what :func:`combine` does for one, a few at a time, so that what they need fits the cache."""
+    found = list(labelled)
+    open_ = [i for i, one in enumerate(labelled) if np.isfinite(one.n_effective)]
+    for start in range(0, len(open_), _BATCH):
+        rows = open_[start : start + _BATCH]
+        own = [(estimates[i], labelled[i], confidence_levels[i]) for i in rows]
+        for i, one in zip(rows, _combined(own, finite=finite), strict=True):
+            found[i] = one
+    return found
+
+
+def _combined(own: Sequence[tuple[Estimate, LabelledAccuracy, float]], *, finite: bool) -> Iterator[LabelledAccuracy]:
+    """Combine estimate, labels and level of a few slices."""
+    density = np.stack([_density(estimate, labelled, finite=finite) for estimate, labelled, _ in own])
+    mean, spread = _finite([labelled for _, labelled, _ in own]) if finite else (_GRID[None], _STEP[None])
+    centre = (density * mean).sum(axis=1)
+    variance = (density * ((mean - centre[:, None]) ** 2 + spread**2)).sum(axis=1)
+    levels = np.array([level for _, _, level in own])
+    ends = _ends(density, mean, spread, centre=centre, variance=variance, confidence_levels=levels)
+    numbers = zip(own, centre.tolist(), variance.tolist(), ends.tolist(), strict=True)
+    for (estimate, labelled, level), accuracy, square, (low, high) in numbers:
+        yield LabelledAccuracy(
+            accuracy=accuracy,
+            low=min(low, accuracy),
+            high=max(high, accuracy),
+            standard_error=square**0.5,
+            confidence_level=level,
+            n=labelled.n,
+            n_labels=labelled.n_labels,
+            n_effective=accuracy * (1 - accuracy) / max(square, 1e-12),
+            method=f"{labelled.method} with prior {estimate.method}",
+            weight=labelled.weight,
+        )
 
 
 def prior_spread(estimate: Estimate) -> tuple[float, float]:
@@ -118,35 +142,57 @@ def _prior(estimate: Estimate) -> tuple[float, Floats]:
     return mean, np.maximum(mean * (1 - mean) / variances - 1, _LEAST_SIZE)
 
 
-def _log_prior(grid: Floats, estimate: Estimate) -> Floats:
-    from scipy.special import betaln, logsumexp
+def _density(estimate: Estimate, labelled: LabelledAccuracy, *, finite: bool) -> Floats:
+    """Probability of every accuracy on the grid, given the estimate and the labels."""
+    from scipy.special import betaln
 
+    n = labelled.n_effective
+    if finite and labelled.n > 1:  # undo the correction for the finite slice, which is made later for the whole
+        n = n * labelled.n / (labelled.n - 1 + n)
     mean, sizes = _prior(estimate)
-    a, b = mean * sizes[:, None], (1 - mean) * sizes[:, None]
-    believed = logsumexp((a - 1) * np.log(grid) + (b - 1) * np.log1p(-grid) - betaln(a, b), axis=0)
-    return np.asarray(np.logaddexp(believed - np.log(_SPREADS) + np.log1p(-_FLAT), np.log(_FLAT)))
+    a, b = mean * sizes, (1 - mean) * sizes
+    believed = np.exp(np.stack([a - 1, b - 1], axis=1) @ _LOG_GRID - betaln(a, b)[:, None]).sum(axis=0)
+    log_likelihood = np.array([n * labelled.accuracy, n * (1 - labelled.accuracy)]) @ _LOG_GRID
+    density = (believed * ((1 - _FLAT) / _SPREADS) + _FLAT) * np.exp(log_likelihood - log_likelihood.max())
+    return np.asarray(density / density.sum())
 
 
-def _finite(grid: Floats, labelled: LabelledAccuracy) -> tuple[Floats, Floats]:
-    """Mean and standard deviation of the accuracy of N responses, n of them known, if the rest has ``grid``."""
-    n, size = labelled.n_labels, labelled.n
+def _finite(labelled: Sequence[LabelledAccuracy]) -> tuple[Floats, Floats]:
+    """Mean and standard deviation of the accuracy of N responses, n of them known, if the rest has that of the grid.
+
+    Shape (slices, grid).
+    """
+    sums = np.array([(one.n_labels, one.n, one.accuracy) for one in labelled], dtype=np.float64)
+    n, size, accuracy = sums.T[:, :, None]
     rest = size - n
-    return (n * labelled.accuracy + rest * grid) / size, np.sqrt(rest * grid * (1 - grid)) / size
+    return (n * accuracy + rest * _GRID) / size, np.asarray(_ROOT_GRID * (np.sqrt(rest) / size))
 
 
-def _quantile(density: Floats, mean: Floats, spread: Floats, *, at: float) -> float:
-    from scipy.optimize import brentq
-    from scipy.special import ndtr
+def _ends(
+    density: Floats, mean: Floats, spread: Floats, *, centre: Floats, variance: Floats, confidence_levels: Floats
+) -> Floats:
+    """Ends of the central intervals of mixtures of normals, weighted by the densities, shape (slices, 2)."""
+    from scipy.special import ndtr, ndtri
 
-    believed = density > _UNBELIEVED  # the sums over all others are below 1e-9
-    density, mean, scale = density[believed], mean[believed], np.maximum(spread[believed], 0.5 / _GRID)
+    density = np.where(density > _UNBELIEVED, density, 0.0)  # the sums over all others are below 1e-9
+    kept = np.flatnonzero(density.any(axis=0))
+    within = slice(kept[0], kept[-1] + 1)
+    density, mean, per = density[:, within], mean[:, within], 1 / np.maximum(spread[:, within], 0.5 / _SIZE)
+    shares = 0.5 + np.outer(confidence_levels, [-0.5, 0.5])
+    centres, peaks = (mean * per)[:, None], (density * per / (2 * np.pi) ** 0.5)[..., None]
+    bends, weights, scales = peaks * per[..., None], density[..., None], per[:, None]
 
-    def below(x: float) -> float:
-        return float(density @ ndtr((x - mean) / scale)) - at
+    def missing(x: Floats) -> Rise:
+        z = x[..., None] * scales - centres
+        heights = np.exp(-0.5 * z * z)
+        sums = (ndtr(z) @ weights, heights @ peaks, (heights * z) @ bends)
+        below, slope, bend = (one[..., 0] for one in sums)
+        return Rise(below - shares, slope, -bend)
 
-    if below(0.0) >= 0:
-        return 0.0
-    return 1.0 if below(1.0) <= 0 else float(brentq(below, 0.0, 1.0, xtol=1e-6))
+    off, deviation, quantiles = mean - centre[:, None], np.maximum(np.sqrt(variance), 1e-3)[:, None], ndtri(shares)
+    skewness = (density * off * (off * off + 3 / per**2)).sum(axis=1)[:, None] / deviation**3
+    start = centre[:, None] + deviation * (quantiles + np.clip(skewness, -1, 1) * (quantiles**2 - 1) / 6)
+    return rising_roots(missing, start, low=0.0, high=1.0, tolerance=1e-5 * deviation)
 
 
 def draw_accuracies(estimate: Estimate | NotEnoughData, n: int, *, rng: np.random.Generator) -> Floats:

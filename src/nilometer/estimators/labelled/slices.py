@@ -2,14 +2,10 @@
 
 from collections.abc import Iterable
 
-import numpy as np
-
-from nilometer.arrays import Floats
-
 from ..estimate import Estimate, NotEnoughData, SliceEstimates
 from ..responses import Responses
-from .posterior import combine
-from .ppi import ppi_mean
+from .posterior import combine_slices
+from .ppi_slices import ppi_slices
 from .sample import LabelledAccuracy
 
 __all__ = ["with_labels"]
@@ -47,46 +43,40 @@ def with_labels(
     >>> with_labels([few], responses)[0].method
     'ppi++'
     """
-    rows = dict(responses.slices.rows())
-    none = np.empty(0, dtype=np.int64)
-    return SliceEstimates(
-        _one(
-            row,
-            responses.correct[rows.get(row.slice, none)],
-            responses.p_correct[rows.get(row.slice, none)],
-            finite=finite,
-            confidence_level=confidence_level,
-        )
-        for row in estimates
+    rows = list(estimates)
+    levels = [row.confidence_level if isinstance(row, Estimate) else confidence_level for row in rows]
+    place = {name: i for i, name in enumerate(responses.slices.names)}
+    sums = ppi_slices(responses.correct, responses.p_correct, responses.slices, finite=finite)
+    at = [place.get(row.slice, -1) for row in rows]
+    counted = [i for i, own in enumerate(at) if own >= 0 and sums.n_labels[own] > 1]
+    alone = sums.take([at[i] for i in counted]).accuracies([levels[i] for i in counted])
+    found = dict(zip(counted, alone, strict=True))
+    known = [(i, row) for i in counted if isinstance(row := rows[i], Estimate)]
+    combined = combine_slices(
+        [row for _, row in known],
+        [found[i] for i, _ in known],
+        confidence_levels=[levels[i] for i, _ in known],
+        finite=finite,
     )
+    found |= dict(zip((i for i, _ in known), combined, strict=True))
+    realized = sums.realized.tolist()
+    return SliceEstimates(_with(row, found[i], realized[at[i]]) if i in found else row for i, row in enumerate(rows))
 
 
-def _one(
-    row: Estimate | NotEnoughData, correct: Floats, p_correct: Floats, *, finite: bool, confidence_level: float
-) -> Estimate | NotEnoughData:
-    known = ~np.isnan(correct)
-    if known.sum() < 2:
-        return row
-    given = ~np.isnan(p_correct)
-    filled = np.where(given, p_correct, p_correct[given].mean() if given.any() else 0.5)
-    level = row.confidence_level if isinstance(row, Estimate) else confidence_level
-    found: LabelledAccuracy = ppi_mean(correct, filled, finite=finite, confidence_level=level)
-    in_support, note = True, ""
-    if isinstance(row, Estimate):
-        found = combine(row, found, confidence_level=level, finite=finite)
-        in_support, note = row.in_support, row.note
+def _with(row: Estimate | NotEnoughData, found: LabelledAccuracy, realized: float) -> Estimate:
+    known = row if isinstance(row, Estimate) else None
     return Estimate(
         slice=row.slice,
         n=row.n,
-        n_labels=int(known.sum()),
-        realized_accuracy=float(correct[known].mean()),
+        n_labels=found.n_labels,
+        realized_accuracy=realized,
         accuracy=found.accuracy,
         low=found.low,
         high=found.high,
-        confidence_level=level,
+        confidence_level=found.confidence_level,
         method=found.method,
-        in_support=in_support,
-        note=note,
+        in_support=known is None or known.in_support,
+        note="" if known is None else known.note,
         spread=found.standard_error,
         degrees=float("inf"),
     )
