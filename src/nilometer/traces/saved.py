@@ -83,6 +83,9 @@ def read_saved_table(path: str | Path, kind: SavedKind[Head]) -> SavedTable[Head
             metadata = file.schema_arrow.metadata or {}
             if kind.key not in metadata:
                 raise kind.error(f"{path}: not a {kind.name}. Make one with {kind.made_by}.")
+            if len(metadata[kind.key]) > _MOST_HEAD:
+                n = len(metadata[kind.key]) >> 20
+                raise kind.error(f"{path}: the head must be <= {_MOST_HEAD >> 20} MB, got {n}.")
             head = _decode(path, kind, metadata[kind.key])
             table = read_whole(file)
         found = metadata.get(_DIGEST)
@@ -131,8 +134,6 @@ def _json_digest(head: msgspec.Struct) -> str:
 
 def _decode(path: str | Path, kind: SavedKind[Head], data: bytes) -> Head:
     """Return the head if its version is known and every field has its type and lies within its limits."""
-    if len(data) > max(_MOST_HEAD, _MOST_JSON):
-        raise kind.error(f"{path}: the head must be <= {_MOST_HEAD >> 20} MB, got {len(data) >> 20}.")
     try:
         version = msgspec.json.decode(data, type=dict[str, msgspec.Raw]).get(kind.version_field)
         newest = 0 if version is None else msgspec.json.decode(version, type=int)

@@ -260,9 +260,17 @@ def _joined_list(name: str, columns: dict[str, list[bytes]], *, growing: bool) -
     if len(given) < len(values) and name in _PARALLEL:
         values = [value if value != _NULL else _nulls(columns, name, row) for row, value in enumerate(values)]
     inner = [item for value in values if value != _NULL and (item := _inner(value))]
-    if len(inner) > 2 and inner[-1] == b",".join(inner[:-1]):
+    if len(inner) > 2 and _repeats(inner[-1], b",".join(inner[:-1])):
         return msgspec.Raw(b"[" + inner[-1] + b"]")
     return msgspec.Raw(b"[" + b",".join(inner) + b"]")
+
+
+def _repeats(last: bytes, before: bytes) -> bool:
+    """Whether the last list has the entries of all before it, however the commas between them are spaced."""
+    if len(last) < len(before):
+        return False
+    one, other = (_LISTS.decode(b"[" + value + b"]") for value in (last, before))
+    return list(map(bytes, one)) == list(map(bytes, other))
 
 
 def _inner(value: bytes) -> bytes:
