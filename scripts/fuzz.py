@@ -48,6 +48,8 @@ with contextlib.ExitStack() as _stack:
 ROOT = Path(__file__).parents[1]
 RESULT = Path(__file__).parent / "results" / "fuzz.json"
 SECRET = "zq-secret-7391"
+_RECORDED = {".jsonl", ".sse", ".json", ".txt", ".gz", ".eval"}
+"""Files of these kinds are recorded answers and cases; Parquet is the target ``saved``."""
 _MOST_SECONDS = 10
 _MOST_GROWTH = 3000
 _KEPT = 40
@@ -155,7 +157,7 @@ class Fuzzer:
             if is_beside:
                 raise
             return True
-        _accounted(stream)
+        _accounted(stream, path.read_bytes() if is_beside else b"")
         if is_beside and len([i for i in ids if i in {f"good-{n}" for n in range(4)}]) < 4:
             raise Finding("LOST a good line beside it")
         return False
@@ -211,7 +213,10 @@ class Fuzzer:
         return False
 
 
-def _accounted(stream: Any) -> None:
+def _accounted(stream: Any, data: bytes = b"") -> None:
+    """Check that every line is counted once, and that no line of the data which begins like an object is left out."""
+    if sum(file.n_lines for file in stream.report.files) < sum(line.startswith(b'{"') for line in data.split(b"\n")):
+        raise Finding("SILENT a line that is not counted")
     for file in stream.report.files:
         if file.n_lines != file.n_read + file.n_skipped + file.n_bad + file.n_lost:
             raise Finding("SILENT a line counted twice or never")
@@ -233,8 +238,9 @@ def _table() -> pa.Table:
 
 def seeds(target: str, folder: Path) -> list[bytes]:
     """Return the inputs that mutation begins with."""
+    tests = ROOT / "tests" / "traces"
     if target == "labels":
-        return list(_LABELS)
+        return [*_LABELS, *(path.read_bytes() for path in sorted(tests.glob("fuzzed/*.csv")))]
     if target == "slices":
         return [atom.encode() for atom in _ATOMS]
     if target == "saved":
@@ -246,9 +252,8 @@ def seeds(target: str, folder: Path) -> list[bytes]:
         ]
         write_traces(path, [trace_batch(traces)])
         return [path.read_bytes()]
-    recorded = [path for path in (ROOT / "tests" / "traces").rglob("*") if path.suffix in {".jsonl", ".sse", ".json"}]
-    given = [path.read_bytes() for path in sorted(recorded)]
-    return [*_CASES, *(data for data in given if len(data) < 40_000)]
+    recorded = [path for path in tests.rglob("*") if path.suffix in _RECORDED]
+    return [*_CASES, *(path.read_bytes() for path in sorted(recorded))]
 
 
 def mutated(rng: random.Random, corpus: list[bytes], target: str) -> bytes:
