@@ -11,7 +11,7 @@ import pytest
 
 from nilometer.errors import TraceFormatError
 from nilometer.traces import expand_paths, read_traces
-from nilometer.traces.sources import lines_of, opened
+from nilometer.traces.sources import lines_of, objects, opened
 
 LINE = json.dumps({"trace_id": "a", "answer": "4"})
 
@@ -178,3 +178,14 @@ def test_lines_of_any_length_come_as_they_stand(tmp_path, longest):
         found = list(lines_of(tmp_path / "lines", file))
     assert [line for line, _ in found] == data.split(b"\n")
     assert [is_cut for _, is_cut in found] == [False] * len(lengths) + [True]
+
+
+def test_a_broken_document_is_tried_a_bounded_number_of_times(tmp_path, monkeypatch):
+    tried = []
+    real = objects._fault
+    monkeypatch.setattr(objects, "_fault", lambda document: tried.append(len(document)) or real(document))
+    lines = [LINE, "{", *['"a": 1,', "}"] * 2000, LINE]
+    (tmp_path / "t.jsonl").write_text("\n".join(lines) + "\n")
+    table, report = _read(tmp_path / "t.jsonl")
+    assert (table, report.n_bad) == (2, 4001)
+    assert len(tried) <= 64

@@ -78,18 +78,20 @@ def _lines(path: Path, file: BinaryIO) -> Iterator[Item]:
         yield from _objects(number, text, is_cut=is_cut, is_first=True)
         break
     waiting: list[tuple[int, bytes, bool]] = []
-    size = 0
+    size = n_tries = 0
     for number, (data, is_cut) in lines:
         text = data.strip(_AROUND)
-        if waiting and (data[:1] == b"{" or size > LONGEST):
+        if waiting and (data[:1] == b"{" or size > LONGEST or n_tries >= _MOST_TRIES):
             yield from _unfinished(waiting)
-            waiting, size = [], 0
+            waiting, size, n_tries = [], 0, 0
         if waiting or text == b"{":
             waiting.append((number, data, is_cut))
             size += len(data)
-            if data[:1] == b"}" and not _fault(document := b"\n".join(line for _, line, _ in waiting)):
+            document = b"\n".join(line for _, line, _ in waiting) if data[:1] == b"}" else b""
+            if document and not _fault(document):
                 yield waiting[0][0], document, False
-                waiting, size = [], 0
+                waiting, size, n_tries = [], 0, 0
+            n_tries += bool(document)
         elif text[:1] == b"{":
             yield number, text, is_cut
         elif text:
