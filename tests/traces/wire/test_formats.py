@@ -425,7 +425,7 @@ def test_invalid_utf8_is_a_bad_line(tmp_path):
     file.write_bytes(good + b"\n" + good.replace(b'"content": "4"', b'"content": "\xff\xfe"') + b"\n")
     stream = read_traces(file)
     assert len(stream.read_all()) == 1
-    assert "t.jsonl:2: `choices` has an unexpected shape" in stream.report.bad_lines[0]
+    assert "t.jsonl:2: `choices` cannot be read: not JSON (the bytes are not UTF-8)." in stream.report.bad_lines[0]
 
 
 @pytest.mark.parametrize(

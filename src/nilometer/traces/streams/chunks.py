@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from nilometer.errors import TraceFormatError
+
 from .parts import Answer, Chunk, Fields
 
 __all__ = [
@@ -74,11 +76,11 @@ def text_of(value: Any) -> str:
 
     Raises
     ------
-    TypeError
+    TraceFormatError
         If it is no text.
     """
     if not isinstance(value, str):
-        raise TypeError(f"the text of a piece must be a text, got {type(value).__name__}")
+        raise TraceFormatError(f"the text of a piece must be a text, got {value!r:.40}.")
     return value
 
 

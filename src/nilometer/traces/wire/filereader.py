@@ -16,6 +16,7 @@ from .envelopes import Opened, is_error, open_line, recognise
 from .formats import FORMATS
 from .layout import Layout
 from .lines.context import Context
+from .lines.faults import FAULTS, reason_of
 from .lines.line import Line, decode_json
 from .logprobs.seen import seen_logprobs
 from .report import FileReport
@@ -23,20 +24,7 @@ from .rows import is_foreign, table_rows
 from .servers.openai_chat import parse_openai_chat
 from .servers.usual import usual_chat
 
-__all__ = ["FAULTS", "BytesReader", "FileReader"]
-
-FAULTS = (
-    TraceFormatError,
-    msgspec.MsgspecError,
-    TypeError,
-    ValueError,
-    AttributeError,
-    LookupError,
-    ArithmeticError,
-    RecursionError,
-)
-"""What a line of another shape than its format's may raise; it costs that line alone."""
-
+__all__ = ["BytesReader", "FileReader"]
 
 _NO_TRACES: Sequence[Trace] = ()
 _TRAILING = "trailing characters"
@@ -74,7 +62,7 @@ class FileReader:
         self._path = path
         self._report = report
         self._on_bad = on_bad
-        self._joiners = joiners()
+        self._joiners: Sequence[Any] = ()
         self._search = layout.search(lambda line: self._joiner_of(line) is not None)
         self._dispatched: tuple[Line | None, Any] = (None, None)
         self._in_stream: Any = None
@@ -83,6 +71,7 @@ class FileReader:
         self._top_tokens = False
         self._n_peeked = 0
         self._peeked: str | None = None
+        self._tried = "unknown"
 
     def traces(self, *, top_tokens: bool = False) -> Iterator[Trace]:
         """Yield the traces in the order in which their responses end, with the texts of the alternatives or without."""
@@ -113,6 +102,7 @@ class FileReader:
         return self._line(self._name(place), data) if usual is None else self._usual(self._name(place), usual)
 
     def _line(self, fallback_id: str, data: bytes) -> list[Trace]:
+        self._tried = "unknown"
         opened = list(open_line(data, fallback_id, self._search))
         parts = sum(item.format is None for item in opened)
         self._report.n_lines += max(parts - (parts == len(opened)), 0)
@@ -139,8 +129,10 @@ class FileReader:
         context.k = self._asked if context.k is None else context.k
         if known is None:
             joiner = self._joiner_of(line)
+            self._tried = joiner.name
             self._in_stream, self._report.format = joiner, joiner.name
             return self._whole(joiner.add(line, context))
+        self._tried = known.name
         traces = [context.complete(trace) for trace in known.parse(line, context)]
         self._report.format = known.name
         self._is_usual = known.name == "openai_chat" and not self._search.at
@@ -197,6 +189,7 @@ class FileReader:
         line = Line(answer.fields)
         try:
             known = FORMATS[answer.format] if answer.format else recognise(line)
+            self._tried = known.name if known is not None else "unknown"
             found = known.parse(line, answer.context) if known is not None else iter(())
             traces = [answer.context.complete(trace) for trace in found]
         except FAULTS as exc:
@@ -243,9 +236,7 @@ class FileReader:
         self._on_bad(f"{self._path}:{place}: {self._reason(exc)}")
 
     def _reason(self, exc: Exception) -> str:
-        return (
-            str(exc) if isinstance(exc, TraceFormatError) else f"not the shape of {self._report.format} ({exc!r:.300})"
-        )
+        return reason_of(exc, self._tried)
 
 
 class BytesReader(FileReader):

@@ -9,7 +9,7 @@ from nilometer.errors import TraceFormatError
 
 from ...batch import Trace
 
-__all__ = ["checked"]
+__all__ = ["checked", "count"]
 
 _TEXTS = ("model", "model_fingerprint", "provider", "logprobs_mode", "finish_reason", "prompt", "answer")
 _NUMBERS = ("temperature", "correct")
@@ -36,7 +36,7 @@ def checked(trace: Trace) -> Trace:
     for name in _NUMBERS:
         setattr(trace, name, _number(name, getattr(trace, name)))
     for name in _COUNTS:
-        setattr(trace, name, _count(name, getattr(trace, name)))
+        setattr(trace, name, count(name, getattr(trace, name)))
     trace.tokens = _texts("tokens", trace.tokens)
     trace.top_tokens = _texts("top_tokens", trace.top_tokens)
     trace.time = trace.time if trace.time is not None and abs(trace.time) < _LATEST else None
@@ -93,7 +93,14 @@ def _number(name: str, value: Any) -> float | None:
     return float(value)
 
 
-def _count(name: str, value: Any) -> int | None:
+def count(name: str, value: Any) -> int | None:
+    """Return a whole number >= 0, or the one that a text spells.
+
+    Raises
+    ------
+    TraceFormatError
+        If it is neither that nor None.
+    """
     if isinstance(value, str) and value.strip().isdigit():
         value = int(value.strip()[:11])
     if value is None:

@@ -9,6 +9,8 @@ import msgspec
 
 from nilometer.errors import TraceFormatError
 
+from .faults import type_fault
+
 __all__ = ["Line", "decode_json", "unquoted"]
 
 _OBJECTS: msgspec.json.Decoder[list[dict[str, msgspec.Raw]]] = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
@@ -34,7 +36,7 @@ class Line:
         except _FAULTS as exc:
             value = _leniently(bytes(data), exc)
             if not isinstance(value, dict):
-                raise TraceFormatError(f"not a JSON object ({exc}).{_printed(bytes(data))}") from exc
+                raise TraceFormatError(f"not a JSON object ({_said(exc)}).{_printed(bytes(data))}") from exc
             return cls(value)
 
     def __contains__(self, key: str) -> bool:
@@ -50,7 +52,7 @@ class Line:
             try:
                 value = decode_json(value)
             except TraceFormatError as exc:
-                raise TraceFormatError(f"`{key}` has an unexpected shape ({exc})") from exc
+                raise TraceFormatError(f"`{key}` cannot be read: {exc}") from exc
         return default if value is None else value
 
     def raw(self, key: str) -> Any:
@@ -84,7 +86,7 @@ class Line:
         try:
             return decoder.decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-            raise TraceFormatError(f"`{key}` has an unexpected shape ({exc}).") from exc
+            raise TraceFormatError(type_fault(exc, key)) from exc
 
     def keys_of_first(self, key: str) -> frozenset[str]:
         """Return the keys of the first object in the list under a key; none if it is no list of objects.
@@ -121,7 +123,7 @@ def decode_json(data: bytes | msgspec.Raw | str) -> Any:
         raw = data.encode("utf-8", "replace") if isinstance(data, str) else bytes(data)
         value = _leniently(raw, exc)
         if value is None:
-            raise TraceFormatError(f"not JSON ({exc}).{_printed(raw)}") from exc
+            raise TraceFormatError(f"not JSON ({_said(exc)}).{_printed(raw)}") from exc
         return value
 
 
@@ -139,6 +141,13 @@ def unquoted(value: Any) -> Any:
         return decode_json(value)
     except TraceFormatError:  # an answer may begin with a bracket
         return value
+
+
+def _said(exc: Exception) -> str:
+    """Say in words why JSON could not be read."""
+    if isinstance(exc, UnicodeDecodeError):
+        return "the bytes are not UTF-8"
+    return "nested too deeply" if isinstance(exc, RecursionError) else str(exc)
 
 
 def _printed(data: bytes) -> str:

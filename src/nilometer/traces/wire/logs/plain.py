@@ -8,6 +8,7 @@ from nilometer.errors import TraceFormatError
 from ...batch import Trace
 from ...labels import LABEL_COLUMNS, parse_correct
 from ...schema import TRACE_SCHEMA
+from ..lines.checks import count
 from ..lines.context import Context, last_user_text, microseconds
 from ..lines.line import Line
 from ..logprobs.clean import Listed
@@ -39,7 +40,7 @@ def parse_plain(line: Line, context: Context) -> Iterator[Trace]:
     context.attributes = {
         key: text for key, text in context.attributes.items() if key not in _KNOWN and key not in _LISTS
     }
-    yield with_logprobs(trace, _listed(line), context, k=values.get("k")) if "chosen_logprobs" in line else trace
+    yield with_logprobs(trace, _listed(line), context, k=count("k", trace.k)) if "chosen_logprobs" in line else trace
 
 
 def _listed(line: Line) -> Listed | None:
