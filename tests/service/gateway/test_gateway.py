@@ -144,6 +144,20 @@ def test_answers_are_captured_under_the_model_that_gave_them(gateway, fakes, cha
     assert fakes.bodies["b"][0]["top_logprobs"] == 5
 
 
+def test_calls_of_one_request_have_traces_of_their_own(gateway, fakes, chat, frames, tmp_path):
+    fakes.replies = {"a": "12", "b": "13", "c": "14"}
+    cascade = {"cascade": {"first": ["a", "b"], "last": "c"}, "compare": "number"}
+    with gateway("abc", captures=True, **cascade) as client:
+        reply = chat(client, "nilometer/cascade", headers={"x-request-id": "ours"})
+        named = chat(client, "a", headers={"x-request-id": "other"})
+    assert reply.headers["x-nilometer-trace"] == "ours.3"
+    assert named.headers["x-nilometer-trace"] == "other"
+    assert {frame.id: frame.model for frame in frames(tmp_path / "spool")} == {
+        **{"ours": "a", "ours.2": "b", "ours.3": "c"},
+        "other": "a",
+    }
+
+
 def test_keys_of_servers_are_used_and_those_of_clients_are_not_passed_on(gateway, fakes, chat, monkeypatch):
     monkeypatch.setenv("SERVER_KEY", "server-secret")
     fakes.replies = {"a": "12", "b": "12"}

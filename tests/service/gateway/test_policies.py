@@ -119,6 +119,18 @@ def test_router_file_that_is_broken_leaves_the_router_before_it(router, gateway,
         assert client.get("/healthz").status_code == 503
 
 
+def test_router_file_that_is_gone_for_a_moment_is_no_lasting_problem(router, gateway, fakes, chat):
+    fakes.replies = {"a": "from a", "b": "from b", "c": "from c"}
+    aside = router.with_suffix(".aside")
+    with gateway("abc", router=str(router)) as client:
+        router.rename(aside)
+        assert text(chat(client, "nilometer/route")) == "from b"
+        assert "No such file" in client.get("/api/gateway").json()["router"]["problem"]
+        aside.rename(router)
+        assert text(chat(client, "nilometer/route")) == "from b"
+        assert client.get("/api/gateway").json()["router"]["problem"] is None
+
+
 CASCADE = {"cascade": {"first": ["a", "b"], "last": "c"}, "compare": "number"}
 
 

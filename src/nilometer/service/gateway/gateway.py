@@ -14,11 +14,12 @@ from .budgets import Budgets, Hold
 from .config import GatewayConfig
 from .requests import ChatRequest
 from .routing import LiveRouter
-from .upstream import Answer, Call, CallFailedError, Upstream, Whole
+from .upstream import Answer, Call, CallFailedError, Headers, Upstream, Whole
 
 __all__ = ["Gateway", "NoAnswerError", "Notes", "Opened"]
 
 _log = logging.getLogger("nilometer.gateway")
+_REQUEST_ID = b"x-request-id"
 
 
 class NoAnswerError(Exception):
@@ -46,6 +47,18 @@ class Notes:
         self.limits: list[float] = []
         """Seconds that limited models ask to wait."""
         self.over_budget = False
+
+    def call_headers(self) -> tuple[Headers, Headers]:
+        """Return the headers of the call that was counted last, and what the client is told of it.
+
+        The second and later calls of a request get its id with their number, so that their traces stay apart.
+        """
+        given = next((value for name, value in self.headers if name == _REQUEST_ID), None)
+        if given is None:
+            return list(self.headers), []
+        own = given if self.n_calls == 1 else given + f".{self.n_calls}".encode()
+        others = [(name, value) for name, value in self.headers if name != _REQUEST_ID]
+        return [*others, (_REQUEST_ID, own)], [(b"x-nilometer-trace", own)]
 
     def none_left(self) -> NoAnswerError:
         """Return the error of a request for which no model is left."""
@@ -119,8 +132,9 @@ class Gateway:
         hold = self._held(model, asked, notes)
         if hold is None:
             return None
+        headers, told = notes.call_headers()
         try:
-            given = await model.whole(body, notes.headers)
+            given = await model.whole(body, headers)
         except CallFailedError as exc:
             self._failed(model, exc, hold=hold, notes=notes)
             return None
@@ -128,7 +142,7 @@ class Gateway:
             notes.cost += hold.amount  # the client left; what the server still does is paid
             raise
         self._paid(model, answer_tokens(given.body) if given.status == 200 else Tokens(0, 0), hold=hold, notes=notes)
-        return given
+        return given._replace(headers=[*given.headers, *told])
 
     async def stream(self, asked: ChatRequest, order: Sequence[str], notes: Notes) -> Opened:
         """Return the streamed answer of the first model whose first bytes come.
@@ -142,8 +156,9 @@ class Gateway:
             hold = self._held(model, asked, notes)
             if hold is None:
                 continue
+            headers, told = notes.call_headers()
             try:
-                call, answer = await model.call(asked.for_model(model.config.served_name), notes.headers)
+                call, answer = await model.call(asked.for_model(model.config.served_name), headers)
             except CallFailedError as exc:
                 self._failed(model, exc, hold=hold, notes=notes)
                 continue
@@ -153,7 +168,7 @@ class Gateway:
             except CallFailedError as exc:
                 notes.tried.append(f"{model.name}: {exc.reason}")
                 continue
-            return Opened(model.name, answer, first, parts)
+            return Opened(model.name, answer._replace(headers=[*answer.headers, *told]), first, parts)
         raise notes.none_left()
 
     async def _parts(

@@ -53,7 +53,8 @@ class LiveRouter:
     """
 
     def __init__(self, path: Path, models: Collection[str], embedder_of: Callable[[str, str | None], Embedder]) -> None:
-        self.problem: str | None = None
+        self._absent: str | None = None
+        self._unread: str | None = None
         self.n_loaded = 1
         self._path, self._known, self._embedder_of = path, set(models), embedder_of
         self._loaded = self._load()
@@ -65,6 +66,11 @@ class LiveRouter:
         """The router in use."""
         return self._loaded.router
 
+    @property
+    def problem(self) -> str | None:
+        """Why the file of now is not in use; None if it is."""
+        return self._absent or self._unread
+
     def look(self) -> None:
         """Begin to load the file again if it has changed; requests go on with the router there is."""
         if self._loading is not None and not self._loading.done():
@@ -72,8 +78,9 @@ class LiveRouter:
         try:
             stamp = _stamp(self._path)
         except OSError as exc:
-            self.problem = f"{self._path}: {exc.strerror}"
+            self._absent = f"{self._path}: {exc.strerror}"
             return
+        self._absent = None
         if stamp != self._loaded.stamp:
             self._loading = asyncio.create_task(self._reload(stamp))
 
@@ -81,12 +88,12 @@ class LiveRouter:
         try:
             loaded = await asyncio.to_thread(self._load)
         except (NilometerError, OSError, KeyError, ValueError) as exc:
-            if self.problem is None:
+            if self._unread is None:
                 _log.warning("the router before %s goes on: %s", self._path, exc)
-            self.problem = f"{self._path}: {exc}"
+            self._unread = f"{self._path}: {exc}"
             self._loaded = self._loaded._replace(stamp=stamp)
             return
-        self._loaded, self.problem = loaded, None
+        self._loaded, self._unread = loaded, None
         self._pace = _first_pace(loaded.router)
         self.n_loaded += 1
 
@@ -111,7 +118,7 @@ class LiveRouter:
             except (NilometerError, OSError) as exc:
                 _log.warning("a prompt cannot be embedded, and goes by the average of all prompts: %s", exc)
                 router, failed = router.without_neighbors(), "the prompt could not be embedded; "
-        route = self._route(_without(router, resting), vector)
+        route = self._route(_awake(router, resting), vector)
         others = [one.model for one in route.alternatives if one.model in self._known]
         return Choice((route.model, *others), failed + route.reason)
 
@@ -130,12 +137,12 @@ class LiveRouter:
         return route
 
 
-def _without(router: Router, resting: Collection[str]) -> Router:
+def _awake(router: Router, resting: Collection[str]) -> Router:
     """The router without the models that rest, unless all do."""
-    if not resting or router.allowed is None:
+    try:
+        return router.without(*(name for name in resting if name in router.models))
+    except ConfigError:
         return router
-    awake = router.allowed & np.array([name not in resting for name in router.models])
-    return replace(router, allowed=awake) if awake.any() else router
 
 
 def _first_pace(router: Router) -> Pace | None:

@@ -13,7 +13,7 @@ from nilometer.models import clean_text, retry_after
 from ..capture import Capture, PassThrough, Settings
 from .config import ModelConfig
 
-__all__ = ["Answer", "Call", "CallFailedError", "Upstream", "Whole"]
+__all__ = ["Answer", "Call", "CallFailedError", "Headers", "Upstream", "Whole"]
 
 Headers = list[tuple[bytes, bytes]]
 _WAITING = 8
