@@ -38,10 +38,17 @@ def test_slices_get_their_own_model_where_it_is_surely_better():
     assert "nearer to the others here than" in rows["one"].reason + rows["two"].reason
 
 
-def test_the_report_is_plain_json_and_names_families():
+def test_the_report_names_families():
+    data = table()
+    alone = np.random.default_rng(1).normal(size=(200, 1, 3))
+    five = AnswerTable(models=(*data.models, "e"), embeddings=np.concatenate([data.embeddings, alone], axis=1))
+    plain = json.loads(json.dumps(report(five).to_dict()))
+    assert plain["families"]["families"] == [["<b>a</b>", "b"]]
+
+
+def test_the_report_is_plain_json():
     found = report(table())
     plain = json.loads(json.dumps(found.to_dict()))
-    assert plain["families"]["families"] == [["<b>a</b>", "b"]]
     assert len(plain["models"]) == 4
     assert {row["slice"] for row in plain["slices"]} == {"one", "two", "tiny"}
     assert any(point["kind"] == "cascade" for point in plain["policies"])

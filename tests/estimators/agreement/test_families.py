@@ -18,34 +18,46 @@ def discrete(accuracies, *, seed, copied=0.0, n=1000):
     return answer_embeddings(answers.tolist())
 
 
-@pytest.mark.parametrize("accuracies", [[0.9, 0.8, 0.7, 0.6, 0.5], np.linspace(0.8, 0.3, 8), np.linspace(0.9, 0.4, 11)])
+@pytest.mark.parametrize("accuracies", [[0.9, 0.8, 0.7, 0.6, 0.5], [0.9, 0.5, 0.5, 0.5, 0.5], np.linspace(0.8, 0.3, 8)])
 def test_independent_models_of_unequal_accuracy_are_no_family(accuracies):
-    named = [bool(find_families(discrete(accuracies, seed=seed)).families) for seed in range(12)]
-    assert sum(named) <= 2  # at most 5 % of runs in the mean
+    named = [bool(find_families(discrete(accuracies, seed=seed)).families) for seed in range(8)]
+    assert sum(named) <= 1  # measured in studies/families.py: at most 5 % of runs
+
+
+def test_equally_good_models_do_not_hide_a_copy():
+    assert find_families(discrete([0.6] * 5, seed=0, copied=0.6)).families == (("2", "4"),)
+
+
+def test_two_of_guessers_are_told_by_no_test():
+    """Two good models among three guessers and a family among three independent ones give the same distances."""
+    check = find_families(discrete([0.25, 0.25, 0.9, 0.25, 0.9], seed=0))
+    assert check.families == (("2", "4"),)
 
 
 @pytest.mark.parametrize("copied", [0.3, 0.6, 0.9])
 def test_a_model_that_copies_is_found(copied):
     found = [
-        find_families(discrete([0.9, 0.8, 0.7, 0.6, 0.5, 0.65], seed=seed, copied=copied)).families for seed in range(6)
+        find_families(discrete([0.9, 0.8, 0.7, 0.6, 0.5, 0.65], seed=seed, copied=copied)).families for seed in range(4)
     ]
-    assert sum(("2", "5") in families for families in found) >= 5
+    assert all(("2", "5") in families for families in found)
 
 
 def test_prompts_that_are_hard_for_all_make_no_family():
     rng = np.random.default_rng(0)
     named = 0
-    for _ in range(10):
+    for _ in range(5):
         logits = np.linspace(2, -1, 8) + rng.normal(size=(1000, 1))
         right = rng.random((1000, 8)) < 1 / (1 + np.exp(-logits))
         answers = np.where(right, 0, rng.integers(1, 4, right.shape))
         named += bool(find_families(answer_embeddings(answers.tolist())).families)
-    assert named <= 2
+    assert named <= 1
 
 
 def test_few_models_or_prompts_show_no_family():
     assert "dependence cannot be seen" in find_families(discrete([0.9, 0.6, 0.5], seed=0)).reason
-    assert not find_families(discrete([0.9, 0.6, 0.5, 0.5], seed=0)).families
+    few = find_families(discrete([0.9, 0.6, 0.5, 0.5], seed=0, copied=0.9))
+    assert not few.families
+    assert [pair.p_value for pair in few.pairs] == [None] * 6
     assert find_families(discrete([0.9, 0.6, 0.5, 0.5, 0.7], seed=0, n=10)).pairs[0].p_value is None
 
 

@@ -262,9 +262,9 @@ def test_relatives_are_found_and_what_hangs_on_them_is_said():
     assert check.best in {"a", "a2"}
 
 
-def test_independent_models_have_no_family_and_three_models_cannot_show_one():
+def test_independent_models_have_no_family_and_four_models_cannot_show_one():
     assert find_families(outputs(21, n=500)).families == ()
-    assert "Three models" in find_families(outputs(21, m=3)).reason
+    assert "4 models have too few distances" in find_families(outputs(21, m=4)).reason
 
 
 def test_weights_are_inverse_errors_with_a_floor():
