@@ -109,3 +109,10 @@ def test_candidates_beside_samples_are_refused_by_line(capsys, tmp_path, given):
     err = capsys.readouterr().err
     assert ended.value.code == 2
     assert "s.jsonl:1: `candidates` must be a list of texts, numbers or lists" in err
+
+
+def test_prompts_of_a_suite_are_scored_like_those_of_a_file(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["decide", "basic", "--score", "vllm:http://127.0.0.1:9/v1", "--model-name", "m", "--metric", "accuracy"])
+    assert ended.value.code == 2
+    assert "the prompt addition-1-0 has nothing to score" in capsys.readouterr().err

@@ -189,15 +189,14 @@ def _read_posterior(row: dict[str, Any], reading: Reading) -> Posterior:
     raise TraceFormatError("no samples, no label_logprobs, no resps.")
 
 
-def listed_candidates(row: dict[str, Any]) -> list[Any] | None:
-    """Return the `candidates` of a line, None where it has none.
+def listed_candidates(given: Any) -> list[Any] | None:
+    """Return the `candidates` of a line if they are a list, None where it has none.
 
     Raises
     ------
     TraceFormatError
         If they are no list of texts, numbers or lists.
     """
-    given = row.get("candidates")
     if given is not None and not (isinstance(given, list) and all(isinstance(one, _CANDIDATE) for one in given)):
         raise TraceFormatError(f"`candidates` must be a list of texts, numbers or lists, got {str(given)[:80]!r}.")
     return given
@@ -205,7 +204,7 @@ def listed_candidates(row: dict[str, Any]) -> list[Any] | None:
 
 def _candidates(row: dict[str, Any], reading: Reading) -> list[Any] | None:
     """What may be answered: the `candidates` of a line, else its samples beside `pseudo_references`."""
-    given = listed_candidates(row)
+    given = listed_candidates(row.get("candidates"))
     if given is None:
         if row.get("pseudo_references") is None:
             return None

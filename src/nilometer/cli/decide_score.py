@@ -1,8 +1,6 @@
 """``nilometer decide --score``: the probability of every candidate, asked of the model instead of drawn."""
 
-import json
 from collections.abc import Hashable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,7 +49,8 @@ def score_candidates(files: Sequence[str], reading: Reading, options: ScoreOptio
     ConfigError
         If a prompt has no candidates, or the model cannot be opened.
     """
-    questions, given = _questions(files)
+    questions = [one for path in files for part in make_suite(path, SuiteOptions()).values() for one in part]
+    given = [_texts(question) for question in questions]
     scorer, is_chat = _scorer(options)
     usual = [label_text(label) for label in reading.labels or ()]
     candidates = [own or (usual if is_chat else [*usual, *(f" {text}" for text in usual)]) for own in given]
@@ -70,26 +69,14 @@ def score_candidates(files: Sequence[str], reading: Reading, options: ScoreOptio
     return asked
 
 
-def _questions(files: Sequence[str]) -> tuple[list[Question], list[list[str]]]:
-    """Prompts with the candidates of their lines, empty where a line names none."""
-    questions: list[Question] = []
-    given: list[list[str]] = []
-    for path in files:
-        questions += [one for part in make_suite(path, SuiteOptions()).values() for one in part]
-        for number, line in enumerate(Path(path).read_bytes().splitlines(), start=1):
-            if line.strip():
-                given.append(_texts(json.loads(line), f"{path}:{number}"))
-    return questions, given
-
-
-def _texts(row: dict[str, Any], where: str) -> list[str]:
+def _texts(question: Question) -> list[str]:
     """The candidates of a line as texts, each once."""
     try:
-        texts = list(dict.fromkeys(map(str, listed_candidates(row) or ())))
+        texts = list(dict.fromkeys(map(str, listed_candidates(question.candidates) or ())))
     except TraceFormatError as exc:
-        raise TraceFormatError(f"{where}: {exc}") from exc
+        raise TraceFormatError(f"{question.place}: {exc}") from exc
     if "" in texts:
-        raise TraceFormatError(f"{where}: a candidate must have a text, got ''.")
+        raise TraceFormatError(f"{question.place}: a candidate must have a text, got ''.")
     return texts
 
 

@@ -28,6 +28,10 @@ class Question(NamedTuple):
     gold: str | None
     attributes: dict[str, str]
     judge: Callable[[str], float] | None
+    candidates: Any = None
+    """What a line of a file lists as answers, as it stands there."""
+    place: str = ""
+    """File and line, for messages."""
 
 
 class SuiteOptions(NamedTuple):
@@ -133,8 +137,10 @@ def _file(path: Path) -> dict[str, list[Question]]:
             row = msgspec.json.decode(line, type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             raise TraceFormatError(f"{path}:{number}: not a JSON object ({exc}).") from exc
-        row["prompt"] = _prompt(row, f"{path}:{number}")
-        questions.append(_own_question(row, f"{path.stem}-{number}"))
+        place = f"{path}:{number}"
+        row["prompt"] = _prompt(row, place)
+        question = _own_question(row, f"{path.stem}-{number}")
+        questions.append(question._replace(candidates=row.get("candidates"), place=place))
     if not questions:
         raise TraceFormatError(f"{path}: the file is empty.")
     starts = range(0, len(questions), _ROWS_PER_PART)

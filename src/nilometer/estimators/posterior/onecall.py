@@ -2,14 +2,11 @@
 
 import math
 from collections.abc import Hashable, Sequence
-from typing import Any
-
-import numpy as np
 
 from .posterior import Posterior
 from .tokens import ListedToken, score_masses, score_place
 
-__all__ = ["listed_tokens", "posterior_of_call"]
+__all__ = ["posterior_of_call"]
 
 
 def posterior_of_call(
@@ -68,27 +65,3 @@ def _probability_before(tokens: Sequence[ListedToken], place: int) -> float:
             break
         logs.append(math.log(max(dict(token.listed).get(token.text, 0.0), 1e-300)))
     return math.exp(math.fsum(logs))
-
-
-def listed_tokens(
-    texts: Sequence[str], logprobs: Sequence[float], *, top_texts: Sequence[str | None], top_logprobs: Any
-) -> list[ListedToken]:
-    """Put the tokens of an answer beside their alternatives.
-
-    Parameters
-    ----------
-    texts, logprobs
-        Of the tokens that were generated.
-    top_texts, top_logprobs
-        Of their alternatives, (tokens, k) row-major; None and NaN where fewer were given.
-    """
-    values = np.asarray(top_logprobs, dtype=np.float64).reshape(len(texts), -1)
-    names = iter(top_texts)
-    found = []
-    for text, logprob, row in zip(texts, logprobs, values.tolist(), strict=True):
-        named = [(next(names), value) for value in row]
-        listed = {name: math.exp(min(p, 0.0)) for name, p in named if name is not None and not math.isnan(p)}
-        if not math.isnan(logprob):
-            listed[text] = math.exp(min(float(logprob), 0.0))
-        found.append(ListedToken(text, tuple(listed.items())))
-    return found

@@ -1,7 +1,7 @@
 """Posteriors from what servers answer and what logs hold, in every format of traces that can be read."""
 
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from nilometer.traces import traces_from_response
 
 from .draws import whole_draw
 from .posterior import Posterior
-from .tokens import ListedToken, score_masses, score_place
+from .tokens import ListedToken, listed_tokens, score_masses, score_place
 
 __all__ = ["posterior_from_lm_eval", "posterior_from_response", "posteriors_from_traces"]
 
@@ -183,21 +183,9 @@ def _of_columns(answer: str | None, reason: str | None, columns: Sequence[Any]) 
         return _Choice(answer, None, reason)
     if not len(chosen):
         return _Choice(answer, [], reason)
-    with np.errstate(invalid="ignore"):
-        p = np.nan_to_num(np.exp(np.asarray(chosen, dtype=np.float64)))
-        others = np.nan_to_num(np.exp(np.asarray([] if top is None else top, dtype=np.float64))).reshape(len(p), -1)
-    texts = np.asarray(names or [], dtype=object).reshape(len(p), -1)
-    rows = [_listed(text, p[i], zip(texts[i], others[i], strict=False)) for i, text in enumerate(tokens or ())]
-    return _Choice(answer, rows, reason)
-
-
-def _listed(text: str, own: float, others: Iterable[tuple[str | None, float]]) -> ListedToken:
-    """The alternatives of a token; a repeated text counts once, one below the cut-off not at all."""
-    rows = {text: float(own)}
-    for other, p in others:
-        if other is not None and other not in rows:
-            rows[other] = float(p)
-    return ListedToken(text, tuple((key, p) for key, p in rows.items() if p > 0))
+    texts = tokens or ()
+    top = top if top is not None and names is not None else ()
+    return _Choice(answer, listed_tokens(texts, chosen, top_texts=names or (), top_logprobs=top), reason)
 
 
 def posterior_from_lm_eval(sample: Mapping[str, Any], parse: Parser | None = None) -> Posterior:

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Hashable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from nilometer.signals import find_place, label_text, parse_label
 
-__all__ = ["ListedToken", "ScoreMasses", "score_masses", "score_place"]
+__all__ = ["ListedToken", "ScoreMasses", "listed_tokens", "score_masses", "score_place"]
 
 _LEAD = " \t\r\n▁ĠĊ*_\"'`#:=([{<"
 _TRAIL = " \t\r\n▁ĠĊ*_\"'`,;:)]}>"
@@ -21,6 +23,37 @@ class ListedToken(NamedTuple):
     text: str
     listed: tuple[tuple[str, float], ...]
     """Texts and probabilities, the generated token among them."""
+
+
+def listed_tokens(
+    texts: Sequence[str], logprobs: Sequence[float], *, top_texts: Sequence[str | None], top_logprobs: Any
+) -> list[ListedToken]:
+    """Put the tokens of an answer beside their alternatives; a text listed twice counts once.
+
+    Parameters
+    ----------
+    texts, logprobs
+        Of the tokens that were generated; NaN where unknown.
+    top_texts, top_logprobs
+        Of their alternatives, (tokens, k) row-major; None and NaN where fewer were given.
+
+    Examples
+    --------
+    >>> listed_tokens(["4"], [-0.1], top_texts=["4", "5"], top_logprobs=[-0.1, -2.3])[0].listed[1][0]
+    '5'
+    """
+    with np.errstate(over="ignore"):
+        own = np.exp(np.minimum(np.asarray(logprobs, dtype=np.float64), 0.0)).tolist()
+        others = np.exp(np.minimum(np.asarray(top_logprobs, dtype=np.float64), 0.0)).reshape(len(texts), -1).tolist()
+    names = iter(top_texts)
+    found = []
+    for text, p, row in zip(texts, own, others, strict=True):
+        listed = {text: p}
+        for name, other in [(next(names), value) for value in row]:
+            if name is not None:
+                listed.setdefault(name, other)
+        found.append(ListedToken(text, tuple((name, value) for name, value in listed.items() if value > 0)))
+    return found
 
 
 class ScoreMasses(NamedTuple):
