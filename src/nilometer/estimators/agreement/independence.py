@@ -1,6 +1,6 @@
 """The distances between models with independent errors, and how far each pair lies below them."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class Distances(NamedTuple):
         """Take (prompts, pairs) distances."""
         mean = rows.mean(axis=0)
         away = (rows - mean) / np.sqrt(len(rows) - 1)
-        root = np.linalg.qr(away, mode="r") if len(away) > away.shape[1] else away
+        root: Floats = np.asarray(np.linalg.qr(away, mode="r")) if len(away) > away.shape[1] else away
         return cls(mean, root, len(rows), n_models)
 
     @property
@@ -111,12 +111,14 @@ def independence_tests(distances: Distances, inside: Bools) -> PairTests:
     grid = np.linspace(0.0, top, _COARSE_GRID if many else _GRID)
     if distances.n_models > _FEW_MODELS:
         parts = [_at(distances, inside, grid[i : i + 1]) for i in range(len(grid))]
-        return _worst(_At(*(np.concatenate(part) for part in zip(*parts, strict=True))))
+        whole: list[Any] = [np.concatenate(part) for part in zip(*parts, strict=True)]
+        return _worst(_At(*whole))
     found = []
     for k in range(len(inside)):
         others = inside.copy()
         others[k] = False
-        found.append(_worst(_At(*(part[:, k : k + 1] for part in _at(distances, others, grid)))))
+        own: list[Any] = [part[:, k : k + 1] for part in _at(distances, others, grid)]
+        found.append(_worst(_At(*own)))
     return PairTests(*(np.concatenate(part) for part in zip(*found, strict=True)))
 
 
@@ -185,7 +187,7 @@ def _fit(distances: Distances, inside: Bools, grid: Floats) -> _Fit:
     slopes[:, k, first], slopes[:, k, second] = skill[:, second], skill[:, first]
     solved = np.linalg.solve(_normal(skill, used, own), slopes.transpose(0, 2, 1))
     curved = -v[:, first] * v[:, second]
-    return _Fit(skill, slopes, solved, v[:, first] + v[:, second] + c * curved, curved)
+    return _Fit(skill, slopes, np.asarray(solved, dtype=np.float64), v[:, first] + v[:, second] + c * curved, curved)
 
 
 def _normal(skill: Floats, used: Floats, own: Ints) -> Floats:
