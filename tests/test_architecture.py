@@ -23,6 +23,7 @@ STAGES = [
     "pages",
     "service",
     "cli",
+    "__main__",
 ]
 ALLOWED = {stage: set(STAGES[: i + 1]) for i, stage in enumerate(STAGES)}
 ALLOWED["models"] = {"facades", "arrays", "errors", "display", "traces", "signals", "models"}

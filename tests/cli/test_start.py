@@ -1,7 +1,9 @@
 """What a verb loads before it is asked to work."""
 
+import runpy
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -17,3 +19,11 @@ def test_help_of_a_verb_loads_nothing_that_only_its_work_needs(verb):
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_package_runs_as_a_module(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["nilometer", "--version"])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_module("nilometer", run_name="__main__")
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out == f"{version('nilometer')}\n"
