@@ -10,11 +10,13 @@ import unicodedata
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
-__all__ = ["Displayed", "finite", "visible_text"]
+__all__ = ["Displayed", "finite", "plain_cell", "safe_cell", "visible_text"]
 
 _JOINERS = "\u200c\u200d"
 """Zero-width characters that Persian, Indic scripts and emoji need; they cannot turn or hide other text."""
 _MOST_CHARACTERS, _MOST_NAMES = 60, 3
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "'")
+"""How a cell begins that a spreadsheet takes for a formula, or that was kept from it."""
 
 
 class Displayed:
@@ -101,6 +103,30 @@ def _acts(char: str) -> bool:
 
 def _escape(char: str) -> str:
     return char.encode("unicode_escape").decode("ascii")
+
+
+def safe_cell(value: Any) -> Any:
+    """Return a cell of a CSV file that no spreadsheet takes for a formula: such a text begins with an apostrophe.
+
+    Numbers stay as they are. ``plain_cell`` gives the text back.
+
+    Examples
+    --------
+    >>> safe_cell("=1+2"), safe_cell("'quoted'"), safe_cell(-1.5)
+    ("'=1+2", "''quoted'", -1.5)
+    """
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULAS) else value
+
+
+def plain_cell(text: str) -> str:
+    """Return the text that ``safe_cell`` was given; all others are unchanged.
+
+    Examples
+    --------
+    >>> plain_cell("'=1+2"), plain_cell("''quoted'"), plain_cell("'tis"), plain_cell("-x")
+    ('=1+2', "'quoted'", "'tis", '-x')
+    """
+    return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULAS) else text
 
 
 def finite(value: Any) -> Any:

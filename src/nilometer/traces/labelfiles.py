@@ -11,6 +11,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from nilometer.display import plain_cell
 from nilometer.errors import TraceFormatError
 
 from .labelexports import export_rows
@@ -118,7 +119,7 @@ def _csv_rows(path: Path, records: Records, wanted: Sequence[str], *, on_bad: On
         elif len(record) < len(names) or any(field.strip() for field in record[len(names) :]):
             on_bad(number, f"a row must have {len(names)} fields, got {len(record)}.")
         else:
-            yield number, dict(zip(names, record, strict=False))
+            yield number, dict(zip(names, map(plain_cell, record), strict=False))
 
 
 def _records(lines: list[str], delimiter: str) -> Records:

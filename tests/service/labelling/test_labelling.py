@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -236,6 +237,18 @@ def test_note_is_no_formula_in_a_spreadsheet(frozen, connection):
     record_act(connection, LabelAct(plan, "t0", "label", 1.0, note="=cmd|' /C calc'!A0"), who="ann")
     assert "'=cmd" in export_plan(connection, plan, "csv")
     assert json.loads(export_plan(connection, plan, "jsonl"))["note"].startswith("=cmd")
+
+
+@pytest.mark.parametrize("name", ["-x0", "=x0", "'x0", "@x0"])
+def test_an_id_that_looks_like_a_formula_comes_back_from_a_spreadsheet(name, connection):
+    row = PlanRow(0, "plan", 0, "ann", "all", 0, 0.0, "test", 0)
+    planned = [replace(_planned(1)[0], trace_id=name)]
+    plan = save_plan(connection, row, planned, texts={name: ("prompt", "answer", None)})
+    _label(connection, plan, name, 1.0)
+    exported = export_plan(connection, plan, "csv")
+    assert f",'{name}," in exported
+    (act,) = read_labels_file(exported, plan)
+    assert act.trace_id == name
 
 
 @pytest.mark.parametrize("text", ["[1]", '{"a": 1}', "x,y\n1,2", '{"trace_id": "t0", "correct": 7}', "[{", ""])

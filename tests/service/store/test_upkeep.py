@@ -20,6 +20,7 @@ from nilometer.service.store import (
     export_labels,
     export_profiles,
 )
+from nilometer.traces import read_labels
 
 HOUR = 1_795_003_200_000_000 // 3_600_000_000
 NOW = (HOUR + 1) * 3600.0
@@ -238,6 +239,17 @@ def test_exports_are_what_the_store_knows(rows, frame_of, gemma, tmp_path):
         (estimate,) = csv.DictReader(file)
     assert (estimate["n"], estimate["from"]) == ("30", "2026-11-18T12:00:00+00:00")
     assert float(estimate["low"]) < float(estimate["accuracy"]) < float(estimate["high"])
+
+
+def test_texts_of_an_export_are_no_formulas_and_its_labels_are_read_back(rows, frame_of, gemma, tmp_path):
+    store = _filled(tmp_path / "store", rows, frame_of, gemma=gemma)
+    (row,) = store.estimates(first_hour=HOUR, last_hour=HOUR)
+    export_estimates([row._replace(slice="=cmd|' /C calc'!A0")], tmp_path / "e.csv")
+    assert ",'=cmd" in (tmp_path / "e.csv").read_text()
+    store.add_labels([LabelIn("-x1", True, source="judge"), LabelIn("'tis", False)], who="=who()")
+    export_labels(store.reader(), tmp_path / "l.csv")
+    assert "'=who()" in (tmp_path / "l.csv").read_text()
+    assert read_labels(tmp_path / "l.csv")["trace_id"].to_pylist() == ["-x1", "'tis"]
 
 
 def test_export_names_a_damaged_file(rows, frame_of, tmp_path):

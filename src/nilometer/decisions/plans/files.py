@@ -13,7 +13,7 @@ from typing import Annotated, Any, NamedTuple, TextIO
 import msgspec
 from msgspec import Meta
 
-from nilometer.display import finite
+from nilometer.display import finite, plain_cell, safe_cell
 from nilometer.errors import ConfigError, TraceFormatError
 from nilometer.traces import whole_file
 
@@ -27,7 +27,6 @@ __all__ = ["PLAN_FORMATS", "Text", "read_costs", "read_label_plan", "write_label
 PLAN_FORMATS = ("jsonl", "csv", "label-studio", "argilla")
 _NAMES = tuple(field.name for field in fields(PlannedLabel))
 _STANDING = tuple(field.name for field in fields(Standing))
-_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "'")
 _DIGITS = (17, 9)
 """Digits of numbers that name a plan: all of them, and in CSV those that every spreadsheet keeps."""
 _CURE = "Give the file as `nilometer plan label` wrote it."
@@ -131,10 +130,7 @@ def _digits(value: Any, digits: int) -> str:
 
 def _cells(row: Mapping[str, Any]) -> dict[str, Any]:
     """Cells whose texts no spreadsheet takes for a formula."""
-    return {
-        name: f"'{value}" if isinstance(value, str) and value.startswith(_FORMULAS) else value
-        for name, value in row.items()
-    }
+    return {name: safe_cell(value) for name, value in row.items()}
 
 
 def _argilla(row: PlannedLabel, text: Text) -> dict[str, Any]:
@@ -201,7 +197,7 @@ def _known(found: Mapping[str, Any]) -> Standing:
 
 
 def _cell(value: str | None, *, is_quoted: bool) -> str | None:
-    return value[1:] if value and is_quoted and value.startswith("'") else value or None
+    return plain_cell(value) if value and is_quoted else value or None
 
 
 def _check_consistent(path: Path, planned: Sequence[PlannedLabel]) -> None:

@@ -6,7 +6,7 @@ import json
 import sqlite3
 from typing import Any
 
-from nilometer.display import visible_text
+from nilometer.display import plain_cell, safe_cell, visible_text
 from nilometer.errors import TraceFormatError
 from nilometer.traces import parse_correct
 
@@ -16,7 +16,6 @@ __all__ = ["EXPORTS", "export_plan", "read_labels_file"]
 
 EXPORTS = ("csv", "jsonl", "label-studio", "argilla")
 _NAMES = ("time", "who", "trace_id", "act", "before", "after", "reason", "note", "milliseconds")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def export_plan(connection: sqlite3.Connection, plan: int, form: str) -> str:
@@ -44,10 +43,7 @@ def _csv(acts: list[dict[str, Any]]) -> str:
 
 
 def _cell(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    shown = visible_text(value)
-    return f"'{shown}" if shown.startswith(_FORMULA) else shown
+    return safe_cell(visible_text(value)) if isinstance(value, str) else value
 
 
 def _tasks(connection: sqlite3.Connection, plan: int, acts: list[dict[str, Any]], *, form: str) -> list[dict[str, Any]]:
@@ -88,12 +84,16 @@ def read_labels_file(text: str, plan: int) -> list[LabelAct]:
         elif stripped.startswith("{"):
             rows = [json.loads(line) for line in stripped.splitlines() if line.strip()]
         else:
-            rows = list(csv.DictReader(io.StringIO(stripped)))
+            rows = [_plain(row) for row in csv.DictReader(io.StringIO(stripped))]
     except (ValueError, csv.Error, AttributeError, TypeError, KeyError, IndexError) as exc:
         raise TraceFormatError(
             f"the labels cannot be read ({exc}). Give CSV, JSON lines, Label Studio or Argilla."
         ) from exc
     return [_act(row, place, plan) for place, row in enumerate(rows, 1)]
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: plain_cell(value) if isinstance(value, str) else value for name, value in row.items()}
 
 
 def _of_task(task: dict[str, Any]) -> list[dict[str, Any]]:

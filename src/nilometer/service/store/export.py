@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from nilometer.display import safe_cell
 from nilometer.traces import whole_file
 
 from .scoring import SliceRow
@@ -83,11 +84,12 @@ def _moment(microseconds: int) -> str:
 
 
 def _write_csv(out: Path, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
+    """Write rows whose texts no spreadsheet takes for a formula; how many."""
     n = 0
     with whole_file(out) as file:
         writer = csv.writer(text := TextIOWrapper(file, encoding="utf-8", newline="", write_through=True))
         writer.writerow(names)
         for n, row in enumerate(rows, 1):  # noqa: B007 - the number of the last is returned
-            writer.writerow(row)
+            writer.writerow([safe_cell(cell) for cell in row])
         text.detach()
     return n
