@@ -105,8 +105,19 @@ def test_receiver_that_refuses_is_a_problem_and_is_tried_again(store):
         assert exporter.step(now=_at(1)) == 0
         assert "does not take events" in store.problems["otlp"]
         server.status = 200
-        assert exporter.step(now=_at(1)) == 1
+        assert exporter.step(now=_at(1) + 10) == 1
     assert "otlp" not in store.problems
+
+
+def test_receiver_that_refuses_is_left_alone_for_longer_each_time(store):
+    with _receiver() as (server, url):
+        exporter = EvaluationExporter(store, url)
+        server.status = 503
+        sent = []
+        for second in range(60):
+            exporter.step(now=_at(1) + second)
+            sent.append(len(server.bodies))
+    assert [second for second in range(60) if sent[second] > (sent[second - 1] if second else 0)] == [0, 10, 30]
 
 
 def test_slice_that_cannot_be_known_has_its_reason_and_no_score(store):

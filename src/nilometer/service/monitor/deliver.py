@@ -5,9 +5,8 @@ import logging
 import smtplib
 import sqlite3
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from email.message import EmailMessage
 from typing import Any, Literal, NamedTuple
 from urllib.parse import parse_qs, urlsplit
@@ -17,7 +16,7 @@ from nilometer.errors import ConfigError
 from ..store import Store
 from ..store.database import transaction
 
-__all__ = ["Channel", "Courier", "read_channel"]
+__all__ = ["Channel", "Courier", "pause_after", "post_json", "read_channel"]
 
 _log = logging.getLogger("nilometer.alerts")
 _TIMEOUT = 10
@@ -115,18 +114,37 @@ def _note(connection: sqlite3.Connection, channel: Channel, event: dict[str, Any
     place = (event["id"], event["event"], channel.name)
     found = connection.execute("SELECT tries FROM deliveries WHERE alert=? AND event=? AND channel=?", place).fetchone()
     tries = (found[0] if found else 0) + 1
-    pause = min(10 * 2 ** (tries - 1), _LONGEST_PAUSE)
-    next_try = int(now + pause) if failed else _NEVER
+    next_try = int(now + pause_after(tries)) if failed else _NEVER
     connection.execute("REPLACE INTO deliveries VALUES (?,?,?,?,?)", (*place, tries, next_try))
+
+
+def pause_after(tries: int) -> int:
+    """Seconds until the next try after so many that failed: 10, then twice as long each time, at most an hour.
+
+    Examples
+    --------
+    >>> pause_after(1), pause_after(3), pause_after(50)
+    (10, 40, 3600)
+    """
+    return min(10 << min(tries - 1, 20), _LONGEST_PAUSE)
+
+
+def post_json(url: str, body: Any, headers: Mapping[str, str]) -> str | None:
+    """Send a JSON document to a URL; the reason if that failed."""
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"content-type": "application/json", **headers})
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT):
+            return None
+    except (OSError, ValueError) as exc:
+        return f"{type(exc).__name__}: {exc}"
 
 
 def _send(channel: Channel, event: dict[str, Any]) -> str | None:
     """Deliver one event; the reason if that failed."""
+    if channel.kind != "smtp":
+        return _post(channel, event)
     try:
-        if channel.kind == "smtp":
-            _mail(channel.url, event)
-        else:
-            _post(channel, event)
+        _mail(channel.url, event)
     except (OSError, smtplib.SMTPException, ValueError) as exc:
         return f"{type(exc).__name__}: {exc}"
     return None
@@ -136,12 +154,9 @@ def _sentence(event: dict[str, Any]) -> str:
     return f"{'Alert' if event['event'] == 'opened' else 'Resolved'}: {event['text']}."
 
 
-def _post(channel: Channel, event: dict[str, Any]) -> None:
+def _post(channel: Channel, event: dict[str, Any]) -> str | None:
     body = {"text": _sentence(event)} if channel.kind == "slack" else event
-    headers = {"content-type": "application/json", "idempotency-key": f"nilometer-{event['id']}-{event['event']}"}
-    request = urllib.request.Request(channel.url, json.dumps(body).encode(), headers)
-    with urllib.request.urlopen(request, timeout=_TIMEOUT):
-        pass
+    return post_json(channel.url, body, {"idempotency-key": f"nilometer-{event['id']}-{event['event']}"})
 
 
 def _mail(url: str, event: dict[str, Any]) -> None:

@@ -1,8 +1,6 @@
 """Estimates of closed hours as OpenTelemetry events, for backends that speak OTLP."""
 
-import json
 import time
-import urllib.request
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
@@ -12,12 +10,12 @@ from nilometer.estimators import Estimate
 
 from ..store import SliceRow, Store
 from ..store.slicing import ALL
+from .deliver import pause_after, post_json
 
 __all__ = ["EvaluationExporter", "evaluation_events", "read_headers"]
 
 _HOUR = 3600
 _GRACE = 600
-_TIMEOUT = 10
 _MOST_HOURS = 48
 """Hours that are sent late, after the endpoint or the server was away."""
 _INFO = 9
@@ -28,7 +26,8 @@ class EvaluationExporter:
     """Sends the estimates of every closed hour to an OTLP endpoint, once, as events ``gen_ai.evaluation.result``.
 
     An hour is closed ten minutes after its end, with nothing left to read in the spool. A delivery that fails is a
-    problem of the store with the name ``otlp`` and is tried again at the next step; at most two days are sent late.
+    problem of the store with the name ``otlp`` and is tried again after 10 seconds, then after twice as long each time
+    up to an hour; at most two days are sent late.
 
     Parameters
     ----------
@@ -51,12 +50,13 @@ class EvaluationExporter:
         url = endpoint.rstrip("/")
         self._url = url if url.endswith("/v1/logs") else f"{url}/v1/logs"
         self._store, self._headers = store, dict(headers or {})
+        self._failed, self._next_try = 0, 0.0
 
     def step(self, *, now: float | None = None) -> int:
         """Send the hours that have closed; how many."""
         now = time.time() if now is None else now
         store = self._store
-        if store.sentinel is None or store.waiting_bytes():
+        if store.sentinel is None or now < self._next_try or store.waiting_bytes():
             return 0
         last = int((now - _GRACE) // _HOUR) - 1
         with store.writing() as connection:
@@ -65,8 +65,11 @@ class EvaluationExporter:
         for hour in range(first, last + 1):
             failure = self._send(hour)
             if failure is not None:
+                self._failed += 1
+                self._next_try = now + pause_after(self._failed)
                 store.problems["otlp"] = f"{self._url} does not take events: {failure}"
                 return hour - first
+            self._failed = 0
             store.problems.pop("otlp", None)
             with store.writing() as connection:
                 connection.execute("REPLACE INTO meta VALUES ('otlp_sent', ?)", (str(hour),))
@@ -86,13 +89,7 @@ class EvaluationExporter:
             reader.close()
         if not rows:
             return None
-        headers = {"content-type": "application/json", **self._headers}
-        request = urllib.request.Request(self._url, json.dumps(evaluation_events(rows)).encode(), headers)
-        try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT):
-                return None
-        except (OSError, ValueError) as exc:
-            return f"{type(exc).__name__}: {exc}"
+        return post_json(self._url, evaluation_events(rows), self._headers)
 
 
 def evaluation_events(rows: Iterable[SliceRow]) -> dict[str, Any]:
