@@ -40,6 +40,15 @@ def traces(path, *, labelled=DOMAINS, stated=False, prompts=True):
     return path
 
 
+def test_finished_profiles_hold_nothing_to_ask(capsys, tmp_path):
+    profiles = tmp_path / "p.parquet"
+    assert run(capsys, "profile", traces(tmp_path / "t.jsonl"), "--out", profiles)[0] == 0
+    code, _, err = run(
+        capsys, "second", profiles, "--model", "openai:http://127.0.0.1:9", "--out", tmp_path / "o.jsonl"
+    )
+    assert (code, "finished profiles hold no prompts" in err) == (2, True)
+
+
 def knows(body, n):
     """A model that is right."""
     number = int(body["messages"][-1]["content"].split("is ")[1].split(" +")[0])

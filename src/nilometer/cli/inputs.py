@@ -52,6 +52,8 @@ class Inputs:
     profiles: pa.Table
     least_confident: list[dict[str, Any]] = field(default_factory=list)
     diagnosis: dict[str, Any] = field(default_factory=dict)
+    texts: pa.Table | None = None
+    """Prompts and answers, where they were to be kept."""
 
 
 def read_inputs(
@@ -62,6 +64,7 @@ def read_inputs(
     strict: bool = False,
     second: Opinions | None = None,
     features: Collection[str] | None = None,
+    keep_texts: bool = False,
 ) -> Inputs:
     """Read traces and profile them as they stream by, or read finished profiles.
 
@@ -93,7 +96,7 @@ def read_inputs(
                 profile = _with_keys(profile_batch(batch), batch, only_in_traces)
                 least.add(batch, profile)
                 seen.append(_packed(profile.drop_columns([*dropped & {*profile.schema.names}])))
-                if second is not None:
+                if keep_texts or second is not None:
                     texts.append(_packed(batch.select(list(TEXT_COLUMNS))))
                 advance(batch.num_rows)
                 yield batch
@@ -105,9 +108,10 @@ def read_inputs(
     if stream.report.n_duplicates:
         talk(f"{stream.report.n_duplicates:,} responses repeat a trace_id; all are kept.")
     profiles = pa.Table.from_batches(seen)
+    kept = pa.Table.from_batches(texts) if texts else None
     if second is not None:
-        profiles = add_second(profiles, pa.Table.from_batches(texts), second)
-    return Inputs(profiles, least.rows(), diagnosis.to_dict())
+        profiles = add_second(profiles, kept, second)
+    return Inputs(profiles, least.rows(), diagnosis.to_dict(), kept if keep_texts else None)
 
 
 def _dropped(features: Collection[str] | None, by: Sequence[str]) -> set[str]:

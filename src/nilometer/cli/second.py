@@ -16,7 +16,7 @@ import typer
 from nilometer import estimators, signals
 from nilometer.errors import ConfigError, NotEnoughDataError
 from nilometer.models import Journal, Retries, Sampling, ServerRunner
-from nilometer.traces import Layout, Trace, read_traces, whole_file
+from nilometer.traces import Trace, whole_file
 
 from .common import (
     AtOption,
@@ -27,16 +27,14 @@ from .common import (
     JsonOption,
     LabelKeyOption,
     LabelsOption,
-    check_bad_lines,
-    expand_files,
     layout_of,
     split_keys,
     talk,
     write_json,
 )
 from .decide_live import default_journal, read_price, shown_progress
-from .inputs import read_correct
-from .opinions import TEXT_COLUMNS, AgreeOption, add_second, opinions_of
+from .inputs import read_correct, read_inputs
+from .opinions import AgreeOption, add_second, opinions_of
 from .outputs import check_outputs
 from .runners import ConcurrencyOption, ExtraOption, MaxWaitOption, ModelNameOption, TimeoutOption, open_server
 
@@ -94,7 +92,10 @@ def second(
         raise ConfigError(f"{out}: the file is there already. Give another name, or remove it.")
     check_outputs({"answers": out, "journal": journal}, [*files, *(labels or ())], force=False)
     opinions = opinions_of([str(out)], agree)
-    texts, profiles = _read(files, layout_of(wire_format, at, columns))
+    read = read_inputs(files, wire_format=layout_of(wire_format, at, columns), keep_texts=True)
+    if read.texts is None:
+        raise ConfigError("finished profiles hold no prompts to ask. Give the traces they were made from.")
+    texts, profiles = read.texts, read.profiles
     correct = read_correct(profiles, labels, key=label_key)
     responses = estimators.cut_responses(profiles, split_keys(by), correct=correct)
     asked = _choose(responses, texts, per_slice=per_slice, rng=np.random.default_rng(seed))
@@ -115,17 +116,6 @@ def second(
     )
     if as_json:
         write_json({"out": str(out), "n": found, "n_calls": runner.usage.n_calls, **worth})
-
-
-def _read(files: list[str], layout: Layout) -> tuple[pa.Table, pa.Table]:
-    """Texts and profiles of the traces."""
-    stream = read_traces(expand_files(files), format=layout)
-    batches = list(stream)
-    check_bad_lines(stream.report)
-    if not batches:
-        raise ConfigError(f"{', '.join(files)}: no response could be read.")
-    texts = pa.Table.from_batches([batch.select(list(TEXT_COLUMNS)) for batch in batches])
-    return texts, signals.profile_traces(batches)
 
 
 def _choose(responses: estimators.Responses, texts: pa.Table, *, per_slice: int, rng: np.random.Generator) -> _Asked:
