@@ -38,6 +38,9 @@ def test_answers_are_joined_by_id_whatever_their_order():
     assert panel.prompts() == ["Q", "P"]
     means = panel.means(panel.table["correct"].to_numpy())
     np.testing.assert_array_equal(means, [[1.0, 1.0], [0.0, np.nan]])
+    np.testing.assert_array_equal(panel.model_means(panel.table["correct"].to_numpy()), [0.5, 1.0])
+    np.testing.assert_array_equal(panel.model_means([1.0, 3.0, np.nan, 2.0]), [2.5, 1.0])
+    np.testing.assert_array_equal(panel.model_means([np.nan, 3.0, np.nan, 2.0]), [2.5, np.nan])
 
 
 def test_several_answers_of_a_model_are_generations_and_their_labels_are_averaged():

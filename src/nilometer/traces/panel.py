@@ -62,6 +62,16 @@ class Panel:
         total = np.where(known, given, 0.0).sum(axis=2)
         return np.where(known.any(axis=2), total / np.maximum(known.sum(axis=2), 1), np.nan)
 
+    def model_means(self, values: ArrayLike) -> NDArray[np.float64]:
+        """(models,) mean over prompts of :meth:`means`, such as the length or the price of a model's answers.
+
+        NaN where nothing is known of a model.
+        """
+        given = self.means(values)
+        known = ~np.isnan(given)
+        n = known.sum(axis=0)
+        return np.where(n > 0, np.where(known, given, 0.0).sum(axis=0) / np.maximum(n, 1), np.nan)
+
     def slices(self, by: str | Sequence[str]) -> NDArray[np.str_]:
         """(prompts,) slice of each prompt."""
         return np.asarray(slice_names(self.table.take(pa.array(self.first_rows)), by).to_pylist(), dtype=np.str_)

@@ -6,7 +6,16 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from nilometer.decisions import AnswerTable, PolicyPoint, Router, cheapest_point, fit_router, load_router, policy_points
+from nilometer.decisions import (
+    AnswerTable,
+    PolicyPoint,
+    Router,
+    cheapest_point,
+    fit_router,
+    load_router,
+    policy_points,
+    split_labelled,
+)
 from nilometer.errors import NotEnoughDataError
 
 from ..common import (
@@ -70,22 +79,22 @@ def route_eval(
     looks = neighbors is not None or (saved is not None and saved.smoothie.n_neighbors is not None)
     named = saved.embedder if saved is not None and saved.embedder else embedder
     options = RouteOptions(
-        voter,
-        compare,
-        named,
-        embedder_model,
-        default_cache(cache),
-        labels,
-        label_key,
-        cost,
-        sentinel,
-        layout_of(wire_format, at, columns),
+        voter=voter,
+        compare=compare,
+        embedder=named,
+        embedder_model=embedder_model,
+        cache=default_cache(cache),
+        labels=labels,
+        label_key=label_key,
+        cost=cost,
+        sentinel=sentinel,
+        wire_format=layout_of(wire_format, at, columns),
         prompts=looks,
     )
     table = read_route_panel(files, options).table
     if table.scores is None:
         raise NotEnoughDataError("No answer has a label.", "Give --labels.")
-    used, judged, said = (saved, table, "") if saved else _halves(table, neighbors, seed)
+    used, judged, said = (saved, table, "") if saved else _fitted_on_half(table, neighbors, seed)
     points = policy_points(used, judged, confidence_level=confidence_level)
     advice = _advice(points, budget, target)
     unit = "calls" if table.costs is None else "cost"
@@ -98,20 +107,13 @@ def route_eval(
             talk(line)
 
 
-def _halves(table: AnswerTable, neighbors: int | None, seed: int) -> tuple[Router, AnswerTable, str]:
-    """A router fitted on one half of the labelled prompts and all others, and the other half."""
-    labelled = np.flatnonzero(table.labelled)
-    if len(labelled) < 4:
-        raise NotEnoughDataError(f"{len(labelled)} prompts have labels for all answers.", "Label four or more.")
-    groups = np.arange(len(table)) if table.groups is None else np.unique(table.groups, return_inverse=True)[1].ravel()
-    kinds = np.random.default_rng(seed).permutation(np.unique(groups[labelled]))
-    judged = np.isin(groups, kinds[: len(kinds) // 2])
-    fitted = fit_router(table.rows(~judged), n_neighbors=neighbors)
-    scores = table.rows(~judged).scores
-    means = np.nanmean(scores, axis=0) if scores is not None else np.zeros(1)
-    alone = table.models[int(np.argmax(means))]
-    said = f"Fitted on {int((~judged).sum()):,} prompts, judged on {int(judged.sum()):,} others (seed {seed}). "
-    return fitted, table.rows(judged), said + f"The fitted half's labels alone would choose {alone}."
+def _fitted_on_half(table: AnswerTable, neighbors: int | None, seed: int) -> tuple[Router, AnswerTable, str]:
+    """A router fitted on one half of the labelled prompts and all others, the other half, and a sentence on both."""
+    own, judged = split_labelled(table, rng=np.random.default_rng(seed))
+    router = fit_router(own, n_neighbors=neighbors)
+    alone = table.models[int(np.argmax(own.mean_scores()))]
+    said = f"Fitted on {len(own):,} prompts, judged on {len(judged):,} others (seed {seed}). "
+    return router, judged, said + f"The fitted half's labels alone would choose {alone}."
 
 
 def _advice(points: tuple[PolicyPoint, ...], budget: float | None, target: float | None) -> list[str]:

@@ -72,16 +72,16 @@ def route_fit(
     """
     check_outputs({"router": out, "page": html}, [*files, *(labels or ()), cost, sentinel], force=force)
     options = RouteOptions(
-        voter,
-        compare,
-        embedder,
-        embedder_model,
-        default_cache(cache),
-        labels,
-        label_key,
-        cost,
-        sentinel,
-        layout_of(wire_format, at, columns),
+        voter=voter,
+        compare=compare,
+        embedder=embedder,
+        embedder_model=embedder_model,
+        cache=default_cache(cache),
+        labels=labels,
+        label_key=label_key,
+        cost=cost,
+        sentinel=sentinel,
+        wire_format=layout_of(wire_format, at, columns),
         prompts=neighbors is not None,
     )
     read = read_route_panel(files, options)

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,12 +22,13 @@ from ..common import check_bad_lines, expand_files, progress, talk
 from ..inputs import read_correct
 from ..runners import keys_from_environment
 
-__all__ = ["RouteOptions", "RoutePanel", "embedder_of", "read_costs", "read_route_panel"]
+__all__ = ["RouteOptions", "RoutePanel", "embedder_of", "read_model_costs", "read_route_panel"]
 
 EMBEDDING = "embedding"
 
 
-class RouteOptions(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteOptions:
     """How the files are read and the answers compared."""
 
     voter: str = "model"
@@ -89,7 +91,7 @@ def embedder_of(name: str, *, model: str | None) -> Embedder:
     return make_embedder(name, model=model, keys=keys_from_environment())
 
 
-def read_costs(path: Path, models: Sequence[str], n_tokens: NDArray[np.float64]) -> NDArray[np.float64]:
+def read_model_costs(path: Path, models: Sequence[str], n_tokens: NDArray[np.float64]) -> NDArray[np.float64]:
     """Price of a call to each model, from a JSON object or a CSV file.
 
     Parameters
@@ -209,21 +211,14 @@ def _embed(texts: Sequence[str | None], options: RouteOptions, what: str) -> Emb
 
 
 def _costs(panel: Panel, traces: pa.Table, path: Path | None) -> NDArray[np.float64] | None:
+    """Prices of a call to each model, from a file or from the traces; None if they are not known."""
     if path is not None:
-        lengths = panel.means(traces["n_tokens"].to_numpy().astype(np.float64))
-        known = ~np.isnan(lengths)
-        means = np.where(
-            known.any(axis=0), np.where(known, lengths, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1), np.nan
-        )
-        return read_costs(path, panel.models, means)
+        lengths = traces["n_tokens"].to_numpy().astype(np.float64)
+        return read_model_costs(path, panel.models, panel.model_means(lengths))
     if "cost" not in attribute_keys(traces):
         return None
-    texts = slice_names(traces, "cost").to_pylist()
-    spent = panel.means(np.array([_number(text) for text in texts]))
-    known = ~np.isnan(spent)
-    if not known.any(axis=0).all():
-        return None
-    return np.asarray(np.where(known, spent, 0.0).sum(axis=0) / known.sum(axis=0))
+    spent = panel.model_means(np.array([_number(text) for text in slice_names(traces, "cost").to_pylist()]))
+    return None if np.isnan(spent).any() else spent
 
 
 def _number(text: str) -> float:

@@ -1,4 +1,4 @@
-from .answer_table import AnswerTable as AnswerTable
+from .answer_table import AnswerTable as AnswerTable, split_labelled as split_labelled
 from .cascade import (
     Cascade as Cascade,
     CascadeRun as CascadeRun,

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nilometer.arrays import Bools, Floats
+from nilometer.errors import NotEnoughDataError
 
-__all__ = ["AnswerTable"]
+__all__ = ["AnswerTable", "split_labelled"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,3 +78,38 @@ class AnswerTable:
         kept = {name: getattr(self, name) for name in names}
         changes: dict[str, Any] = {name: None if value is None else value[keep] for name, value in kept.items()}
         return replace(self, **changes)
+
+    def mean_scores(self) -> Floats:
+        """(models,) mean of the labels of each model; -inf without any."""
+        if self.scores is None:
+            return np.full(len(self.models), -np.inf)
+        known = ~np.isnan(self.scores)
+        n = known.sum(axis=0)
+        total = np.where(known, self.scores, 0.0).sum(axis=0)
+        return np.where(n > 0, total / np.maximum(n, 1), -np.inf)
+
+
+def split_labelled(table: AnswerTable, *, rng: np.random.Generator) -> tuple[AnswerTable, AnswerTable]:
+    """Split answers for a fair test: half of the labelled prompts are judged, everything else is for fitting.
+
+    Prompts of one group stay together.
+
+    Raises
+    ------
+    NotEnoughDataError
+        If fewer than four prompts have labels for all their answers.
+
+    Examples
+    --------
+    >>> scores = np.tile([1.0, 0.0], (6, 1))
+    >>> table = AnswerTable(models=("a", "b"), embeddings=np.zeros((6, 2, 3)), scores=scores)
+    >>> [len(part) for part in split_labelled(table, rng=np.random.default_rng(0))]
+    [3, 3]
+    """
+    labelled = np.flatnonzero(table.labelled)
+    if len(labelled) < 4:
+        raise NotEnoughDataError(f"{len(labelled)} prompts have labels for all answers.", "Label four or more.")
+    groups = np.arange(len(table)) if table.groups is None else np.unique(table.groups, return_inverse=True)[1].ravel()
+    kinds = rng.permutation(np.unique(groups[labelled]))
+    judged = np.isin(groups, kinds[: len(kinds) // 2])
+    return table.rows(~judged), table.rows(judged)

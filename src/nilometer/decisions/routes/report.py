@@ -191,16 +191,16 @@ def _model_rows(router: Router, table: AnswerTable) -> tuple[ModelRow, ...]:
     for j, name in enumerate(table.models):
         rows.append(
             ModelRow(
-                name,
-                int(counts[j]),
-                -float(smoothie.errors_[j]),
-                None if bounds is None else float(bounds[0][j]),
-                None if bounds is None else float(bounds[1][j]),
-                float(np.clip(labelled.accuracy[j], 0, 1)) if labelled else None,
-                float(labelled.low[j]) if labelled else None,
-                float(labelled.high[j]) if labelled else None,
-                int(labelled.n_labels[j]) if labelled else 0,
-                None if table.costs is None else float(table.costs[j]),
+                model=name,
+                n_answers=int(counts[j]),
+                quality=-float(smoothie.errors_[j]),
+                low=None if bounds is None else float(bounds[0][j]),
+                high=None if bounds is None else float(bounds[1][j]),
+                accuracy=float(np.clip(labelled.accuracy[j], 0, 1)) if labelled else None,
+                accuracy_low=float(labelled.low[j]) if labelled else None,
+                accuracy_high=float(labelled.high[j]) if labelled else None,
+                n_labels=int(labelled.n_labels[j]) if labelled else 0,
+                cost=None if table.costs is None else float(table.costs[j]),
             )
         )
     overall = router.overall()[0][0]
@@ -221,14 +221,14 @@ def _slice(router: Router, own: AnswerTable, name: str) -> SliceRow | NotEnoughD
     scores = own.scores
     realized = tuple(None if scores is None else _mean(scores[:, j]) for j in range(len(own.models)))
     return SliceRow(
-        name,
-        n,
-        own.models[chosen],
-        reason,
-        tuple(map(float, fitted.qualities_.quality)),
-        tuple(map(float, low)),
-        tuple(map(float, high)),
-        realized,
+        slice=name,
+        n=n,
+        model=own.models[chosen],
+        reason=reason,
+        qualities=tuple(map(float, fitted.qualities_.quality)),
+        low=tuple(map(float, low)),
+        high=tuple(map(float, high)),
+        realized=realized,
     )
 
 
