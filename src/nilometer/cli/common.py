@@ -27,11 +27,14 @@ __all__ = [
     "ConfidenceOption",
     "FilesArgument",
     "FormatOption",
+    "HostOption",
     "JsonOption",
     "LabelKeyOption",
     "LabelsOption",
+    "LeastChangeOption",
     "OthersOption",
     "PartsOption",
+    "StoreOption",
     "StrictOption",
     "check_bad_lines",
     "console",
@@ -83,6 +86,13 @@ PartsOption = Annotated[
     bool, typer.Option("--parts", help="Print what each number is made of: without the labels, and by them.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
+StoreOption = Annotated[
+    Path, typer.Option("--to", metavar="DIR", help="Folder of the store that `nilometer serve` has.")
+]
+HostOption = Annotated[str, typer.Option("--host", help="Address to listen on; other than loopback needs a token.")]
+LeastChangeOption = Annotated[
+    float, typer.Option("--least-change", min=0, max=1, help="Smallest change worth an alert.")
+]
 ConfidenceOption = Annotated[
     float, typer.Option("--confidence-level", min=0.5, max=0.999, help="Coverage of the intervals.")
 ]

@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
-from .common import talk
+from .common import HostOption, talk
 
 __all__ = ["gateway"]
 
 
 def gateway(
     config: Annotated[Path, typer.Argument(metavar="FILE", help="Models, router and budgets, as TOML.")],
-    host: Annotated[str, typer.Option(help="Address to listen on; other than loopback needs a token.")] = "127.0.0.1",
+    host: HostOption = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8300,
 ) -> None:
     """Answer for several models: routed, in a cascade, by vote, decided for a metric, or by name.

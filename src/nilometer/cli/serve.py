@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from .common import ByOption, split_keys, talk
+from .common import ByOption, HostOption, LeastChangeOption, split_keys, talk
 
 if TYPE_CHECKING:
     from nilometer.service import AlertOptions, CanaryWatch, Channel, EvaluationExporter, Store
@@ -20,7 +20,7 @@ def serve(
         Path | None, typer.Option(metavar="FILE", help="Made by `nilometer fit`; kept in DIR for the next start.")
     ] = None,
     by: ByOption = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; other than loopback needs a token.")] = "127.0.0.1",
+    host: HostOption = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8200,
     redact: Annotated[
         str | None, typer.Option(metavar="MODULE:FUNCTION", help="Redacts texts behind the built-in patterns.")
@@ -30,7 +30,7 @@ def serve(
         typer.Option(metavar="CHANNEL", help="slack:URL, json:URL or smtp://HOST?from=A&to=B; also NILOMETER_ALERTS."),
     ] = None,
     false_alarms: Annotated[float, typer.Option(help="False alarms expected in 30 days while nothing changes.")] = 0.1,
-    least_change: Annotated[float, typer.Option(min=0, max=1, help="Smallest change worth an alert.")] = 0.02,
+    least_change: LeastChangeOption = 0.02,
     below: Annotated[
         float | None, typer.Option(metavar="ACCURACY", help="Alert when random labels show an accuracy below.")
     ] = None,

@@ -1,21 +1,26 @@
 """``nilometer ship``: logs on disk into a store."""
 
 from contextlib import closing
-from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from nilometer.traces import read_traces
 
-from .common import FilesArgument, FormatOption, JsonOption, check_bad_lines, expand_files, talk, write_json
+from .common import (
+    FilesArgument,
+    FormatOption,
+    JsonOption,
+    StoreOption,
+    check_bad_lines,
+    expand_files,
+    talk,
+    write_json,
+)
 
 __all__ = ["ship"]
 
 
 def ship(
     files: FilesArgument,
-    to: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the store that `nilometer serve` has.")],
+    to: StoreOption,
     wire_format: FormatOption = None,
     as_json: JsonOption = False,
 ) -> None:

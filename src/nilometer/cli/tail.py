@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
-from .common import talk
+from .common import StoreOption, talk
 
 __all__ = ["tail"]
 
 
 def tail(
     logs: Annotated[Path, typer.Argument(metavar="LOGS", help="Folder of JSON lines files, one response a line.")],
-    to: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the store that `nilometer serve` has.")],
+    to: StoreOption,
     pattern: Annotated[str, typer.Option(help="Which files.")] = "*.jsonl",
     every: Annotated[float, typer.Option(min=0.1, help="Seconds between looks.")] = 5.0,
     once: Annotated[bool, typer.Option("--once", help="Look once and stop.")] = False,
