@@ -20,6 +20,24 @@ def test_the_runner_up_is_the_best_other_answer_and_regret_is_what_it_costs():
     assert (alone.runner_up, alone.regret) == (None, None)
 
 
+def test_a_list_of_draws_is_a_posterior_in_which_all_count_the_same():
+    draws = [[1, 1, 4], [2, 2, 6]]
+    posteriors = [Posterior.from_samples(own) for own in draws]
+    assert decide(draws[0], "absolute") == decide(posteriors[0], "absolute")
+    assert decide(np.array(draws[0]), "absolute") == decide(posteriors[0], "absolute")
+    for metric in ("absolute", "qwk"):
+        assert list(decide_many(draws, metric)) == list(decide_many(posteriors, metric))
+        assert best_answers(draws, metric) == best_answers(posteriors, metric)
+
+
+@pytest.mark.parametrize("given", [3, "yes", None])
+def test_what_is_neither_a_posterior_nor_a_list_is_named(given):
+    with pytest.raises(TypeError, match="`posterior` must be a Posterior or a list of draws, got"):
+        decide(given, "absolute")
+    with pytest.raises(TypeError, match="`posterior` must be a Posterior or a list of draws, got"):
+        best_answers([given], "absolute")
+
+
 def test_more_agreement_is_more_stability():
     def firm(n, m):
         return decide(Posterior.from_samples(["a"] * n + ["b"] * m), "zero_one").stability

@@ -23,7 +23,7 @@ _RUNNERS_UP = 64
 
 
 def decide(
-    posterior: Posterior,
+    posterior: Posterior | Sequence[Any],
     metric: Metric,
     *,
     parameter: Any = None,
@@ -36,7 +36,7 @@ def decide(
     Parameters
     ----------
     posterior
-        What is believed about the answer.
+        What is believed about the answer, or a list of draws that count the same.
     metric
         A name of ``RULES`` or one of its other names, a rule, or a loss ``function(answer, truth)``.
     parameter
@@ -52,6 +52,8 @@ def decide(
     ------
     ConfigError
         If the metric is unknown, is one of a whole batch, does not fit the answers, or its parameter is wrong.
+    TypeError
+        If ``posterior`` is neither a posterior nor a list.
 
     Examples
     --------
@@ -66,6 +68,7 @@ def decide(
     parameter = checked_parameter(rule, parameter)
     if rule.is_batch:
         raise ConfigError(f"{rule.name} is a metric of many answers together. Use `decide_many`.")
+    posterior = _believed(posterior)
     _check_fits(rule, posterior, parameter)
     posterior = over_scale(rule, posterior)
     value = answers_of(rule, posterior.values, posterior.weights[None, :], parameter=parameter)[0]
@@ -90,7 +93,7 @@ def decide(
 
 
 def decide_many(
-    posteriors: Sequence[Posterior],
+    posteriors: Sequence[Posterior | Sequence[Any]],
     metric: Metric,
     *,
     parameter: Any = None,
@@ -102,7 +105,7 @@ def decide_many(
     Parameters
     ----------
     posteriors
-        One per prompt.
+        One per prompt: what is believed about its answer, or a list of draws.
     metric, parameter, abstain_cost, seed
         As in ``decide``; metrics of a whole batch know no abstention.
 
@@ -124,11 +127,12 @@ def decide_many(
     if abstain_cost is not None:
         raise ConfigError(f"{rule.name} is a metric of all answers together; `abstain_cost` has no meaning in it.")
     parameter = checked_parameter(rule, parameter)
-    for posterior in posteriors:
+    believed = [_believed(one) for one in posteriors]
+    for posterior in believed:
         _check_fits(rule, posterior, parameter)
-    batch = _batch(posteriors, rule)
+    batch = _batch(believed, rule)
     found = rule.solve(batch, parameter)
-    firm = batch_stability(rule, batch, posteriors, answers=found.answers, seed=seed)
+    firm = batch_stability(rule, batch, believed, answers=found.answers, seed=seed)
     rows = [
         Decision(
             value=answer.item() if hasattr(answer, "item") else answer,
@@ -141,12 +145,14 @@ def decide_many(
             missing_mass=posterior.missing_mass,
             n_failures=posterior.n_failures,
         )
-        for posterior, answer, one in zip(posteriors, found.answers, firm, strict=True)
+        for posterior, answer, one in zip(believed, found.answers, firm, strict=True)
     ]
     return Decisions(rows, rule=rule.name, expected=found.expected)
 
 
-def best_answers(posteriors: Sequence[Posterior], metric: Metric, *, parameter: Any = None) -> list[Any]:
+def best_answers(
+    posteriors: Sequence[Posterior | Sequence[Any]], metric: Metric, *, parameter: Any = None
+) -> list[Any]:
     """Return the best answer to each prompt and nothing else, for any metric; quicker than ``decide_many``.
 
     Examples
@@ -156,19 +162,35 @@ def best_answers(posteriors: Sequence[Posterior], metric: Metric, *, parameter: 
     """
     rule = find_rule(metric)
     parameter = checked_parameter(rule, parameter)
-    for posterior in posteriors:
+    believed = [_believed(one) for one in posteriors]
+    for posterior in believed:
         _check_fits(rule, posterior, parameter)
-    if not len(posteriors):
+    if not believed:
         return []
     if rule.is_batch:
-        found = rule.solve(_batch(posteriors, rule), parameter).answers
+        found = rule.solve(_batch(believed, rule), parameter).answers
         return [answer.item() if hasattr(answer, "item") else answer for answer in found]
     if rule.kind != "number":
-        rows = ((one.values, one.weights[None, :]) for one in posteriors)
+        rows = ((one.values, one.weights[None, :]) for one in believed)
         return [rule.solve(values, weights, parameter)[0] for values, weights in rows]
-    batch = _batch([over_scale(rule, posterior) for posterior in posteriors], rule)
+    batch = _batch([over_scale(rule, posterior) for posterior in believed], rule)
     solved = rule.solve(batch.values, batch.weights, parameter)
     return [tuple(row) if isinstance(row, list) else row for row in solved.tolist()]
+
+
+def _believed(given: Posterior | Sequence[Any]) -> Posterior:
+    """Take a posterior, or make one from draws.
+
+    Raises
+    ------
+    TypeError
+        If it is neither.
+    """
+    if isinstance(given, Posterior):
+        return given
+    if isinstance(given, Sequence | np.ndarray) and not isinstance(given, str | bytes):
+        return Posterior.from_samples(given if isinstance(given, Sequence) else given.tolist())
+    raise TypeError(f"`posterior` must be a Posterior or a list of draws, got {type(given).__name__}.")
 
 
 class ArrayDecisions(NamedTuple):
