@@ -11,8 +11,7 @@ settings.load_profile("nilometer")
 if find_spec("jaxtyping") and find_spec("beartype"):  # development only: the package runs without them
     from checked import install
 
-    decided = ("plans", "report", "routes", "watch")  # rules for answers take numbers where they say arrays
-    install("nilometer.signals", "nilometer.estimators", *(f"nilometer.decisions.{name}" for name in decided))
+    install("nilometer.signals", "nilometer.estimators", "nilometer.decisions")
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nilometer.arrays import Floats
+from nilometer.arrays import Float, Floats, Int, Ints
 
 __all__ = [
     "fullest_window",
@@ -26,11 +26,13 @@ __all__ = [
     "weighted_quantile",
 ]
 
+Rows = Float[Floats, "#n m"]
+"""Values or weights; one row may stand for all."""
 _TIE = 1e-12
 _ROWS = 4096
 
 
-def _sorted(values: Floats, weights: Floats) -> tuple[Floats, Floats]:
+def _sorted(values: Rows, weights: Rows) -> tuple[Rows, Rows]:
     """Rows in ascending order, with weights that sum to 1."""
     values, weights = np.broadcast_arrays(values, weights)
     if values.shape[1] > 1 and not bool(np.all(values[:, 1:] >= values[:, :-1])):
@@ -39,25 +41,25 @@ def _sorted(values: Floats, weights: Floats) -> tuple[Floats, Floats]:
     return values, weights
 
 
-def _pick(values: Floats, places: np.ndarray) -> Floats:
+def _pick(values: Float[Floats, "n m"], places: Int[Ints, " n"]) -> Float[Floats, " n"]:
     picked: Floats = np.take_along_axis(values, places[:, None], 1)[:, 0]
     return picked
 
 
-def weighted_quantile(values: Floats, weights: Floats, level: float) -> Floats:
+def weighted_quantile(values: Rows, weights: Rows, level: float) -> Float[Floats, "#n"]:
     """Smallest value whose cumulative weight reaches the level."""
     v, w = _sorted(values, weights)
     below = np.cumsum(w, axis=1)
     return _pick(v, np.argmax(below >= level * below[:, -1:] - _TIE, axis=1))
 
 
-def weighted_mean(values: Floats, weights: Floats, _: object = None) -> Floats:
+def weighted_mean(values: Rows, weights: Rows, _: object = None) -> Float[Floats, "#n"]:
     """Return the mean of each row."""
     found: Floats = np.einsum("ij,ij->i", *np.broadcast_arrays(values, weights)) / weights.sum(axis=1)
     return found
 
 
-def nearest_to_mean(values: Floats, weights: Floats, _: object = None) -> Floats:
+def nearest_to_mean(values: Rows, weights: Rows, _: object = None) -> Float[Floats, "#n"]:
     """Return the value nearest to the mean among those listed, with weight or without, the lower of two."""
     values, weights = np.broadcast_arrays(values, weights)
     center = weighted_mean(values, weights)[:, None]
@@ -67,24 +69,24 @@ def nearest_to_mean(values: Floats, weights: Floats, _: object = None) -> Floats
     return found
 
 
-def weighted_median(values: Floats, weights: Floats, _: object = None) -> Floats:
+def weighted_median(values: Rows, weights: Rows, _: object = None) -> Float[Floats, "#n"]:
     """Return the lower weighted median."""
     return weighted_quantile(values, weights, 0.5)
 
 
-def ratio_quantile(values: Floats, weights: Floats, ratio: float) -> Floats:
+def ratio_quantile(values: Rows, weights: Rows, ratio: float) -> Float[Floats, "#n"]:
     """Return the quantile at ratio / (1 + ratio)."""
     return weighted_quantile(values, weights, ratio / (1 + ratio))
 
 
-def quantile_pair(values: Floats, weights: Floats, alpha: float) -> Floats:
+def quantile_pair(values: Rows, weights: Rows, alpha: float) -> Float[Floats, "#n 2"]:
     """Return the quantiles at alpha / 2 and 1 - alpha / 2, shape (n, 2)."""
     return np.stack(
         [weighted_quantile(values, weights, alpha / 2), weighted_quantile(values, weights, 1 - alpha / 2)], axis=1
     )
 
 
-def log_cosh_root(values: Floats, weights: Floats, _: object = None) -> Floats:
+def log_cosh_root(values: Rows, weights: Rows, _: object = None) -> Float[Floats, "#n"]:
     """Root of E[tanh(a - y)], by Newton's method kept inside a bracket."""
     values, weights = np.broadcast_arrays(values, weights)
     low, high, at = values.min(axis=1), values.max(axis=1), weighted_mean(values, weights)
@@ -102,7 +104,7 @@ def log_cosh_root(values: Floats, weights: Floats, _: object = None) -> Floats:
     return at
 
 
-def huber_root(values: Floats, weights: Floats, delta: float) -> Floats:
+def huber_root(values: Rows, weights: Rows, delta: float) -> Float[Floats, "#n"]:
     """Root of E[clip(a - y, -delta, delta)], piecewise linear between the knots y - delta and y + delta."""
     values, weights = np.broadcast_arrays(values, weights)
     knots, slopes = _sorted(
@@ -119,12 +121,12 @@ def huber_root(values: Floats, weights: Floats, delta: float) -> Floats:
     return root
 
 
-def log_mean(values: Floats, weights: Floats, _: object = None) -> Floats:
+def log_mean(values: Rows, weights: Rows, _: object = None) -> Float[Floats, "#n"]:
     """Return exp(E[log(1 + y)]) - 1."""
     return np.expm1(weighted_mean(np.log1p(values), weights))
 
 
-def relative_median(values: Floats, weights: Floats, _: object = None) -> Floats:
+def relative_median(values: Rows, weights: Rows, _: object = None) -> Float[Floats, "#n"]:
     """Return the median under the weights w / |y|."""
     return weighted_quantile(values, weights / np.abs(values), 0.5)
 
@@ -136,7 +138,7 @@ def smape_loss(a: Floats, y: Floats, _: object = None) -> Floats:
     return loss
 
 
-def smape_best(values: Floats, weights: Floats, _: object = None) -> Floats:
+def smape_best(values: Rows, weights: Rows, _: object = None) -> Float[Floats, "#n"]:
     """Best of the values and 0: between two of them the expected loss has no minimum."""
     v, w = _sorted(values, weights)
     v, w = np.concatenate([v, np.zeros((len(v), 1))], axis=1), np.concatenate([w, np.zeros((len(w), 1))], axis=1)
@@ -149,7 +151,7 @@ def smape_best(values: Floats, weights: Floats, _: object = None) -> Floats:
     return found
 
 
-def relative_mean(values: Floats, weights: Floats, _: object = None) -> Floats:
+def relative_mean(values: Rows, weights: Rows, _: object = None) -> Float[Floats, "#n"]:
     """Return E[1 / y] / E[1 / y²]."""
     return weighted_mean(1 / values, weights) / weighted_mean(1 / values**2, weights)
 
@@ -161,7 +163,7 @@ def linex_loss(a: Floats, y: Floats, c: float) -> Floats:
     return loss
 
 
-def linex_answer(values: Floats, weights: Floats, a: float) -> Floats:
+def linex_answer(values: Rows, weights: Rows, a: float) -> Float[Floats, "#n"]:
     """Return -log(E[exp(-a y)]) / a."""
     powers = -a * np.broadcast_arrays(values, weights)[0]
     top = powers.max(axis=1)
@@ -169,7 +171,7 @@ def linex_answer(values: Floats, weights: Floats, a: float) -> Floats:
     return found
 
 
-def fullest_window(values: Floats, weights: Floats, delta: float) -> Floats:
+def fullest_window(values: Rows, weights: Rows, delta: float) -> Float[Floats, "#n"]:
     """Middle of the window of width 2 delta with most mass."""
     v, w = _sorted(values, weights)
     cumulative = np.concatenate([np.zeros((len(v), 1)), np.cumsum(w, axis=1)], axis=1)
@@ -185,7 +187,7 @@ def fullest_window(values: Floats, weights: Floats, delta: float) -> Floats:
     return found
 
 
-def shortest_interval(values: Floats, weights: Floats, level: float) -> Floats:
+def shortest_interval(values: Rows, weights: Rows, level: float) -> Float[Floats, "#n"]:
     """Middle of the shortest interval that holds the level."""
     v, w = _sorted(values, weights)
     cumulative = np.cumsum(w, axis=1)
@@ -203,13 +205,13 @@ def shortest_interval(values: Floats, weights: Floats, level: float) -> Floats:
     return found
 
 
-def tail_midrange(values: Floats, weights: Floats, alpha: float) -> Floats:
+def tail_midrange(values: Rows, weights: Rows, alpha: float) -> Float[Floats, "#n"]:
     """Middle between the alpha/2 and the 1 - alpha/2 quantile: the two tails pull equally there."""
     middle: Floats = quantile_pair(values, weights, alpha).mean(axis=1)
     return middle
 
 
-def number_mode(values: Floats, weights: Floats, _: object = None) -> Floats:
+def number_mode(values: Rows, weights: Rows, _: object = None) -> Float[Floats, "#n"]:
     """Return the heaviest value of each row, the lowest of equals, shape (n,)."""
     v, w = _sorted(values, weights)
     ends = np.concatenate([v[:, 1:] != v[:, :-1], np.ones((len(v), 1), dtype=bool)], axis=1)

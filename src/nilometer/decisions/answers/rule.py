@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nilometer.arrays import Floats
+from nilometer.arrays import Float, Floats
 
 __all__ = ["Batch", "BatchAnswers", "Floats", "Parameter", "Rule", "loss_quantile", "tail_mean"]
 
@@ -84,7 +84,9 @@ class Rule:
     parameter: Parameter | None = None
     aliases: tuple[str, ...] = ()
 
-    def risks(self, losses: Floats, weights: Floats, parameter: Any = None) -> Floats:
+    def risks(
+        self, losses: Float[Floats, "#n m"], weights: Float[Floats, "#n m"], parameter: Any = None
+    ) -> Float[Floats, "#n"]:
         """Return the risk of each row of losses, shapes (n, m) and (n, m), smaller is better."""
         if self.summary is not None:
             return self.summary(losses, weights, parameter)
@@ -101,7 +103,7 @@ class Rule:
         return float(np.mean([self.loss(a, y, parameter) for a, y in zip(answers, truths, strict=True)]))
 
 
-def tail_mean(losses: Floats, weights: Floats, share: float) -> Floats:
+def tail_mean(losses: Float[Floats, "#n m"], weights: Float[Floats, "#n m"], share: float) -> Float[Floats, "#n"]:
     """Return the mean of the largest ``share`` of each row of losses (conditional value at risk), shape (n,)."""
     losses, weights = np.broadcast_arrays(losses, weights)
     order = np.argsort(-losses, axis=-1)
@@ -111,7 +113,7 @@ def tail_mean(losses: Floats, weights: Floats, share: float) -> Floats:
     return found
 
 
-def loss_quantile(losses: Floats, weights: Floats, level: float) -> Floats:
+def loss_quantile(losses: Float[Floats, "#n m"], weights: Float[Floats, "#n m"], level: float) -> Float[Floats, "#n"]:
     """Return the smallest loss that is not exceeded with probability ``level`` (value at risk), shape (n,)."""
     losses, weights = np.broadcast_arrays(losses, weights)
     order = np.argsort(losses, axis=-1)

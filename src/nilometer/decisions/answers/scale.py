@@ -65,7 +65,7 @@ def among(metric: Metric, candidates: Sequence[Any]) -> Rule:
 
     def solve_numbers(values: Floats, weights: Floats, parameter: Any) -> Floats:
         answers = np.asarray(candidates, dtype=np.float64)
-        risks = [rule.risks(rule.loss(answer, values, parameter), weights, parameter) for answer in answers]  # type: ignore[misc]
+        risks = [rule.risks(rule.loss(answer, values, parameter), weights, parameter) for answer in answers[:, None]]  # type: ignore[misc]
         return np.asarray(answers[first_best(np.stack(risks, axis=1))])
 
     def solve(values: Sequence[Any], weights: Floats, parameter: Any) -> list[Any]:

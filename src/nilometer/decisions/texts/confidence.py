@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nilometer.arrays import Bools, Floats
+from nilometer.arrays import Bool, Bools, Float, Floats
 
 __all__ = ["Surpluses", "posterior_surpluses"]
 
@@ -94,7 +94,7 @@ def posterior_surpluses(scores: list[Floats], weights: Floats) -> Surpluses:
     return Surpluses(means[1:] - means[0], np.sqrt(variances[1:] + variances[0]))
 
 
-def _fit(table: Floats, seen: Bools) -> _Effects:
+def _fit(table: Float[Floats, "h r"], seen: Bool[Bools, "h r"]) -> _Effects:
     """Additive model with random effects of the rows, by EM."""
     counts, columns = seen.sum(axis=1), seen.sum(axis=0)
     references = (table * seen).sum(axis=0) / columns

@@ -7,7 +7,7 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nilometer.arrays import Floats, Ints
+from nilometer.arrays import Float, Floats, Int, Ints
 
 from .distinct import DistinctTexts, distinct_texts
 from .scores import expected_utilities
@@ -197,13 +197,15 @@ def mbr_many(
             raise ValueError(f"prompt {number}: {exc}") from exc
 
 
-def _without_one_copy(means: Floats, with_itself: Floats, copy: Floats) -> Floats:
+def _without_one_copy(
+    means: Float[Floats, " h"], with_itself: Float[Floats, " h"], copy: Float[Floats, " h"]
+) -> Float[Floats, " h"]:
     if (copy >= 1.0).any():
         raise ValueError("`exclude_self` needs weight on at least two samples.")
     return np.asarray((means - copy * with_itself) / (1.0 - copy))
 
 
-def rank_order(means: Floats, weights: Floats) -> Ints:
+def rank_order(means: Float[Floats, " h"], weights: Float[Floats, " h"]) -> Int[Ints, " h"]:
     """Order from best to worst: larger mean, then larger weight, then earlier; 12 digits decide what is equal.
 
     Examples

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nilometer.arrays import Floats, Ints
+from nilometer.arrays import Float, Floats, Int, Ints
 
 from .confidence import posterior_surpluses
 from .distinct import DistinctTexts, distinct_texts
@@ -122,7 +122,7 @@ class _Calls:
     def cost(self, rows: Ints, columns: Ints) -> int:
         return len(rows) * len(columns) if self.utility.matrix is not None else len(self.unknown(rows, columns))
 
-    def block(self, rows: Ints, columns: Ints) -> Floats:
+    def block(self, rows: Int[Ints, " h"], columns: Int[Ints, " r"]) -> Float[Floats, "h r"]:
         texts = self.texts
         if self.utility.matrix is not None:
             hypotheses, references = [texts[i] for i in rows], [texts[j] for j in columns]
@@ -277,7 +277,7 @@ def _out(state: _State, pool: _Pool, rule: tuple[float, Floats]) -> _State:
     return _State(state.alive[keep], state.scores[keep], (*state.out, *state.scores[~keep]), state.halved)
 
 
-def _compare(scores: Floats, pool: _Pool) -> _Comparison:
+def _compare(scores: Float[Floats, "alive met"], pool: _Pool) -> _Comparison:
     """Estimate expected utilities, and how sure each is behind the leader."""
     met, n = scores.shape[1], len(pool.order)
     heavy, light = scores[:, : pool.n_heavy], scores[:, pool.n_heavy :]

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nilometer.arrays import Floats
+from nilometer.arrays import Float, Floats
 
 from .utilities import TextUtility
 
@@ -30,7 +30,7 @@ class ExpectedUtilities(NamedTuple):
 
 
 def expected_utilities(
-    utility: TextUtility, hypotheses: list[str], references: list[str] | None, *, weights: Floats
+    utility: TextUtility, hypotheses: list[str], references: list[str] | None, *, weights: Float[Floats, " references"]
 ) -> ExpectedUtilities:
     """Mean utility of each hypothesis; only blocks of the matrix are held.
 
@@ -125,7 +125,7 @@ def score_block(utility: TextUtility, hypotheses: list[str], references: list[st
     return scores, len(values)
 
 
-def score_pairs(utility: TextUtility, pairs: list[tuple[str, str]]) -> Floats:
+def score_pairs(utility: TextUtility, pairs: list[tuple[str, str]]) -> Float[Floats, " pairs"]:
     """Score a list of (hypothesis, reference) with a utility that is made of pairs.
 
     Raises
