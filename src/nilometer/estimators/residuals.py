@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nilometer.arrays import Float, Floats, Ints
+from nilometer.errors import NotEnoughDataError
 
 __all__ = ["LEAST_SLICES", "Residuals", "error_unit", "fit_residuals", "logit", "pool_residuals", "sampling_noise"]
 
@@ -111,6 +112,11 @@ def fit_residuals(
     families
         Shape (K,), family of each slice; None makes each slice its own family.
 
+    Raises
+    ------
+    NotEnoughDataError
+        If there is no slice.
+
     References
     ----------
     Searle, Casella and McCulloch (1992), "Variance Components", sec. 3.6 (analysis of variance, unbalanced).
@@ -120,6 +126,8 @@ def fit_residuals(
     >>> fit_residuals(np.array([0.5, 0.5]), np.array([0.6, 0.4]), np.array([50.0, 50.0])).bias.__round__(6)
     0.0
     """
+    if not estimated.size:
+        raise NotEnoughDataError("residuals need at least one slice, got none.", "Label responses of some slices.")
     unit = error_unit(estimated)
     residual = (realized - estimated) / unit
     names, place, sizes = np.unique(

@@ -6,5 +6,6 @@ from .sums import (
     Agreement as Agreement,
     fit_errors as fit_errors,
     merge_agreements as merge_agreements,
+    pair_matrix as pair_matrix,
     update_agreement as update_agreement,
 )
