@@ -153,8 +153,6 @@ class Endpoint:
         """Return the key that has rested longest, waiting until it may be used."""
         while True:
             with self._lock:
-                if not self._keys:
-                    raise ConfigError(f"{self.shown}: the server refused every key (401).")
                 key = min(self._keys, key=lambda one: one.ready_at)
                 pause = key.ready_at - time.monotonic()
                 if pause <= 0:
@@ -193,6 +191,13 @@ class Endpoint:
             raise _Again(f"the server does not answer (not whole after {self._retries.timeout:g} s)")
         return found
 
+    def _drop(self, key: _Key) -> bool:
+        """Leave a key out; False for the last one, which stays."""
+        with self._lock:
+            others = [one for one in self._keys if one is not key]
+            self._keys = others or self._keys
+        return bool(others)
+
     def _refusal(self, exc: urllib.error.HTTPError, key: _Key) -> Exception:
         said = clean_text(_body(exc), self._secrets)
         answered = f"the server answered {exc.code} ({said})"
@@ -204,9 +209,7 @@ class Endpoint:
                 f"the server redirects to {clean_text(urlunsplit((to.scheme, to.netloc, to.path, '', '')))}, and keys "
                 "are not sent on. Give that address if you trust it"
             )
-        if exc.code == 401 and len(self._keys) > 1:
-            with self._lock:
-                self._keys = [one for one in self._keys if one is not key]
+        if exc.code == 401 and self._drop(key):
             return _Again(answered, after=0.0, is_limit=True)
         if exc.code in _OF_THE_PROMPT:
             return RefusedError(f"{self.shown}: {answered}.")
