@@ -141,7 +141,7 @@ def test_reading_stops_after_the_answers_asked_for(tmp_path, monkeypatch, capsys
     row = {"k": 1, "answer": "4", "tokens": ["4"], "chosen_logprobs": [-0.1], "top_logprobs": [[-0.1]]}
     file.write_text("".join(json.dumps({"trace_id": str(i), **row}) + "\n" for i in range(5000)))
     seen = []
-    monkeypatch.setattr("nilometer.cli.tokens.AnswerView", lambda *values: seen.append(values) or AnswerView(*values))
+    monkeypatch.setattr("nilometer.pages.AnswerView", lambda *values: seen.append(values) or AnswerView(*values))
     assert not _run("tokens", str(file), "--n", "2", "--json")
     assert [row["trace_id"] for row in json.loads(capsys.readouterr().out)] == ["0", "1"]
     assert len(seen) == 2

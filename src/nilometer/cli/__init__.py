@@ -14,32 +14,33 @@ from nilometer.errors import NilometerError
 
 __all__ = ["LazyVerbs", "app", "main"]
 
-VERBS = (
-    "quickstart",
-    "demo",
-    "report",
-    "doctor",
-    "fit",
-    "estimate",
-    "profile",
-    "second",
-    "record",
-    "route",
-    "watch",
-    "canary",
-    "plan",
-    "decide",
-    "sampler",
-    "tokens",
-    "proxy",
-    "gateway",
-    "serve",
-    "store",
-    "status",
-    "ship",
-    "tail",
-)
-"""Every verb is a function, or a Typer of several, in the module of its name, imported when it is asked for."""
+VERBS = {
+    "quickstart": "Estimate held-out tasks of a recorded model, in one command.",
+    "demo": "Watch a toy server, with traffic and labels, in the console.",
+    "report": "The accuracy of every slice of the traffic.",
+    "doctor": "Whether traces can be used, and which serving flag is wrong.",
+    "fit": "Fit a sentinel on labelled responses.",
+    "estimate": "The accuracy of every slice with a saved sentinel.",
+    "profile": "Read traces and write their profiles, which other verbs read.",
+    "second": "Ask another model a sample of the prompts.",
+    "record": "Run a model on a suite of questions and keep its traces.",
+    "route": "Which of several models to ask, from how their answers agree.",
+    "watch": "The accuracy of every slice over time, with alerts.",
+    "canary": "Notice that the model behind an endpoint was changed.",
+    "plan": "What to label next, what to acquire, where nobody looked.",
+    "decide": "The answer with the best expected score for each prompt.",
+    "sampler": "Place the thresholds of the entropy-aware sampler.",
+    "tokens": "Answers token by token, shaded by how likely each is right.",
+    "proxy": "Capture log-probabilities in front of a model server.",
+    "gateway": "One endpoint for several models: routed, in a cascade, by vote.",
+    "serve": "Store what captures write, and serve the console.",
+    "store": "Look after a store.",
+    "status": "Print the open alerts of a store.",
+    "ship": "Read traces and put them into the spool of a store.",
+    "tail": "Follow log files and put each new line into the spool.",
+}
+"""What each verb does. It is a function, or a Typer of several, in the module of its name, which nothing but the call
+of the verb imports: the help page of all is made of these lines."""
 
 # Typer 0.29 carries its own copy of Click; the class below `Exception` is the usage error's root in both.
 _USAGE_ERROR: Any = typer.BadParameter.mro()[-4]
@@ -47,11 +48,16 @@ _USER_ERRORS = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirec
 
 
 class LazyVerbs(TyperGroup):
-    """A group that imports a verb only when it is called or listed in the help."""
+    """A group that imports a verb only when it is called."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Every verb that this installation holds, in the order of the help page."""
         return [verb for verb in VERBS if importlib.util.find_spec(f"nilometer.cli.{verb}")]
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the verbs, importing none."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, VERBS[verb]) for verb in self.list_commands(ctx)])
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Import the verb; wrap its function, or take its app of sub-commands as it is."""

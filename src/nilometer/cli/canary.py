@@ -1,14 +1,14 @@
 """``nilometer canary``: notice that the model behind an endpoint was changed."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
+from nilometer import estimators, models
 from nilometer.errors import ConfigError
-from nilometer.estimators import canary_test
-from nilometer.models import CANARY_PROMPTS, Canary, add_to_canary, ask_canary, read_canary
 
 from .common import EXIT_FOUND, JsonOption, talk, write_json
 from .runners import ExtraOption, ModelNameOption, ModelOption, open_runner
@@ -43,14 +43,14 @@ def record(
     Record at several hours of several days, so that the noise of the server at all of them is in the record.
     """
     runner = open_runner(model, name=model_name, extra=extra)
-    before = read_canary(file) if file.exists() else None
+    before = models.read_canary(file) if file.exists() else None
     chosen = _prompts(prompts) if before is None or prompts is not None else tuple(before.logprobs)
     if before is not None and set(chosen) != set(before.logprobs):
         raise ConfigError(f"{file}: the record is of other prompts. Leave out `--prompts`, or give another file.")
-    found = ask_canary(runner, prompts=chosen, repeats=repeats, k=k if before is None else before.k, seed=seed)
+    found = models.ask_canary(runner, prompts=chosen, repeats=repeats, k=k if before is None else before.k, seed=seed)
     if before is not None:
         _check_same(before, found)
-    found = add_to_canary(file, found)
+    found = models.add_to_canary(file, found)
     n = sum(len(rows) for rows in found.logprobs.values())
     talk(f"{n} answers to {len(found.logprobs)} prompts, asked at {len(found.asked)} times, in {file}.")
 
@@ -76,17 +76,19 @@ def check(
 
     A check of a model that did not change alerts with probability 1 - confidence level at most.
     """
-    before = read_canary(file)
+    import numpy as np
+
+    before = models.read_canary(file)
     if (model is None) == (against is None):
         raise ConfigError("give either `--model` to ask it, or `--against` a second record.")
     if against is not None:
-        after = read_canary(against)
+        after = models.read_canary(against)
     else:
         runner = open_runner(str(model), name=model_name, extra=extra)
-        after = ask_canary(runner, prompts=tuple(before.logprobs), repeats=repeats, k=before.k, seed=seed)
+        after = models.ask_canary(runner, prompts=tuple(before.logprobs), repeats=repeats, k=before.k, seed=seed)
     _check_same(before, after)
     level = 1 - confidence_level
-    found = canary_test(
+    found = estimators.canary_test(
         before.arrays(),
         after.arrays(),
         rng=np.random.default_rng(seed),
@@ -108,14 +110,14 @@ def check(
 
 def _prompts(path: Path | None) -> tuple[str, ...]:
     if path is None:
-        return CANARY_PROMPTS
+        return models.CANARY_PROMPTS
     lines = tuple(dict.fromkeys(filter(None, map(str.strip, path.read_text(encoding="utf-8").splitlines()))))
     if not lines:
         raise ConfigError(f"{path}: the file of prompts must have at least one line.")
     return lines
 
 
-def _check_same(before: Canary, after: Canary) -> None:
+def _check_same(before: models.Canary, after: models.Canary) -> None:
     if before.logprobs_mode != after.logprobs_mode:
         raise ConfigError(
             f"`logprobs_mode` must be {before.logprobs_mode} as in the record, got {after.logprobs_mode}. Record again."

@@ -1,16 +1,20 @@
 """Profiling on a Ray cluster: one task per file, the same function as in one process."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
+from nilometer import traces
 from nilometer.errors import ConfigError, TraceFormatError
-from nilometer.traces import Layout
 
 from .common import expand_files
 from .inputs import read_inputs
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 
 __all__ = ["profile_on_ray"]
 
@@ -18,7 +22,7 @@ _RETRIES = 3
 
 
 def profile_on_ray(
-    files: list[str], *, by: Sequence[str] = (), wire_format: Layout | None = None, strict: bool = False
+    files: list[str], *, by: Sequence[str] = (), wire_format: traces.Layout | None = None, strict: bool = False
 ) -> pa.Table:
     """Profile each file in a task of its own, wherever Ray places it; rows come in the order of the files.
 
@@ -32,6 +36,8 @@ def profile_on_ray(
     TraceFormatError
         If a file has no response, or more than one line in a hundred is bad.
     """
+    import pyarrow as pa
+
     try:
         import ray
     except ImportError as exc:

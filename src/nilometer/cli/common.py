@@ -1,5 +1,7 @@
 """What the verbs share: options, consoles, and traces read under one policy for bad lines."""
 
+from __future__ import annotations
+
 import json
 import os
 import sys
@@ -10,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nilometer import traces
 from nilometer.display import finite
 from nilometer.errors import ConfigError, TraceFormatError
-from nilometer.traces import Layout, expand_paths
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -98,7 +100,7 @@ ConfidenceOption = Annotated[
 ]
 
 
-def console(*, stderr: bool = False) -> "Console":
+def console(*, stderr: bool = False) -> Console:
     """Open a Rich console as wide as the terminal; in a pipe wide enough that no row of numbers breaks."""
     from rich.console import Console
 
@@ -117,7 +119,7 @@ def write_json(value: Any) -> None:
     typer.echo(json.dumps(finite(value), ensure_ascii=False, indent=1, default=str))
 
 
-def layout_of(wire_format: str | None, at: str | None, columns: list[str] | None) -> Layout:
+def layout_of(wire_format: str | None, at: str | None, columns: list[str] | None) -> traces.Layout:
     """Put what ``--format``, ``--at`` and ``--columns`` say about the files into one value.
 
     Raises
@@ -129,7 +131,7 @@ def layout_of(wire_format: str | None, at: str | None, columns: list[str] | None
     unfit = next((name for name, sign, path in pairs if not (name.strip() and sign and path.strip())), None)
     if unfit is not None:
         raise ConfigError(f"`--columns` must be NAME=PATH, comma-separated, got {unfit!r}.")
-    return Layout(format=wire_format, at=at, columns={name.strip(): path.strip() for name, _, path in pairs})
+    return traces.Layout(format=wire_format, at=at, columns={name.strip(): path.strip() for name, _, path in pairs})
 
 
 def split_keys(values: list[str] | None) -> tuple[str, ...]:
@@ -167,7 +169,7 @@ def expand_files(patterns: list[str]) -> list[Path]:
         If a folder holds no file.
     """
     try:
-        return expand_paths(patterns)
+        return traces.expand_paths(patterns)
     except FileNotFoundError as exc:
         raise ConfigError(str(exc)) from exc
 

@@ -1,29 +1,15 @@
 """``nilometer decide``: the answer to each prompt that is best for the metric."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from nilometer.decisions import (
-    CostMatrix,
-    Decision,
-    Rule,
-    SamplingPlan,
-    among,
-    best_answers,
-    decide as decide_one,
-    decide_many,
-    expected_change,
-    find_rule,
-    read_cost_matrix,
-    split_by_hash,
-)
+from nilometer import decisions, estimators, models, signals
 from nilometer.errors import ConfigError, NotEnoughDataError
-from nilometer.estimators import Calibrator, NotEnoughData, Posterior
-from nilometer.models import Retries, Sampling
-from nilometer.signals import parse_scale, parser_for, placed
 
 from .common import AtOption, ColumnsOption, FormatOption, JsonOption, layout_of, talk, write_json
 from .decide_compare import show_comparison
@@ -72,8 +58,8 @@ def decide(
     temperature: Annotated[float, typer.Option(min=0.01, help="Of the samples, with --live.")] = 1.0,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, with --live.")] = 64,
     extra: ExtraOption = "{}",
-    timeout: TimeoutOption = Retries().timeout,
-    max_wait: MaxWaitOption = Retries().longest_wait,
+    timeout: TimeoutOption = models.PATIENT.timeout,
+    max_wait: MaxWaitOption = models.PATIENT.longest_wait,
     concurrency: ConcurrencyOption = 16,
     journal: Annotated[
         Path | None, typer.Option(help="Keeps every answer of --live; the same command goes on from it.")
@@ -93,19 +79,19 @@ def decide(
     """
     _check_options(ctx, is_live=live is not None, is_scored=score is not None)
     check_outputs({"decisions": out, "journal": journal}, [*files, *(truth or ()), costs], force=force)
-    rule = find_rule(metric)
+    rule = decisions.find_rule(metric)
     chosen = _parameter(rule, parameter, costs)
-    scale = parse_scale(labels)
-    plain = parser_for(parse, scale, _kind(rule))
-    reading = Reading(placed(plain, field=field, pattern=pattern), plain, scale, field, pattern, fallback)
-    retries = Retries(timeout=timeout, longest_wait=max_wait)
+    scale = signals.parse_scale(labels)
+    plain = signals.parser_for(parse, scale, _kind(rule))
+    reading = Reading(signals.placed(plain, field=field, pattern=pattern), plain, scale, field, pattern, fallback)
+    retries = models.Retries(timeout=timeout, longest_wait=max_wait)
     if score is not None:
         asked = score_candidates(files, reading, ScoreOptions(score, model_name, retries, concurrency))
     elif live is None:
         asked = read_posteriors(files, reading, layout_of(wire_format, at, columns))
     else:
-        plan = SamplingPlan(min(4, samples), 2, samples, confidence_level)
-        sampling = Sampling(temperature, 1, max_tokens, 0, concurrency, seed)
+        plan = decisions.SamplingPlan(min(4, samples), 2, samples, confidence_level)
+        sampling = models.Sampling(temperature, 1, max_tokens, 0, concurrency, seed)
         options = LiveOptions(live, model_name, extra, retries, journal, price)
         asked = draw_samples(files, rule, reading, options=options, draw=(sampling, plan, chosen))
     asked.truths.update(read_truths(truth or (), reading))
@@ -136,15 +122,17 @@ def _is_given(ctx: typer.Context, name: str) -> bool:
     return source is not None and source.name != "DEFAULT"
 
 
-def _parameter(rule: Rule, parameter: float | None, costs: Path | None) -> float | CostMatrix | None:
+def _parameter(
+    rule: decisions.Rule, parameter: float | None, costs: Path | None
+) -> float | decisions.CostMatrix | None:
     if costs is None:
         return parameter
     if rule.name != "cost" or parameter is not None:
         raise ConfigError("`--costs` goes with `--metric cost` and without `--parameter`.")
-    return read_cost_matrix(costs)
+    return decisions.read_cost_matrix(costs)
 
 
-def _kind(rule: Rule) -> str:
+def _kind(rule: decisions.Rule) -> str:
     return "number" if rule.kind == "number" or rule.name == "qwk" else rule.kind
 
 
@@ -152,10 +140,10 @@ def _temper(asked: Asked, temperature: float | None) -> None:
     """Move posteriors of log-probabilities to a temperature, without labels."""
     if temperature is None:
         return
-    moved: list[Posterior | NotEnoughDataError] = []
+    moved: list[estimators.Posterior | NotEnoughDataError] = []
     for one in asked.posteriors:
         try:
-            moved.append(one.tempered(temperature) if isinstance(one, Posterior) else one)
+            moved.append(one.tempered(temperature) if isinstance(one, estimators.Posterior) else one)
         except ValueError as exc:
             raise ConfigError(f"`--temper`: {exc}") from exc
     asked.posteriors = moved
@@ -166,48 +154,50 @@ def _known(asked: Asked, *, in_halves: bool) -> tuple[list[int], list[int]]:
     known = [
         place
         for place, identity in enumerate(asked.ids)
-        if asked.truths.get(identity) is not None and isinstance(asked.posteriors[place], Posterior)
+        if asked.truths.get(identity) is not None and isinstance(asked.posteriors[place], estimators.Posterior)
     ]
     if not in_halves:
         return known, known
-    first, second = split_by_hash([asked.ids[place] for place in known])
+    first, second = decisions.split_by_hash([asked.ids[place] for place in known])
     return [known[i] for i in first], [known[i] for i in second]
 
 
-def _calibrated(asked: Asked, kind: str, fitted: list[int]) -> list[Posterior | NotEnoughDataError]:
-    posteriors = [one for i in fitted if isinstance(one := asked.posteriors[i], Posterior)]
-    calibrator = Calibrator(kind).fit(posteriors, [asked.truths[asked.ids[i]] for i in fitted])
+def _calibrated(asked: Asked, kind: str, fitted: list[int]) -> list[estimators.Posterior | NotEnoughDataError]:
+    posteriors = [one for i in fitted if isinstance(one := asked.posteriors[i], estimators.Posterior)]
+    calibrator = estimators.Calibrator(kind).fit(posteriors, [asked.truths[asked.ids[i]] for i in fitted])
     talk(
         f"Calibrated ({kind}) on {len(fitted):,} prompts with a known truth: "
         f"loss {calibrator.loss_before_:.3f} before, {calibrator.loss_after_:.3f} after, on these same prompts."
     )
-    return [calibrator.transform([one])[0] if isinstance(one, Posterior) else one for one in asked.posteriors]
+    return [
+        calibrator.transform([one])[0] if isinstance(one, estimators.Posterior) else one for one in asked.posteriors
+    ]
 
 
 def _decided(
-    asked: Asked, rule: Rule, *, parameter: Any, abstain_cost: float | None, seed: int
+    asked: Asked, rule: decisions.Rule, *, parameter: Any, abstain_cost: float | None, seed: int
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    usable = [(i, one) for i, one in enumerate(asked.posteriors) if isinstance(one, Posterior)]
+    usable = [(i, one) for i, one in enumerate(asked.posteriors) if isinstance(one, estimators.Posterior)]
     if not usable and not asked.facts:
         first = asked.posteriors[0]
         assert isinstance(first, NotEnoughDataError), "every prompt is a posterior or a reason"
         raise ConfigError(f"no prompt can be decided; the first: {first.reason} {first.needed}")
     posteriors = [one for _, one in usable]
-    found = decide_many(posteriors, rule, parameter=parameter, abstain_cost=abstain_cost, seed=seed)
-    decisions: list[Decision] = list(found)
+    found = decisions.decide_many(posteriors, rule, parameter=parameter, abstain_cost=abstain_cost, seed=seed)
+    chosen: list[decisions.Decision] = list(found)
     for place, (i, one) in enumerate(usable):
         if (own := asked.candidates.get(asked.ids[i])) is not None:
-            decisions[place] = decide_one(
-                one, among(rule, own), parameter=parameter, abstain_cost=abstain_cost, seed=seed
+            chosen[place] = decisions.decide(
+                one, decisions.among(rule, own), parameter=parameter, abstain_cost=abstain_cost, seed=seed
             )
-    rows = _rows(asked, decisions)
-    summary = _summary(asked, rule, decisions, parameter=parameter)
+    rows = _rows(asked, chosen)
+    summary = _summary(asked, rule, chosen, parameter=parameter)
     summary["expected"] = found.expected if usable and not asked.candidates else None
     return rows, summary
 
 
-def _rows(asked: Asked, decisions: list[Decision]) -> list[dict[str, Any]]:
-    made, rows = iter(decisions), []
+def _rows(asked: Asked, chosen: list[decisions.Decision]) -> list[dict[str, Any]]:
+    made, rows = iter(chosen), []
     for place, (identity, one) in enumerate(zip(asked.ids, asked.posteriors, strict=True)):
         row = {"prompt_id": identity, **(asked.facts[place] if asked.facts else {})}
         if isinstance(one, NotEnoughDataError):
@@ -217,7 +207,7 @@ def _rows(asked: Asked, decisions: list[Decision]) -> list[dict[str, Any]]:
     return rows
 
 
-def _bounds(posterior: Posterior) -> dict[str, Any]:
+def _bounds(posterior: estimators.Posterior) -> dict[str, Any]:
     """What missing probability leaves open of the mean, for numbers read off log-probabilities."""
     if not posterior.missing_mass or posterior.kind != "number":
         return {}
@@ -225,10 +215,12 @@ def _bounds(posterior: Posterior) -> dict[str, Any]:
     return {"mean_low": low, "mean_high": high}
 
 
-def _summary(asked: Asked, rule: Rule, decisions: list[Decision], *, parameter: Any) -> dict[str, Any]:
+def _summary(asked: Asked, rule: decisions.Rule, chosen: list[decisions.Decision], *, parameter: Any) -> dict[str, Any]:
     """What changed against the mode and the greedy answer, and what that is expected to bring."""
     pairs = [
-        (one, greedy) for one, greedy in zip(asked.posteriors, asked.greedy, strict=True) if isinstance(one, Posterior)
+        (one, greedy)
+        for one, greedy in zip(asked.posteriors, asked.greedy, strict=True)
+        if isinstance(one, estimators.Posterior)
     ]
     usable = [one for one, _ in pairs]
     unread = sum(one.n_failures for one in usable)
@@ -236,17 +228,19 @@ def _summary(asked: Asked, rule: Rule, decisions: list[Decision], *, parameter: 
         "rule": rule.name,
         "n_prompts": len(asked.ids),
         "n_undecided": len(asked.ids) - len(usable),
-        "n_abstained": sum(one.abstained for one in decisions),
+        "n_abstained": sum(one.abstained for one in chosen),
         "n_failures": unread,
-        "n_unstable": sum(not isinstance(d.stability, NotEnoughData) and d.stability < _LEVEL for d in decisions),
-        "n_single": sum(isinstance(d.stability, NotEnoughData) for d in decisions),
+        "n_unstable": sum(
+            not isinstance(d.stability, estimators.NotEnoughData) and d.stability < _LEVEL for d in chosen
+        ),
+        "n_single": sum(isinstance(d.stability, estimators.NotEnoughData) for d in chosen),
         **asked.summary,
     }
-    baselines = {"mode": best_answers(usable, "zero_one")}
+    baselines = {"mode": decisions.best_answers(usable, "zero_one")}
     if any(greedy is not None for _, greedy in pairs):
         baselines["greedy"] = [greedy for _, greedy in pairs]
     for name, answers in baselines.items():
-        change = expected_change(rule, usable, decisions, answers=answers, parameter=parameter)
+        change = decisions.expected_change(rule, usable, chosen, answers=answers, parameter=parameter)
         summary[f"n_changed_from_{name}"] = change.n_changed
         summary[f"expected_gain_over_{name}"] = change.expected_gain
     return summary

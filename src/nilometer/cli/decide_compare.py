@@ -1,10 +1,11 @@
 """``nilometer decide --compare``: rules by metrics on prompts whose truth is known."""
 
+from __future__ import annotations
+
 from typing import Any
 
-from nilometer.decisions import USUAL, Comparison, Rule, best_answers, compare, find_rule
+from nilometer import decisions, estimators
 from nilometer.errors import ConfigError
-from nilometer.estimators import Posterior
 
 from .common import console, talk, write_json
 from .decide_inputs import Asked
@@ -12,16 +13,16 @@ from .decide_inputs import Asked
 __all__ = ["show_comparison"]
 
 
-def show_comparison(asked: Asked, rule: Rule, places: list[int], *, parameter: Any, as_json: bool) -> None:
+def show_comparison(asked: Asked, rule: decisions.Rule, places: list[int], *, parameter: Any, as_json: bool) -> None:
     """Compare the usual rules and the one asked for on the prompts at these places, and show the table."""
     if not places:
         raise ConfigError("`--compare` needs right answers (`--truth FILE`) for prompts of the file; none matches.")
-    posteriors = [one for i in places if isinstance(one := asked.posteriors[i], Posterior)]
+    posteriors = [one for i in places if isinstance(one := asked.posteriors[i], estimators.Posterior)]
     truths = [asked.truths[asked.ids[i]] for i in places]
-    usual = USUAL[posteriors[0].kind]
+    usual = decisions.USUAL[posteriors[0].kind]
     answers = _answers([asked.greedy[i] for i in places], posteriors, (*usual.rules, rule.name), parameter=parameter)
     metrics: list[Any] = [name for name in usual.metrics if name != rule.name]
-    found = compare(posteriors, truths, answers=answers, metrics=[(rule, parameter), *metrics])
+    found = decisions.compare(posteriors, truths, answers=answers, metrics=[(rule, parameter), *metrics])
     if as_json:
         write_json({"n": found.n, "confidence_level": found.confidence_level, "cells": found.to_dicts()})
         return
@@ -29,18 +30,18 @@ def show_comparison(asked: Asked, rule: Rule, places: list[int], *, parameter: A
 
 
 def _answers(
-    greedy: list[Any], posteriors: list[Posterior], names: tuple[str, ...], *, parameter: Any
+    greedy: list[Any], posteriors: list[estimators.Posterior], names: tuple[str, ...], *, parameter: Any
 ) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     if all(answer is not None for answer in greedy):
         found["greedy"] = greedy
     for name in dict.fromkeys(names):
-        rule = find_rule(name)
-        found[name] = best_answers(posteriors, rule, parameter=parameter if name == names[-1] else None)
+        rule = decisions.find_rule(name)
+        found[name] = decisions.best_answers(posteriors, rule, parameter=parameter if name == names[-1] else None)
     return found
 
 
-def _show(found: Comparison) -> None:
+def _show(found: decisions.Comparison) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)

@@ -1,5 +1,7 @@
 """What ``nilometer decide`` reads: posteriors and truths from files of samples, responses and logs."""
 
+from __future__ import annotations
+
 import csv
 import io
 import json
@@ -8,17 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from nilometer import estimators, signals, traces
 from nilometer.errors import ConfigError, MissingLogprobsError, NotEnoughDataError, TraceFormatError
-from nilometer.estimators import (
-    Posterior,
-    posterior_from_lm_eval,
-    posteriors_from_traces,
-)
-from nilometer.signals import (
-    Parser,
-    parse_label,
-)
-from nilometer.traces import Layout, read_traces
 
 from .common import check_bad_lines, expand_files
 
@@ -32,15 +25,14 @@ _IDS = ("prompt_id", "custom_id", "trace_id", "id", "doc_id")
 _TRUTHS = ("truth", "gold", "target", "answer", "label")
 _SHOWN = 100
 _CANDIDATE = (str, int, float, list)
-_ANY = Layout()
 
 
 class Reading(NamedTuple):
     """How answers are read."""
 
-    parse: Parser
+    parse: signals.Parser
     """Of what a model said."""
-    plain: Parser
+    plain: signals.Parser
     """Of truths, which stand alone."""
     labels: tuple[Any, ...] | None = None
     field: str | None = None
@@ -53,7 +45,7 @@ class Asked:
     """The posteriors of a file, in its order, and what could not be made one."""
 
     ids: list[str] = field(default_factory=list)
-    posteriors: list[Posterior | NotEnoughDataError] = field(default_factory=list)
+    posteriors: list[estimators.Posterior | NotEnoughDataError] = field(default_factory=list)
     greedy: list[Any] = field(default_factory=list)
     """The greedy answer where the file holds one, else None."""
     truths: dict[str, Any] = field(default_factory=dict)
@@ -74,14 +66,14 @@ class Asked:
         """Prompts read."""
         return len(self.ids)
 
-    def add(self, identity: str, posterior: Posterior | NotEnoughDataError, greedy: Any = None) -> None:
+    def add(self, identity: str, posterior: estimators.Posterior | NotEnoughDataError, greedy: Any = None) -> None:
         """Keep one prompt."""
         self.ids.append(identity)
         self.posteriors.append(posterior)
         self.greedy.append(greedy)
 
 
-def read_posteriors(files: list[str], reading: Reading, layout: Layout = _ANY) -> Asked:
+def read_posteriors(files: list[str], reading: Reading, layout: traces.Layout) -> Asked:
     """Read one posterior per line, or per prompt of traces.
 
     A line holds ``samples`` (with ``logprobs`` and ``sampling_logprobs`` where known), ``label_logprobs``, or a sample
@@ -160,19 +152,19 @@ def _read_lines(path: Path, reading: Reading, asked: Asked) -> None:
             asked.truths[identity] = truth
 
 
-def _posterior(row: dict[str, Any], reading: Reading) -> Posterior | NotEnoughDataError:
+def _posterior(row: dict[str, Any], reading: Reading) -> estimators.Posterior | NotEnoughDataError:
     try:
         return _read_posterior(row, reading)
     except NotEnoughDataError as exc:
         return exc
 
 
-def _read_posterior(row: dict[str, Any], reading: Reading) -> Posterior:
+def _read_posterior(row: dict[str, Any], reading: Reading) -> estimators.Posterior:
     temperature = row.get("temperature")
     if row.get("pseudo_references") is not None:
-        return Posterior.from_samples(row["pseudo_references"], reading.parse, labels=reading.labels)
+        return estimators.Posterior.from_samples(row["pseudo_references"], reading.parse, labels=reading.labels)
     if "samples" in row:
-        return Posterior.from_samples(
+        return estimators.Posterior.from_samples(
             row["samples"] or (),
             reading.parse,
             labels=reading.labels,
@@ -181,11 +173,13 @@ def _read_posterior(row: dict[str, Any], reading: Reading) -> Posterior:
             temperature=temperature,
         )
     if "label_logprobs" in row:
-        parse = parse_label(reading.labels) if reading.labels else reading.parse
+        parse = signals.parse_label(reading.labels) if reading.labels else reading.parse
         listed = {key: -1e9 if value is None else value for key, value in row["label_logprobs"].items()}
-        return Posterior.from_label_logprobs(listed, labels=reading.labels, parse=parse, temperature=temperature)
+        return estimators.Posterior.from_label_logprobs(
+            listed, labels=reading.labels, parse=parse, temperature=temperature
+        )
     if "resps" in row:
-        return posterior_from_lm_eval(row, reading.parse)
+        return estimators.posterior_from_lm_eval(row, reading.parse)
     raise TraceFormatError("no samples, no label_logprobs, no resps.")
 
 
@@ -213,8 +207,8 @@ def _candidates(row: dict[str, Any], reading: Reading) -> list[Any] | None:
     return list(dict.fromkeys(value for value in read if value is not None))
 
 
-def _read_traces(path: Path, reading: Reading, asked: Asked, layout: Layout) -> None:
-    stream = read_traces(path, keep=["top_tokens"], format=layout)
+def _read_traces(path: Path, reading: Reading, asked: Asked, layout: traces.Layout) -> None:
+    stream = traces.read_traces(path, keep=["top_tokens"], format=layout)
     table = stream.read_all()
     for name in ("prompt_id", "trace_id"):
         if table[name].null_count < table.num_rows:
@@ -222,7 +216,7 @@ def _read_traces(path: Path, reading: Reading, asked: Asked, layout: Layout) -> 
             break
     is_drawn = all(file.format in _DRAWN for file in stream.report.files)
     try:
-        found = posteriors_from_traces(
+        found = estimators.posteriors_from_traces(
             table.drop_columns("top_tokens") if is_drawn and not table["top_tokens"].drop_null() else table,
             reading.parse,
             labels=reading.labels,

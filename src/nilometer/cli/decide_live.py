@@ -1,5 +1,7 @@
 """``nilometer decide --live``: samples of a server, each on disk before the next step."""
 
+from __future__ import annotations
+
 import hashlib
 import os
 import zlib
@@ -9,11 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nilometer.decisions import LiveDraws, Rule, SamplingPlan, draw_live
+from nilometer import decisions, estimators, models, traces
 from nilometer.errors import ConfigError, NotEnoughDataError
-from nilometer.estimators import FailedDraw, Posterior, listed_tokens, posterior_of_call, whole_draw
-from nilometer.models import Journal, Question, Retries, Sampling, ServerRunner, SuiteOptions, Usage, make_suite
-from nilometer.traces import Trace
 
 from .common import console, talk
 from .decide_inputs import Asked, Reading
@@ -30,18 +29,18 @@ class LiveOptions(NamedTuple):
     where: str
     model_name: str | None
     extra: str = "{}"
-    retries: Retries = Retries()
+    retries: models.Retries = models.PATIENT
     journal: Path | None = None
     price: str | None = None
 
 
 def draw_samples(
     files: list[str],
-    rule: Rule,
+    rule: decisions.Rule,
     reading: Reading,
     *,
     options: LiveOptions,
-    draw: tuple[Sampling, SamplingPlan, Any],
+    draw: tuple[models.Sampling, decisions.SamplingPlan, Any],
 ) -> Asked:
     """Draw answers until every decision stands, and return the posteriors like those of a file.
 
@@ -58,15 +57,17 @@ def draw_samples(
     runner = open_server(
         url, options.model_name, extra=options.extra, retries=options.retries, concurrency=sampling.batch
     )
-    questions = [one for path in files for part in make_suite(path, SuiteOptions()).values() for one in part]
+    questions = [
+        one for path in files for part in models.make_suite(path, models.SuiteOptions()).values() for one in part
+    ]
     path = options.journal or default_journal(options.where, options.model_name, files)
-    with Journal(path) as journal, shown_progress(runner, plan.most * len(questions), price):
+    with models.Journal(path) as journal, shown_progress(runner, plan.most * len(questions), price):
         runner.journal = journal
         talk(f"Every answer is kept in {path}; the same command goes on from there ({len(journal):,} are in it).")
         try:
             asking = _Asking(runner, sampling)
             known = asking.look_once([one.prompt for one in questions], reading, most_missing=1 - plan.confidence_level)
-            drawn = draw_live(
+            drawn = decisions.draw_live(
                 asking,
                 [one.prompt for place, one in enumerate(questions) if place not in known],
                 rule,
@@ -101,18 +102,20 @@ def read_price(text: str | None) -> tuple[float, float] | None:
 class _Asking:
     """Draws answers from a server; the seed of a draw is fixed by its prompt and its number."""
 
-    def __init__(self, runner: ServerRunner, sampling: Sampling) -> None:
+    def __init__(self, runner: models.ServerRunner, sampling: models.Sampling) -> None:
         self._runner, self._sampling = runner, sampling
         self._n_drawn: Counter[str] = Counter()
-        self._first: dict[str, list[str | FailedDraw]] = {}
+        self._first: dict[str, list[str | estimators.FailedDraw]] = {}
 
-    def __call__(self, prompts: Sequence[str]) -> list[str | FailedDraw]:
+    def __call__(self, prompts: Sequence[str]) -> list[str | estimators.FailedDraw]:
         kept = [self._first[prompt].pop() if self._first.get(prompt) else None for prompt in prompts]
         asked = [prompt for prompt, one in zip(prompts, kept, strict=True) if one is None]
-        traces = iter(self._runner.draw(asked, self._sampling, seeds=[self._seed(prompt) for prompt in asked]))
-        return [_draw_of(next(traces)) if one is None else one for one in kept]
+        drawn = iter(self._runner.draw(asked, self._sampling, seeds=[self._seed(prompt) for prompt in asked]))
+        return [_draw_of(next(drawn)) if one is None else one for one in kept]
 
-    def look_once(self, prompts: Sequence[str], reading: Reading, *, most_missing: float) -> dict[int, LiveDraws]:
+    def look_once(
+        self, prompts: Sequence[str], reading: Reading, *, most_missing: float
+    ) -> dict[int, decisions.LiveDraws]:
         """Ask every prompt once with log-probabilities; what that settles by itself, by place.
 
         The other answers are the first draws of their prompts. Without a scale, or at another temperature than 1, to
@@ -122,12 +125,12 @@ class _Asking:
             return {}
         self._runner.needs_logprobs = False
         looking = self._sampling._replace(k=_ALTERNATIVES)
-        traces = self._runner.draw(prompts, looking, seeds=[self._seed(prompt) for prompt in prompts])
+        drawn = self._runner.draw(prompts, looking, seeds=[self._seed(prompt) for prompt in prompts])
         found = {}
-        for place, (prompt, trace) in enumerate(zip(prompts, traces, strict=True)):
+        for place, (prompt, trace) in enumerate(zip(prompts, drawn, strict=True)):
             draw, posterior = _draw_of(trace), _posterior_of(trace, reading)
             if posterior is not None and posterior.missing_mass <= most_missing and isinstance(draw, str):
-                found[place] = LiveDraws(posterior, (draw,), is_settled=True)
+                found[place] = decisions.LiveDraws(posterior, (draw,), is_settled=True)
             else:
                 self._first.setdefault(prompt, []).append(draw)
         return found
@@ -138,29 +141,35 @@ class _Asking:
         return (self._sampling.seed * 1_000_003 + zlib.crc32(prompt.encode()) + number) % 2**31
 
 
-def _draw_of(trace: Trace) -> str | FailedDraw:
+def _draw_of(trace: traces.Trace) -> str | estimators.FailedDraw:
     if trace.finish_reason == "refused":
-        return FailedDraw(f"(refused) {trace.attributes['error']}", is_final=True)
-    return whole_draw(trace.answer, trace.finish_reason)
+        return estimators.FailedDraw(f"(refused) {trace.attributes['error']}", is_final=True)
+    return estimators.whole_draw(trace.answer, trace.finish_reason)
 
 
-def _posterior_of(trace: Trace, reading: Reading) -> Posterior | None:
+def _posterior_of(trace: traces.Trace, reading: Reading) -> estimators.Posterior | None:
     """What one answer says of all labels; None without log-probabilities or a label."""
     if trace.tokens is None or trace.top_tokens is None or trace.chosen_logprobs is None:
         return None
-    tokens = listed_tokens(
+    tokens = estimators.listed_tokens(
         trace.tokens, trace.chosen_logprobs.tolist(), top_texts=trace.top_tokens, top_logprobs=trace.top_logprobs
     )
-    return posterior_of_call(tokens, reading.labels or (), field=reading.field, pattern=reading.pattern)
+    return estimators.posterior_of_call(tokens, reading.labels or (), field=reading.field, pattern=reading.pattern)
 
 
-def _in_places(known: dict[int, LiveDraws], drawn: Sequence[LiveDraws]) -> list[LiveDraws]:
+def _in_places(
+    known: dict[int, decisions.LiveDraws], drawn: Sequence[decisions.LiveDraws]
+) -> list[decisions.LiveDraws]:
     rest = iter(drawn)
     return [known[place] if place in known else next(rest) for place in range(len(known) + len(drawn))]
 
 
 def _asked(
-    questions: Sequence[Question], found: Sequence[LiveDraws], summary: dict[str, Any], *, reading: Reading
+    questions: Sequence[models.Question],
+    found: Sequence[decisions.LiveDraws],
+    summary: dict[str, Any],
+    *,
+    reading: Reading,
 ) -> Asked:
     asked = Asked(summary=summary)
     for question, one in zip(questions, found, strict=True):
@@ -172,15 +181,20 @@ def _asked(
 
 
 def _summary(
-    usage: Usage, found: Sequence[LiveDraws], plan: SamplingPlan, *, price: tuple[float, float] | None
+    usage: models.Usage,
+    found: Sequence[decisions.LiveDraws],
+    plan: decisions.SamplingPlan,
+    *,
+    price: tuple[float, float] | None,
 ) -> dict[str, Any]:
     n_drawn = sum(len(one.samples) for one in found)
     saved = plan.most * len(found) - n_drawn
     n_settled = sum(one.is_settled for one in found)
     unread = sum(
-        one.posterior.n_failures if isinstance(one.posterior, Posterior) else len(one.samples) for one in found
+        one.posterior.n_failures if isinstance(one.posterior, estimators.Posterior) else len(one.samples)
+        for one in found
     )
-    n_scored = sum(isinstance(one.posterior, Posterior) and one.posterior.n_samples is None for one in found)
+    n_scored = sum(isinstance(one.posterior, estimators.Posterior) and one.posterior.n_samples is None for one in found)
     refused = [one.posterior for one in found if isinstance(one.posterior, NotEnoughDataError)]
     spent = None if price is None else usage.price(price)
     cost = "" if spent is None else f" They cost {spent:,.4g}."
@@ -209,7 +223,7 @@ def _summary(
 
 
 @contextmanager
-def shown_progress(runner: ServerRunner, most: int, price: tuple[float, float] | None) -> Iterator[None]:
+def shown_progress(runner: models.ServerRunner, most: int, price: tuple[float, float] | None) -> Iterator[None]:
     """Show answers, tokens and money so far: a bar on a terminal, a line now and then elsewhere."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -221,8 +235,8 @@ def shown_progress(runner: ServerRunner, most: int, price: tuple[float, float] |
         yield
 
 
-def _advance(bar: Any, task: Any, *, price: tuple[float, float] | None, lines: bool) -> Callable[[Usage], None]:
-    def advance(usage: Usage) -> None:
+def _advance(bar: Any, task: Any, *, price: tuple[float, float] | None, lines: bool) -> Callable[[models.Usage], None]:
+    def advance(usage: models.Usage) -> None:
         done = usage.n_calls + usage.n_replayed
         spent = f"{usage.n_tokens:,} tokens" + ("" if price is None else f", cost {usage.price(price):,.4g}")
         bar.update(task, completed=done, spent=spent)

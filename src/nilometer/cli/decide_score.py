@@ -1,24 +1,12 @@
 """``nilometer decide --score``: the probability of every candidate, asked of the model instead of drawn."""
 
+from __future__ import annotations
+
 from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
+from nilometer import estimators, models, signals
 from nilometer.errors import ConfigError, NotEnoughDataError, TraceFormatError
-from nilometer.estimators import Posterior
-from nilometer.models import (
-    EchoScorer,
-    HFRunner,
-    HFScorer,
-    PromptScorer,
-    Question,
-    Retries,
-    Scorer,
-    SuiteOptions,
-    make_suite,
-)
-from nilometer.signals import label_text
 
 from .common import progress, talk
 from .decide_inputs import Asked, Reading, listed_candidates
@@ -34,7 +22,7 @@ class ScoreOptions(NamedTuple):
 
     where: str
     model_name: str | None
-    retries: Retries = Retries()
+    retries: models.Retries = models.PATIENT
     concurrency: int = 16
 
 
@@ -49,10 +37,12 @@ def score_candidates(files: Sequence[str], reading: Reading, options: ScoreOptio
     ConfigError
         If a prompt has no candidates, or the model cannot be opened.
     """
-    questions = [one for path in files for part in make_suite(path, SuiteOptions()).values() for one in part]
+    questions = [
+        one for path in files for part in models.make_suite(path, models.SuiteOptions()).values() for one in part
+    ]
     given = [_texts(question) for question in questions]
     scorer, is_chat = _scorer(options)
-    usual = [label_text(label) for label in reading.labels or ()]
+    usual = [signals.label_text(label) for label in reading.labels or ()]
     candidates = [own or (usual if is_chat else [*usual, *(f" {text}" for text in usual)]) for own in given]
     missing = next((one.prompt_id for one, own in zip(questions, candidates, strict=True) if not own), None)
     if missing is not None:
@@ -69,7 +59,7 @@ def score_candidates(files: Sequence[str], reading: Reading, options: ScoreOptio
     return asked
 
 
-def _texts(question: Question) -> list[str]:
+def _texts(question: models.Question) -> list[str]:
     """The candidates of a line as texts, each once."""
     try:
         texts = list(dict.fromkeys(map(str, listed_candidates(question.candidates) or ())))
@@ -80,13 +70,13 @@ def _texts(question: Question) -> list[str]:
     return texts
 
 
-def _scorer(options: ScoreOptions) -> tuple[Scorer, bool]:
+def _scorer(options: ScoreOptions) -> tuple[models.Scorer, bool]:
     """Return what scores, and whether candidates stand in a chat template."""
     kind, _, where = options.where.partition(":")
     if kind in {"openai", "vllm"} and where:
         if options.model_name is None:
             raise ConfigError("`--model-name` must name the model at the server.")
-        made = EchoScorer if kind == "openai" else PromptScorer
+        made = models.EchoScorer if kind == "openai" else models.PromptScorer
         scorer = made(
             where,
             model=options.model_name,
@@ -98,23 +88,27 @@ def _scorer(options: ScoreOptions) -> tuple[Scorer, bool]:
     if kind not in {"hf", "smollm2"}:
         raise ConfigError(f"`--score` must be hf:FOLDER, smollm2, openai:URL or vllm:URL, got {options.where!r}.")
     runner = open_runner(options.where, name=options.model_name)
-    assert isinstance(runner, HFRunner), "the other kinds are opened above"
-    return HFScorer(runner), False
+    assert isinstance(runner, models.HFRunner), "the other kinds are opened above"
+    return models.HFScorer(runner), False
 
 
-def _posterior(texts: Sequence[str], logprobs: Any, reading: Reading) -> Posterior | NotEnoughDataError:
+def _posterior(texts: Sequence[str], logprobs: Any, reading: Reading) -> estimators.Posterior | NotEnoughDataError:
     """Posterior over what the candidates say; one that the numbers of a server overfill is brought to 1."""
+    import numpy as np
+
     total = float(np.logaddexp.reduce(logprobs))
     scored: dict[Hashable, float] = dict(zip(texts, (logprobs - max(total, 0.0)).tolist(), strict=True))
     try:
-        return Posterior.from_label_logprobs(
+        return estimators.Posterior.from_label_logprobs(
             scored, labels=reading.labels, parse=reading.plain, smallest_listed=0.0, temperature=1.0
         )
     except NotEnoughDataError as exc:
         return exc
 
 
-def _add(asked: Asked, question: Question, posterior: Posterior | NotEnoughDataError, reading: Reading) -> None:
+def _add(
+    asked: Asked, question: models.Question, posterior: estimators.Posterior | NotEnoughDataError, reading: Reading
+) -> None:
     asked.add(question.prompt_id, posterior)
     asked.facts.append({})
     if question.gold is not None:
@@ -122,7 +116,9 @@ def _add(asked: Asked, question: Question, posterior: Posterior | NotEnoughDataE
 
 
 def _say(asked: Asked, n_candidates: int) -> None:
-    missing = [one.missing_mass for one in asked.posteriors if isinstance(one, Posterior)]
+    import numpy as np
+
+    missing = [one.missing_mass for one in asked.posteriors if isinstance(one, estimators.Posterior)]
     mean, most = (float(np.mean(missing)), max(missing)) if missing else (1.0, 1.0)
     asked.summary = {"n_scored": n_candidates, "mean_missing_mass": mean}
     talk(

@@ -8,7 +8,6 @@ from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from .common import talk
@@ -50,6 +49,8 @@ def demo(
 
 def _corpus() -> tuple[Any, Any, Any]:
     """Labelled profiles to fit on, traces to replay, and a sentinel."""
+    import numpy as np
+
     from nilometer.estimators import Sentinel
     from nilometer.signals import profile_traces
     from nilometer.traces import corpus_path, read_traces
@@ -64,6 +65,8 @@ def _corpus() -> tuple[Any, Any, Any]:
 
 def _best_slice(traces: Any) -> str:
     """The slice with the highest accuracy, so that it can get worse."""
+    import numpy as np
+
     domains = np.array([dict(row)["domain"] for row in traces["attributes"].to_pylist()])
     correct = traces["correct"].to_numpy()
     return str(max(np.unique(domains), key=lambda name: correct[domains == name].mean()))

@@ -1,11 +1,12 @@
 """``nilometer doctor``: is this data usable, and what to change where it is served."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import typer
 
-from nilometer.signals import is_profile_file, read_profiles
-from nilometer.traces import Diagnosis, LabelReport, ReadReport, diagnose, read_labels, read_traces
+from nilometer import signals, traces
 
 from .common import (
     EXIT_FOUND,
@@ -48,19 +49,19 @@ def doctor(
     as_json: JsonOption = False,
 ) -> None:
     """Report whether traces can be used, and which serving flag provides what is missing. Exit 3 when they cannot."""
-    label_report = LabelReport()
-    table = read_labels(expand_files(labels), key=label_key, report=label_report) if labels else None
+    label_report = traces.LabelReport()
+    table = traces.read_labels(expand_files(labels), key=label_key, report=label_report) if labels else None
     for line in label_report.bad_lines:
         talk(line)
     paths, keys = expand_files(files), split_keys(by)
-    if all(is_profile_file(path) for path in paths):
-        diagnosis = diagnose(read_profiles(paths), labels=table, by=keys)
-        read, formats = ReadReport(), [(str(path), "profiles") for path in paths]
+    if all(signals.is_profile_file(path) for path in paths):
+        diagnosis = traces.diagnose(signals.read_profiles(paths), labels=table, by=keys)
+        read, formats = traces.ReadReport(), [(str(path), "profiles") for path in paths]
     else:
-        stream = read_traces(paths, format=layout_of(wire_format, at, columns), strict=strict)
+        stream = traces.read_traces(paths, format=layout_of(wire_format, at, columns), strict=strict)
         stream.in_parallel(n_processes())
         with progress("Reading") as advance:
-            diagnosis = diagnose(_watched(stream, advance), labels=table, by=keys, stream=stream)
+            diagnosis = traces.diagnose(_watched(stream, advance), labels=table, by=keys, stream=stream)
         read, formats = stream.report, [(file.path, file.format) for file in stream.report.files]
         check_bad_lines(read)
     if as_json:
@@ -77,7 +78,7 @@ def _watched(stream: Any, advance: Any) -> Any:
         yield batch
 
 
-def _show(diagnosis: Diagnosis, files: list[tuple[str, str]]) -> None:
+def _show(diagnosis: traces.Diagnosis, files: list[tuple[str, str]]) -> None:
     from rich.markup import escape
 
     out = console()
@@ -100,7 +101,7 @@ def _show(diagnosis: Diagnosis, files: list[tuple[str, str]]) -> None:
     out.print("usable" if diagnosis.usable else "not usable", style="bold")
 
 
-def _when(diagnosis: Diagnosis) -> str:
+def _when(diagnosis: traces.Diagnosis) -> str:
     """Say from when the responses are, and whether annotators and other models could see their prompts."""
     if diagnosis.first_time is None or diagnosis.last_time is None:
         span = "no response has a time"
@@ -115,7 +116,7 @@ def _minute(moment: str) -> str:
     return moment[:16].replace("T", " ")
 
 
-def _counts(diagnosis: Diagnosis) -> Any:
+def _counts(diagnosis: traces.Diagnosis) -> Any:
     from rich.table import Table
 
     table = Table("responses", "number", "share", title_justify="left")
@@ -136,7 +137,7 @@ def _counts(diagnosis: Diagnosis) -> Any:
     return table
 
 
-def _models(diagnosis: Diagnosis) -> Any:
+def _models(diagnosis: traces.Diagnosis) -> Any:
     from rich.markup import escape
     from rich.table import Table
 
@@ -154,7 +155,7 @@ def _models(diagnosis: Diagnosis) -> Any:
     return table
 
 
-def _keys(diagnosis: Diagnosis) -> Any:
+def _keys(diagnosis: traces.Diagnosis) -> Any:
     """Attributes that `--by` takes, and their values, each with responses and labels."""
     from rich.markup import escape
     from rich.table import Table
@@ -172,7 +173,7 @@ def _keys(diagnosis: Diagnosis) -> Any:
     return table
 
 
-def _coverage(diagnosis: Diagnosis) -> Any:
+def _coverage(diagnosis: traces.Diagnosis) -> Any:
     from rich.markup import escape
     from rich.table import Table
 

@@ -1,48 +1,30 @@
 """What the verbs read: profiles from traces or from a profile file, and labels for them."""
 
+from __future__ import annotations
+
 import heapq
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
-
+from nilometer import estimators, signals, traces
 from nilometer.errors import ConfigError, TraceFormatError
-from nilometer.estimators import as_profiles
-from nilometer.signals import (
-    ATTENTION_FEATURE_NAMES,
-    FEATURE_NAMES,
-    PROFILE_COLUMNS,
-    is_profile_file,
-    profile_batch,
-    ragged_from_batch,
-    read_profiles,
-    token_entropy,
-)
-from nilometer.traces import (
-    TRACE_SCHEMA,
-    LabelReport,
-    Layout,
-    diagnose,
-    has_attention,
-    join_labels,
-    read_labels,
-    read_traces,
-    slice_names,
-)
 
 from .common import check_bad_lines, expand_files, n_processes, progress, talk
 from .opinions import TEXT_COLUMNS, Opinions, add_second
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
 
 __all__ = ["Inputs", "read_correct", "read_inputs"]
 
 _EXAMPLES = 8
 """Answers kept to be shown."""
-_NOT_IN_PROFILES = re.compile(rf"\b({'|'.join(set(TRACE_SCHEMA.names) - set(PROFILE_COLUMNS))})\b", re.IGNORECASE)
 
 
 @dataclass
@@ -60,7 +42,7 @@ def read_inputs(
     files: list[str],
     *,
     by: Sequence[str] = (),
-    wire_format: Layout | None = None,
+    wire_format: traces.Layout | None = None,
     strict: bool = False,
     second: Opinions | None = None,
     features: Collection[str] | None = None,
@@ -78,22 +60,26 @@ def read_inputs(
     TraceFormatError
         If there is no response, or more than one line in a hundred is bad.
     """
+    import pyarrow as pa
+
     paths = expand_files(files)
-    if all(is_profile_file(path) for path in paths):
-        profiles = read_profiles(paths)
+    if all(signals.is_profile_file(path) for path in paths):
+        profiles = signals.read_profiles(paths)
         return Inputs(profiles if second is None else add_second(profiles, None, second))
-    stream = read_traces(paths, format=wire_format, strict=strict, keep=("attention",) if has_attention(paths) else ())
+    stream = traces.read_traces(
+        paths, format=wire_format, strict=strict, keep=("attention",) if traces.has_attention(paths) else ()
+    )
     stream.in_parallel(n_processes())
     seen: list[pa.RecordBatch] = []
     texts: list[pa.RecordBatch] = []
     least = _LeastConfident()
-    only_in_traces = [key for key in by if _NOT_IN_PROFILES.search(key)]
+    only_in_traces = _only_in_traces(by)
     dropped = _dropped(features, by)
 
     def watched() -> Iterator[pa.RecordBatch]:
         with progress("Reading") as advance:
             for batch in stream:
-                profile = _with_keys(profile_batch(batch), batch, only_in_traces)
+                profile = _with_keys(signals.profile_batch(batch), batch, only_in_traces)
                 least.add(batch, profile)
                 seen.append(_packed(profile.drop_columns([*dropped & {*profile.schema.names}])))
                 if keep_texts or second is not None:
@@ -101,7 +87,7 @@ def read_inputs(
                 advance(batch.num_rows)
                 yield batch
 
-    diagnosis = diagnose(watched(), stream=stream)
+    diagnosis = traces.diagnose(watched(), stream=stream)
     check_bad_lines(stream.report)
     if not seen:
         raise TraceFormatError(f"{', '.join(map(str, paths))}: no response could be read.")
@@ -119,18 +105,27 @@ def _dropped(features: Collection[str] | None, by: Sequence[str]) -> set[str]:
     if features is None:
         return set()
     named = {word.lower() for key in by for word in re.findall(r"\w+", key)}
-    return {*FEATURE_NAMES, *ATTENTION_FEATURE_NAMES} - {*features} - named
+    return {*signals.FEATURE_NAMES, *signals.ATTENTION_FEATURE_NAMES} - {*features} - named
 
 
 def _packed(profile: pa.RecordBatch) -> pa.RecordBatch:
     """Return the same rows in one piece of memory of their own, so that those of the traces can be given back."""
+    import pyarrow as pa
+
     return pa.ipc.read_record_batch(profile.serialize(), profile.schema)
+
+
+def _only_in_traces(keys: Sequence[str]) -> list[str]:
+    """Slice keys that need a column of the traces which profiles do not keep."""
+    lost = set(traces.TRACE_SCHEMA.names) - set(signals.PROFILE_COLUMNS)
+    needed = re.compile(rf"\b({'|'.join(sorted(lost))})\b", re.IGNORECASE)
+    return [key for key in keys if needed.search(key)]
 
 
 def _with_keys(profile: pa.RecordBatch, batch: pa.RecordBatch, keys: Sequence[str]) -> pa.RecordBatch:
     for key in keys:
         if key not in profile.schema.names:
-            profile = profile.append_column(key, slice_names(batch, [key]))
+            profile = profile.append_column(key, traces.slice_names(batch, [key]))
     return profile
 
 
@@ -142,15 +137,17 @@ def read_correct(profiles: pa.Table, labels: list[str] | None, *, key: str) -> N
     ConfigError
         If there are labels and none matches a response.
     """
+    import numpy as np
+
     inline: NDArray[np.float32] = profiles["correct"].to_numpy().astype(np.float32)
     if not labels:
         return inline
-    report = LabelReport()
-    table = read_labels(expand_files(labels), key=key, report=report)
+    report = traces.LabelReport()
+    table = traces.read_labels(expand_files(labels), key=key, report=report)
     for line in report.bad_lines:
         talk(line)
     ids = profiles["prompt_id" if key == "prompt_id" else "trace_id"]
-    joined, matched = join_labels(ids, table)
+    joined, matched = traces.join_labels(ids, table)
     if not matched.n_matched:
         raise ConfigError(
             f"none of the {matched.n_labels:,} labels matches a response: labels have ids like "
@@ -178,7 +175,9 @@ class _LeastConfident:
 
     def add(self, batch: pa.RecordBatch, profile: pa.RecordBatch) -> None:
         """Keep those of a batch that are less sure than the ones kept so far."""
-        score = np.nan_to_num(as_profiles(profile).score, nan=-1.0)
+        import numpy as np
+
+        score = np.nan_to_num(estimators.as_profiles(profile).score, nan=-1.0)
         for row in np.argsort(-score)[:_EXAMPLES]:
             if score[row] < 0 or (len(self._kept) == _EXAMPLES and score[row] <= self._kept[0][0]):
                 break
@@ -196,10 +195,12 @@ class _LeastConfident:
 
 def _example(one: pa.RecordBatch) -> dict[str, Any] | None:
     """Tokens and entropies of one response, and what names it; None without tokens."""
+    import numpy as np
+
     tokens = one.column("tokens")[0].as_py()
     if not tokens:
         return None
-    ragged = ragged_from_batch(one)
-    entropies = np.nan_to_num(token_entropy(ragged.chosen, ragged.top)).tolist()
+    ragged = signals.ragged_from_batch(one)
+    entropies = np.nan_to_num(signals.token_entropy(ragged.chosen, ragged.top)).tolist()
     values = {name: one.column(name)[0].as_py() for name in ("trace_id", "prompt", "correct", "attributes")}
     return {**values, "tokens": tokens, "entropies": entropies}

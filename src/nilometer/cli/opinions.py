@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-import numpy as np
-import pyarrow as pa
 import typer
-from numpy.typing import NDArray
 
-from nilometer import signals
+from nilometer import signals, traces
 from nilometer.errors import ConfigError
-from nilometer.traces import read_traces
 
 from .common import check_bad_lines, expand_files, talk
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
 
 __all__ = ["TEXT_COLUMNS", "AgreeOption", "Opinions", "SecondOption", "add_second", "opinions_of"]
 
@@ -85,8 +87,10 @@ def add_second(profiles: pa.Table, texts: pa.Table | None, opinions: Opinions) -
 
 
 def _read(source: str) -> pa.Table:
+    import pyarrow as pa
+
     paths: list[Path] = expand_files([source])
-    stream = read_traces(paths)
+    stream = traces.read_traces(paths)
     batches = [batch.select(list(TEXT_COLUMNS)) for batch in stream]
     check_bad_lines(stream.report)
     if not batches:
@@ -100,6 +104,8 @@ def _comparison(how: str) -> signals.Compare:
 
 def _similarity(own: Sequence[str | None], other: Sequence[Sequence[str]], *, embedder: str) -> NDArray[np.float64]:
     """Mean cosine of an answer and another model's answers, cut at zero; NaN where there are none."""
+    import numpy as np
+
     from nilometer.models import embed_texts, make_embedder
 
     texts = sorted({text for many in ([one or "" for one in own], *other) for text in many if text.strip()})

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
+from nilometer import traces
 from nilometer.errors import ConfigError, TraceFormatError
-from nilometer.traces import expand_paths, whole_file
 
 __all__ = ["ForceOption", "check_outputs", "write_whole"]
 
@@ -99,7 +99,7 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[str | Pat
 def _files(name: str) -> list[Path]:
     """Files that a name, folder or glob stands for; none where it names nothing, which the reader reports."""
     try:
-        return expand_paths([name])
+        return traces.expand_paths([name])
     except (FileNotFoundError, TraceFormatError):
         return []
 
@@ -125,5 +125,5 @@ def _is_kind(path: Path, kind: str) -> bool:
 
 def write_whole(path: Path, text: str) -> None:
     """Write a text that appears under its name only when all of it is there."""
-    with whole_file(path) as file:
+    with traces.whole_file(path) as file:
         file.write(text.encode("utf-8"))

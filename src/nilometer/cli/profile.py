@@ -1,12 +1,14 @@
 """``nilometer profile``: one row of features per response, as Parquet."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from nilometer import signals
 from nilometer.errors import ConfigError
-from nilometer.signals import ATTENTION_FEATURE_NAMES, FEATURE_NAMES, write_profiles
 
 from .cluster import profile_on_ray
 from .common import (
@@ -59,8 +61,10 @@ def profile(
         profiles = profile_on_ray(files, by=split_keys(by), wire_format=layout, strict=strict)
     else:
         profiles = read_inputs(files, by=split_keys(by), wire_format=layout, strict=strict, second=opinions).profiles
-    write_profiles(out, profiles)
-    features = [name for name in (*FEATURE_NAMES, *ATTENTION_FEATURE_NAMES) if name in profiles.column_names]
+    signals.write_profiles(out, profiles)
+    features = [
+        name for name in (*signals.FEATURE_NAMES, *signals.ATTENTION_FEATURE_NAMES) if name in profiles.column_names
+    ]
     if as_json:
         write_json({"out": str(out), "n": len(profiles), "features": features})
     talk(f"Wrote {len(profiles):,} profiles of {len(features)} features to {out}.")

@@ -6,12 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
-import pyarrow as pa
 import typer
 
-from nilometer import decisions, estimators, pages
-from nilometer.traces import corpus_path, slice_names
+from nilometer import decisions, estimators, pages, traces
 
 from .common import JsonOption, talk, write_json
 from .inputs import read_inputs
@@ -33,14 +30,17 @@ def quickstart(
     as_json: JsonOption = False,
 ) -> None:
     """Estimate held-out tasks of a recorded model from labels on other tasks, beside the truth."""
+    import numpy as np
+    import pyarrow as pa
+
     out.mkdir(parents=True, exist_ok=True)
     page = out / "report.html"
     check_outputs({"page": page}, [], force=force)
-    inputs = read_inputs([str(corpus_path("specialist"))])
+    inputs = read_inputs([str(traces.corpus_path("specialist"))])
     keys = ("domain", "levels")
-    profiles = inputs.profiles.append_column("levels", slice_names(inputs.profiles, [_LEVELS]))
-    domains = np.asarray(slice_names(profiles, ["domain"]).to_pylist())
-    names = np.asarray(slice_names(profiles, keys).to_pylist())
+    profiles = inputs.profiles.append_column("levels", traces.slice_names(inputs.profiles, [_LEVELS]))
+    domains = np.asarray(traces.slice_names(profiles, ["domain"]).to_pylist())
+    names = np.asarray(traces.slice_names(profiles, keys).to_pylist())
     correct = profiles["correct"].to_numpy()
     labelled = np.isin(domains, LABELLED_DOMAINS)
     sentinel = estimators.Sentinel().fit(

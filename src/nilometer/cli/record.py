@@ -1,30 +1,17 @@
 """``nilometer record``: run a real model on a suite and keep its traces."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
+from nilometer import models, traces
 from nilometer.errors import ConfigError
-from nilometer.models import (
-    PATIENT,
-    EntropySampler,
-    HFRunner,
-    Question,
-    Retries,
-    Runner,
-    SamplerRunner,
-    Sampling,
-    SuiteOptions,
-    make_suite,
-    read_thresholds,
-    record as record_suite,
-)
-from nilometer.traces import read_traces, slice_names
 
 from .common import JsonOption, console, talk, write_json
 from .runners import (
@@ -55,8 +42,8 @@ def record(
     batch: Annotated[int, typer.Option(min=1, help="Answers made at once.")] = 32,
     seed: Annotated[int, typer.Option(min=0, help="Of questions and samples.")] = 0,
     extra: ExtraOption = "{}",
-    timeout: TimeoutOption = PATIENT.timeout,
-    max_wait: MaxWaitOption = PATIENT.longest_wait,
+    timeout: TimeoutOption = models.PATIENT.timeout,
+    max_wait: MaxWaitOption = models.PATIENT.longest_wait,
     concurrency: ConcurrencyOption = 16,
     attention: Annotated[
         bool, typer.Option("--attention", help="Keep attention statistics too; for hf:FOLDER and smollm2.")
@@ -72,21 +59,21 @@ def record(
     """
     if attention and sampler:
         raise ConfigError("--attention cannot be kept of answers that branch. Leave out --attention or --sampler.")
-    options = SuiteOptions(n, seed, tuple(filter(None, tasks.split(","))), _numbers(levels))
-    questions = make_suite(suite, options)
-    retries = Retries(timeout=timeout, longest_wait=max_wait)
+    options = models.SuiteOptions(n, seed, tuple(filter(None, tasks.split(","))), _numbers(levels))
+    questions = models.make_suite(suite, options)
+    retries = models.Retries(timeout=timeout, longest_wait=max_wait)
     runner = open_runner(
         model, name=model_name, extra=extra, attention=attention, retries=retries, concurrency=concurrency
     )
-    sampling = Sampling(temperature, samples, max_tokens, k, batch, seed)
+    sampling = models.Sampling(temperature, samples, max_tokens, k, batch, seed)
     settings = {"model": model, "suite": suite, "extra": extra, **options._asdict()}
     settings |= {"attention": True} if attention else {}
     if sampler:
         runner = _with_sampler(runner, sampler)
-        settings["sampler"] = read_thresholds(sampler)._asdict()
+        settings["sampler"] = models.read_thresholds(sampler)._asdict()
     total = samples * sum(map(len, questions.values()))
     with _bar(total) as advance:
-        found = record_suite(runner, questions, out, sampling=sampling, settings=settings, advance=advance)
+        found = models.record(runner, questions, out, sampling=sampling, settings=settings, advance=advance)
     result = {**found._asdict(), "out": str(out), "slices": _accuracies(out, questions)}
     if as_json:
         write_json(result)
@@ -103,10 +90,10 @@ def _show(slices: list[dict[str, Any]]) -> None:
         typer.echo(f"{row['slice']:40s} {row['n']:6,} responses  {known}")
 
 
-def _with_sampler(runner: Runner, path: Path) -> Runner:
-    if not isinstance(runner, HFRunner):
+def _with_sampler(runner: models.Runner, path: Path) -> models.Runner:
+    if not isinstance(runner, models.HFRunner):
         raise ConfigError("a server draws its own tokens. Give --model hf:FOLDER or smollm2 for --sampler.")
-    return SamplerRunner(runner, EntropySampler(read_thresholds(path)))
+    return models.SamplerRunner(runner, models.EntropySampler(models.read_thresholds(path)))
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -116,11 +103,13 @@ def _numbers(text: str) -> tuple[int, ...]:
         raise ConfigError(f"`levels` must be numbers, got {text!r}.") from exc
 
 
-def _accuracies(out: Path, questions: dict[str, list[Question]]) -> list[dict[str, Any]]:
-    table = read_traces([out / f"{name}.parquet" for name in questions]).read_all()
+def _accuracies(out: Path, questions: dict[str, list[models.Question]]) -> list[dict[str, Any]]:
+    import numpy as np
+
+    table = traces.read_traces([out / f"{name}.parquet" for name in questions]).read_all()
     held = {key for part in questions.values() for question in part for key in question.attributes}
     keys = [key for key in ("domain", "level") if key in held]
-    names = np.asarray(slice_names(table, keys).to_pylist() if keys else ["all"] * table.num_rows)
+    names = np.asarray(traces.slice_names(table, keys).to_pylist() if keys else ["all"] * table.num_rows)
     correct = table["correct"].to_numpy().astype(float)
     rows = []
     for name in np.unique(names):

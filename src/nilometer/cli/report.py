@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
-from nilometer import decisions, estimators, pages
+from nilometer import decisions, estimators, pages, traces
 from nilometer.errors import ConfigError
-from nilometer.traces import slice_names
 
 from .commands import Given, next_commands
 from .common import (
@@ -140,7 +138,7 @@ def examples_of(inputs: Inputs, keys: tuple[str, ...]) -> tuple[decisions.Exampl
         }
     )
     simple = [key for key in keys if key.isidentifier() and key not in inputs.profiles.column_names]
-    names = slice_names(table, simple).to_pylist() if simple else [""] * len(rows)
+    names = traces.slice_names(table, simple).to_pylist() if simple else [""] * len(rows)
     return tuple(
         decisions.Example(
             row["trace_id"], name, row["prompt"], tuple(row["tokens"]), tuple(row["entropies"]), row["correct"]
@@ -164,6 +162,8 @@ def _print(result: decisions.Report, commands: dict[str, str], *, as_json: bool,
 
 
 def _gate(result: decisions.Report, least: float) -> None:
+    import numpy as np
+
     known: list[Any] = [row for row in result.estimates if isinstance(row, estimators.Estimate)]
     unknown = len(result.estimates) - len(known)
     if unknown:

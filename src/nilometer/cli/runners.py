@@ -1,14 +1,15 @@
 """The models that a verb can ask, by the name given on the command line."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import typer
 
+from nilometer import models
 from nilometer.errors import ConfigError
-from nilometer.models import PATIENT, HFRunner, Retries, Runner, ServerRunner, smollm2_folder
 
 __all__ = [
     "ConcurrencyOption",
@@ -41,9 +42,9 @@ def open_runner(
     name: str | None = None,
     extra: str = "{}",
     attention: bool = False,
-    retries: Retries = PATIENT,
+    retries: models.Retries = models.PATIENT,
     concurrency: int = 16,
-) -> Runner:
+) -> models.Runner:
     """Open a model by its name on the command line; the keys of a server are read from OPENAI_API_KEY.
 
     Raises
@@ -53,10 +54,10 @@ def open_runner(
     """
     if model == "smollm2":
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        return HFRunner(smollm2_folder(home / "nilometer"), name=name or "smollm2", attention=attention)
+        return models.HFRunner(models.smollm2_folder(home / "nilometer"), name=name or "smollm2", attention=attention)
     kind, _, where = model.partition(":")
     if kind == "hf" and where:
-        return HFRunner(where, name=name, attention=attention)
+        return models.HFRunner(where, name=name, attention=attention)
     if kind == "openai" and where:
         if attention:
             raise ConfigError("a server returns no attention. Give --model hf:FOLDER for --attention.")
@@ -65,17 +66,19 @@ def open_runner(
 
 
 def open_server(
-    url: str, name: str | None, *, extra: str = "{}", retries: Retries = PATIENT, concurrency: int = 16
-) -> ServerRunner:
+    url: str, name: str | None, *, extra: str = "{}", retries: models.Retries = models.PATIENT, concurrency: int = 16
+) -> models.ServerRunner:
     """Open a server that speaks OpenAI's protocol."""
     if name is None:
         raise ConfigError("`--model-name` must name the model at the server.")
-    return ServerRunner(
+    return models.ServerRunner(
         url, model=name, keys=keys_from_environment(), extra=_object(extra), retries=retries, concurrency=concurrency
     )
 
 
 def _object(text: str) -> dict[str, Any]:
+    import msgspec
+
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
     except msgspec.DecodeError as exc:

@@ -1,25 +1,16 @@
 """``nilometer sampler``: place the thresholds of the entropy-aware sampler on a model's own traces."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-import pyarrow as pa
 import typer
 
+from nilometer import models, signals, traces
 from nilometer.errors import ConfigError
-from nilometer.models import (
-    STATES,
-    SamplerThresholds as Thresholds,
-    StepSignals,
-    classify_step,
-    fit_thresholds,
-    write_thresholds,
-)
-from nilometer.signals import ragged_from_batch, token_signals
-from nilometer.traces import has_attention, read_traces
 
 from .common import (
     AtOption,
@@ -34,6 +25,10 @@ from .common import (
     write_json,
 )
 from .outputs import ForceOption, check_outputs
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 
 __all__ = ["sampler"]
 
@@ -58,17 +53,17 @@ def sampler(
         raise ConfigError(f"`low` must satisfy low <= high, got {low:g} and {high:g}.")
     check_outputs({"thresholds": out}, list(files), force=force)
     paths = expand_files(files)
-    stream = read_traces(
-        paths, format=layout_of(wire_format, at, columns), keep=("attention",) if has_attention(paths) else ()
+    stream = traces.read_traces(
+        paths, format=layout_of(wire_format, at, columns), keep=("attention",) if traces.has_attention(paths) else ()
     )
     counts: Counter[str] = Counter()
-    thresholds = fit_thresholds(stream, low=low, high=high)
+    thresholds = models.fit_thresholds(stream, low=low, high=high)
     check_bad_lines(stream.report)
-    for signals in _steps(read_traces(paths, format=layout_of(wire_format, at, columns))):
-        counts[classify_step(signals, thresholds)] += 1
-    write_thresholds(out, thresholds)
+    for step in _steps(traces.read_traces(paths, format=layout_of(wire_format, at, columns))):
+        counts[models.classify_step(step, thresholds)] += 1
+    models.write_thresholds(out, thresholds)
     total = counts.total()
-    shares: dict[str, float] = {state: counts[state] / total for state in STATES}
+    shares: dict[str, float] = {state: counts[state] / total for state in models.STATES}
     if as_json:
         write_json({"out": str(out), **thresholds._asdict(), "shares": shares})
         return
@@ -76,16 +71,18 @@ def sampler(
     talk(f"Placed on {thresholds.n_tokens:,} tokens of {thresholds.model}. Wrote {out}.")
 
 
-def _steps(batches: Iterable[pa.RecordBatch]) -> Iterator[StepSignals]:
+def _steps(batches: Iterable[pa.RecordBatch]) -> Iterator[models.StepSignals]:
+    import numpy as np
+
     for batch in batches:
-        tokens = ragged_from_batch(batch)
-        found = token_signals(tokens.chosen, tokens.top)
+        tokens = signals.ragged_from_batch(batch)
+        found = signals.token_signals(tokens.chosen, tokens.top)
         known = ~np.isnan(found.entropy)
         pairs = zip(found.renormalized_entropy[known].tolist(), found.varentropy[known].tolist(), strict=True)
-        yield from (StepSignals(*pair) for pair in pairs)
+        yield from (models.StepSignals(*pair) for pair in pairs)
 
 
-def _show(thresholds: Thresholds, shares: Mapping[str, float]) -> None:
+def _show(thresholds: models.SamplerThresholds, shares: Mapping[str, float]) -> None:
     for name in ("entropy", "varentropy"):
         low, high = (getattr(thresholds, f"{name}_{end}") for end in ("low", "high"))
         typer.echo(f"{name:12s} low below {low:.3g}, high from {high:.3g}")

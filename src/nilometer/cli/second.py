@@ -5,18 +5,12 @@ from __future__ import annotations
 import zlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-import msgspec
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 import typer
 
-from nilometer import estimators, signals
+from nilometer import estimators, models, signals, traces
 from nilometer.errors import ConfigError, NotEnoughDataError
-from nilometer.models import Journal, Retries, Sampling, ServerRunner
-from nilometer.traces import Trace, whole_file
 
 from .common import (
     AtOption,
@@ -37,6 +31,11 @@ from .inputs import read_correct, read_inputs
 from .opinions import AgreeOption, add_second, opinions_of
 from .outputs import check_outputs
 from .runners import ConcurrencyOption, ExtraOption, MaxWaitOption, ModelNameOption, TimeoutOption, open_server
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
 
 __all__ = ["second"]
 
@@ -86,6 +85,8 @@ def second(
     Labelled responses are asked about first: they teach what an agreement means. The answers go to --out; `report`,
     `fit`, `estimate` and `profile` read them with --second.
     """
+    import numpy as np
+
     if not model.startswith("openai:") or model == "openai:":
         raise ConfigError(f"`--model` must be openai:URL, got {model!r}.")
     if out.exists() and not dry_run:
@@ -103,10 +104,10 @@ def second(
     _say_price(asked, profiles, costs)
     if dry_run:
         return
-    retries = Retries(longest_wait=max_wait, timeout=timeout)
+    retries = models.Retries(longest_wait=max_wait, timeout=timeout)
     url = model.removeprefix("openai:")
     runner = open_server(url, model_name, extra=extra, retries=retries, concurrency=concurrency)
-    sampling = Sampling(temperature, 1, max_tokens, 0, concurrency, seed)
+    sampling = models.Sampling(temperature, 1, max_tokens, 0, concurrency, seed)
     kept = journal or default_journal(model, model_name, files)
     found = _write(out, asked, _ask(runner, asked, sampling, path=kept, costs=costs), model=runner.name)
     worth = (
@@ -120,6 +121,8 @@ def second(
 
 def _choose(responses: estimators.Responses, texts: pa.Table, *, per_slice: int, rng: np.random.Generator) -> _Asked:
     """Draw prompts of every slice, those of labelled responses first; equal prompts are asked once."""
+    import numpy as np
+
     keys, prompts = signals.prompt_keys(texts), texts["prompt"].to_pylist()
     if not any(prompts):
         raise ConfigError(
@@ -141,6 +144,8 @@ def _choose(responses: estimators.Responses, texts: pa.Table, *, per_slice: int,
 
 def _say_price(asked: _Asked, profiles: pa.Table, costs: tuple[float, float] | None) -> None:
     """Say what would be asked, and about what it costs if the answers are as long as those that are there."""
+    import pyarrow.compute as pc
+
     n_answers = len(asked.keys) * float(pc.mean(profiles["n_tokens"]).as_py() or 0.0)
     cost = "" if costs is None else f": about {(asked.n_tokens * costs[0] + n_answers * costs[1]) / 1e6:,.4g}"
     talk(
@@ -150,11 +155,16 @@ def _say_price(asked: _Asked, profiles: pa.Table, costs: tuple[float, float] | N
 
 
 def _ask(
-    runner: ServerRunner, asked: _Asked, sampling: Sampling, *, path: Path, costs: tuple[float, float] | None
-) -> list[Trace]:
+    runner: models.ServerRunner,
+    asked: _Asked,
+    sampling: models.Sampling,
+    *,
+    path: Path,
+    costs: tuple[float, float] | None,
+) -> list[traces.Trace]:
     """Ask every prompt once; each answer is on disk before the next step."""
     seeds = [zlib.crc32(key.encode()) % 2**31 for key in asked.keys]
-    with Journal(path) as journal, shown_progress(runner, len(asked.keys), costs):
+    with models.Journal(path) as journal, shown_progress(runner, len(asked.keys), costs):
         runner.journal = journal
         talk(f"Every answer is kept in {path}; the same command goes on from there ({len(journal):,} are in it).")
         try:
@@ -163,18 +173,20 @@ def _ask(
             raise ConfigError(f"{exc} {len(journal):,} answers are kept in {path}; the same command goes on.") from exc
 
 
-def _write(out: Path, asked: _Asked, traces: list[Trace], *, model: str) -> int:
+def _write(out: Path, asked: _Asked, answers: list[traces.Trace], *, model: str) -> int:
     """Write the answers as JSON lines, whole or not at all; how many there are."""
+    import msgspec
+
     rows = [
         {"trace_id": f"second/{model}/{key}", "prompt_id": key, "model": model, "answer": trace.answer or ""}
-        for key, trace in zip(asked.keys, traces, strict=True)
+        for key, trace in zip(asked.keys, answers, strict=True)
         if trace.finish_reason != "refused"
     ]
     if not rows:
-        raise ConfigError(f"{model} refused every prompt, for example: {traces[0].attributes.get('error', '')}")
-    with whole_file(out) as file:
+        raise ConfigError(f"{model} refused every prompt, for example: {answers[0].attributes.get('error', '')}")
+    with traces.whole_file(out) as file:
         file.write(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
-    talk(f"{len(rows):,} answers of {model} in {out}; {len(traces) - len(rows):,} prompts were refused.")
+    talk(f"{len(rows):,} answers of {model} in {out}; {len(answers) - len(rows):,} prompts were refused.")
     return len(rows)
 
 
@@ -184,7 +196,7 @@ def _worth(
     *,
     asked: _Asked,
     costs: tuple[float, float] | None,
-    runner: ServerRunner,
+    runner: models.ServerRunner,
 ) -> dict[str, Any]:
     """Say what the answers are worth on left-out families, where labels allow it, and what they cost a slice."""
     n = len(asked.keys) / asked.n_slices

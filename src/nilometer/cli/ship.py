@@ -1,8 +1,10 @@
 """``nilometer ship``: logs on disk into a store."""
 
+from __future__ import annotations
+
 from contextlib import closing
 
-from nilometer.traces import read_traces
+from nilometer import traces
 
 from .common import (
     FilesArgument,
@@ -27,7 +29,7 @@ def ship(
     """Read traces of any known format and put them into the spool of a store. The same file twice counts twice."""
     from nilometer.service import Spool, spool_traces
 
-    stream = read_traces(expand_files(files), format=wire_format)
+    stream = traces.read_traces(expand_files(files), format=wire_format)
     with closing(Spool(to / "spool")) as spool:
         n = spool_traces(spool, stream)
     check_bad_lines(stream.report)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nilometer import decisions, estimators
 
 from .common import console
+
+if TYPE_CHECKING:
+    Rows = Iterable[estimators.Estimate | estimators.NotEnoughData]
 
 __all__ = ["WORST", "show_estimates", "show_headline", "show_lines", "show_outlook", "show_ranking", "show_windows"]
 
 WORST = 20
 """Slices that a terminal shows, those with most errors."""
 _SHOWN = 3
-Rows = Iterable[estimators.Estimate | estimators.NotEnoughData]
 
 
 def show_headline(

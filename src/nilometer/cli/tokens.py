@@ -1,28 +1,16 @@
 """``nilometer tokens``: answers token by token, shaded by confidence."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-import pyarrow as pa
 import typer
 
+from nilometer import estimators, pages, signals, traces
 from nilometer.errors import ConfigError, MissingLogprobsError, NotEnoughDataError
-from nilometer.estimators import TokenConfidence, load_token_confidence, save_token_confidence
-from nilometer.pages import AnswerView, TokenView, render_tokens
-from nilometer.signals import (
-    TOKEN_ATTENTION_NAMES,
-    TOKEN_OUTPUT_NAMES,
-    attention_from_batch,
-    normalized_attention_entropy,
-    ragged_from_batch,
-    token_features,
-    token_signals,
-    token_truth,
-)
-from nilometer.traces import has_attention, read_traces
 
 from .common import (
     AtOption,
@@ -38,6 +26,10 @@ from .common import (
     write_json,
 )
 from .outputs import ForceOption, check_outputs, write_whole
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 
 __all__ = ["tokens"]
 
@@ -67,8 +59,8 @@ def tokens(
     """
     check_outputs({"page": out, "confidence": learn}, [*files, confidence], force=force)
     paths = expand_files(files)
-    attention = has_attention(paths)
-    stream = read_traces(
+    attention = traces.has_attention(paths)
+    stream = traces.read_traces(
         paths,
         format=layout_of(wire_format, at, columns),
         keep=("attention", "top_tokens") if attention else ("top_tokens",),
@@ -77,14 +69,14 @@ def tokens(
         _learn(stream, learn, wanted, attention=attention, as_json=as_json)
         check_bad_lines(stream.report)
         return
-    model = load_token_confidence(confidence) if confidence else None
+    model = estimators.load_token_confidence(confidence) if confidence else None
     found = (view for batch in stream for view in _views(batch, model, ids))
     views = list(found if ids else islice(found, n))
     check_bad_lines(stream.report)
     if not views:
         raise MissingLogprobsError("no answer with tokens and log-probabilities" + (" has that id." if ids else "."))
     if out:
-        write_whole(out, render_tokens(views, calibrated=model is not None))
+        write_whole(out, pages.render_tokens(views, calibrated=model is not None))
         talk(f"Wrote {len(views):,} answers to {out}.")
     if as_json:
         write_json([_plain(view) for view in views])
@@ -94,19 +86,21 @@ def tokens(
 
 def _features(batch: pa.RecordBatch) -> Iterator[tuple[int, Any, Any, Any]]:
     """Yield row, features, log-probabilities and attention of every response with tokens; no features without k."""
-    attention = attention_from_batch(batch) if "attention" in batch.schema.names else [None] * batch.num_rows
+    attention = signals.attention_from_batch(batch) if "attention" in batch.schema.names else [None] * batch.num_rows
     texts = batch.column("tokens")
     for row in range(batch.num_rows):
-        ragged = ragged_from_batch(batch.slice(row, 1))
+        ragged = signals.ragged_from_batch(batch.slice(row, 1))
         said = texts[row].as_py()
         if said and len(said) == len(ragged.chosen):
             own = attention[row]
             listed = ragged.top.shape[1] > 0
-            yield row, token_features(ragged.chosen, ragged.top, attention=own) if listed else None, ragged, own
+            yield row, signals.token_features(ragged.chosen, ragged.top, attention=own) if listed else None, ragged, own
 
 
 def _learn(stream: Any, path: Path, wanted: str, *, attention: bool, as_json: bool) -> None:
-    names = TOKEN_OUTPUT_NAMES + (TOKEN_ATTENTION_NAMES if attention else ())
+    import numpy as np
+
+    names = signals.TOKEN_OUTPUT_NAMES + (signals.TOKEN_ATTENTION_NAMES if attention else ())
     features, truth, domains = [], [], []
     for batch in stream:
         rows = batch.column("attributes").to_pylist()
@@ -114,18 +108,22 @@ def _learn(stream: Any, path: Path, wanted: str, *, attention: bool, as_json: bo
             known = dict(rows[row] or {})
             if wanted in known and own is not None and own.shape[1] == len(names):
                 features.append(own)
-                truth.append(token_truth(batch.column("tokens")[row].as_py(), known[wanted]))
+                truth.append(signals.token_truth(batch.column("tokens")[row].as_py(), known[wanted]))
                 domains += [known.get("domain", "")] * len(own)
     if not features:
         raise NotEnoughDataError(f"no response has the attribute {wanted!r}.", "Name it with --wanted.")
-    fitted = TokenConfidence(names=names).fit(np.concatenate(features), np.concatenate(truth), domains)
-    save_token_confidence(path, fitted)
+    fitted = estimators.TokenConfidence(names=names).fit(np.concatenate(features), np.concatenate(truth), domains)
+    estimators.save_token_confidence(path, fitted)
     if as_json:
         write_json({"out": str(path), "n_tokens": fitted.n_tokens_, "n_domains": len(set(domains))})
     talk(f"Learned on {fitted.n_tokens_:,} tokens of {len(set(domains))} domains. Wrote {path}.")
 
 
-def _views(batch: pa.RecordBatch, model: TokenConfidence | None, ids: list[str] | None) -> Iterator[AnswerView]:
+def _views(
+    batch: pa.RecordBatch, model: estimators.TokenConfidence | None, ids: list[str] | None
+) -> Iterator[pages.AnswerView]:
+    import numpy as np
+
     named = batch.column("top_tokens").to_pylist() if "top_tokens" in batch.schema.names else [None] * batch.num_rows
     for row, features, ragged, attention in _features(batch):
         trace_id = batch.column("trace_id")[row].as_py()
@@ -135,7 +133,7 @@ def _views(batch: pa.RecordBatch, model: TokenConfidence | None, ids: list[str] 
         shade = p if model is None else model.predict_proba(_fitting(features, model))[:, 1]
         spread = _spread(ragged)
         told = [
-            TokenView(
+            pages.TokenView(
                 text,
                 float(shade[i]),
                 float(p[i]),
@@ -144,22 +142,26 @@ def _views(batch: pa.RecordBatch, model: TokenConfidence | None, ids: list[str] 
             )
             for i, text in enumerate(batch.column("tokens")[row].as_py())
         ]
-        scattered = None if attention is None else normalized_attention_entropy(attention.entropy, attention.n_keys)
-        yield AnswerView(
+        scattered = (
+            None if attention is None else signals.normalized_attention_entropy(attention.entropy, attention.n_keys)
+        )
+        yield pages.AnswerView(
             trace_id, batch.column("prompt")[row].as_py(), tuple(told), batch.column("correct")[row].as_py(), scattered
         )
 
 
 def _spread(ragged: Any) -> list[tuple[float | None, float | None]]:
     """Return entropy and varentropy of each token, None where no alternative is listed."""
+    import numpy as np
+
     if not ragged.top.shape[1]:
         return [(None, None)] * len(ragged.chosen)
-    signals = token_signals(ragged.chosen, ragged.top)
-    pairs = zip(signals.entropy.tolist(), signals.varentropy.tolist(), strict=True)
+    found = signals.token_signals(ragged.chosen, ragged.top)
+    pairs = zip(found.entropy.tolist(), found.varentropy.tolist(), strict=True)
     return [(None if np.isnan(h) else h, None if np.isnan(v) else v) for h, v in pairs]
 
 
-def _fitting(features: Any, model: TokenConfidence) -> Any:
+def _fitting(features: Any, model: estimators.TokenConfidence) -> Any:
     n = len(model.names)
     if features is None:
         raise ConfigError("the confidence needs alternatives. Ask for `top_logprobs=20`, or leave out --confidence.")
@@ -169,13 +171,15 @@ def _fitting(features: Any, model: TokenConfidence) -> Any:
 
 
 def _alternatives(p: Any, named: list[str] | None, place: int, n_tokens: int) -> tuple[tuple[str | None, float], ...]:
+    import numpy as np
+
     width = len(named) // n_tokens if named else 0
     texts = named[place * width : (place + 1) * width] if named else []
     best = [float(value) for value in p[:_ALTERNATIVES] if np.isfinite(value)]
     return tuple((texts[i] if i < len(texts) else None, value) for i, value in enumerate(best))
 
 
-def _plain(view: AnswerView) -> dict[str, Any]:
+def _plain(view: pages.AnswerView) -> dict[str, Any]:
     return {"trace_id": view.trace_id, "correct": view.correct, "tokens": [token._asdict() for token in view.tokens]}
 
 
@@ -183,7 +187,7 @@ def _nats(entropy: float | None) -> str:
     return "" if entropy is None else f" ({entropy:.2f} nats)"
 
 
-def _show(views: list[AnswerView], *, calibrated: bool) -> None:
+def _show(views: list[pages.AnswerView], *, calibrated: bool) -> None:
     from rich.text import Text
 
     screen = console()

@@ -7,13 +7,10 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-import numpy as np
-import pyarrow as pa
 import typer
 import typer.core
-from numpy.typing import NDArray
 
 from nilometer import decisions, estimators, pages
 from nilometer.errors import ConfigError
@@ -39,6 +36,12 @@ from .common import (
 from .inputs import Inputs, read_correct, read_inputs
 from .outputs import ForceOption, check_outputs, write_whole
 from .show import WORST, show_lines, show_windows
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
 
 __all__ = ["COMMAND", "spread_reference", "watch"]
 
@@ -171,6 +174,9 @@ def _read(
     label_key: str,
     read: Callable[[list[str]], Inputs],
 ) -> tuple[pa.Table, NDArray[np.float32], NDArray[np.bool_] | None]:
+    import numpy as np
+    import pyarrow as pa
+
     profiles = read(files).profiles
     trusted = read(reference).profiles if reference else None
     table = profiles if trusted is None else pa.concat_tables([trusted, profiles])
@@ -179,6 +185,8 @@ def _read(
 
 
 def _before(profiles: pa.Table, text: str) -> NDArray[np.bool_]:
+    import numpy as np
+
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as exc:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
 from nilometer import decisions
@@ -56,6 +55,8 @@ def plan_acquire(
     as_json: JsonOption = False,
 ) -> None:
     """Choose for which slices to collect data: traffic x gap x the errors an example removes, per cost."""
+    import numpy as np
+
     layout = layout_of(wire_format, at, columns)
     known = read_known(Given(files, labels, label_key, by, sentinel, others, layout, confidence_level))
     if not known.is_anything_known:

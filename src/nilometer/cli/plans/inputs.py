@@ -8,9 +8,8 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from nilometer import decisions, estimators
+from nilometer import decisions, estimators, traces
 from nilometer.errors import NotEnoughDataError
-from nilometer.traces import Layout
 
 from ..common import console, split_keys, talk
 from ..inputs import read_correct, read_inputs
@@ -44,7 +43,7 @@ class Given(NamedTuple):
     by: list[str] | None
     sentinel: Path | None
     others: list[Path] | None
-    layout: Layout
+    layout: traces.Layout
     confidence_level: float
 
 

@@ -6,11 +6,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
-from nilometer import decisions
-from nilometer.traces import Layout, read_traces
+from nilometer import decisions, traces
 
 from ..common import (
     AtOption,
@@ -60,6 +58,8 @@ def plan_label(
 
     Give the plan and its labels to `nilometer plan measure` for valid intervals.
     """
+    import numpy as np
+
     outputs = {"plan": out, "tasks": label_studio, "records": argilla}
     check_outputs(outputs, [*files, *(labels or ()), sentinel, *(others or ())], force=force)
     layout = layout_of(wire_format, at, columns)
@@ -102,11 +102,11 @@ def _show(found: decisions.LabelPlan, keys: tuple[str, ...]) -> None:
     print_table((", ".join(keys), "n", "labels", "accuracy", "to label", "interval now", "expected"), rows)
 
 
-def _texts(files: list[str], wanted: set[str], wire_format: Layout | None) -> dict[str, decisions.Text]:
+def _texts(files: list[str], wanted: set[str], wire_format: traces.Layout | None) -> dict[str, decisions.Text]:
     """Prompts and answers of the chosen responses, by reading the traces once more."""
     found: dict[str, decisions.Text] = {}
     with suppress(ValueError):  # files of profiles hold no text
-        for batch in read_traces(expand_files(files), format=wire_format):
+        for batch in traces.read_traces(expand_files(files), format=wire_format):
             ids, prompts, answers = (batch.column(name).to_pylist() for name in ("trace_id", "prompt", "answer"))
             rows = zip(ids, prompts, answers, strict=True)
             found |= {name: decisions.Text(prompt, answer) for name, prompt, answer in rows if name in wanted}

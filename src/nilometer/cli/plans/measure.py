@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from nilometer import decisions, estimators
+from nilometer import decisions, estimators, traces
 from nilometer.errors import ConfigError
-from nilometer.traces import read_labels
 
 from ..common import ConfidenceOption, JsonOption, LabelKeyOption, PartsOption, expand_files, talk, write_json
 from .inputs import print_table
@@ -34,7 +33,7 @@ def plan_measure(
     read = [decisions.read_label_plan(path) for path in plans]
     rounds = [one.labels for one in read]
     planned = [row for one in rounds for row in one]
-    table = read_labels(expand_files(labels), key=label_key)
+    table = traces.read_labels(expand_files(labels), key=label_key)
     correct = dict(zip(table["trace_id"].to_pylist(), table["correct"].to_pylist(), strict=True))
     given = sum(row.trace_id in correct for row in planned)
     if not given:

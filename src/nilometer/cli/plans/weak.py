@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
-from nilometer import estimators
+from nilometer import estimators, traces
 from nilometer.errors import ConfigError, NotEnoughDataError
-from nilometer.traces import SliceIndex, attribute_keys, index_slices, slice_index
 
 from ..common import (
     AtOption,
@@ -60,12 +58,14 @@ def plan_weak(
     They are found on expected errors and tested on labels (false discovery rate --rate); those without labels say
     what to label.
     """
+    import numpy as np
+
     layout = layout_of(wire_format, at, columns)
     known = read_known(Given(files, labels, label_key, by, sentinel, others, layout, confidence_level))
     responses = known.headline.responses
     if np.isnan(responses.p_correct).all():
         raise NotEnoughDataError("no accuracy is known without labels or a sentinel.", "Give --labels or --sentinel.")
-    attributes = {key: slice_index(responses.context, [key]) for key in attribute_keys(responses.context)}
+    attributes = {key: traces.slice_index(responses.context, [key]) for key in traces.attribute_keys(responses.context)}
     if embeddings is not None:
         attributes["cluster"] = _clusters(embeddings, len(responses), clusters)
     found = estimators.find_weak_slices(1 - responses.p_correct, attributes, depth=depth, least=least)
@@ -98,8 +98,10 @@ def _verdict(p_value: float | None, rate: float) -> str:
     return "confirmed" if p_value <= rate else "not confirmed"
 
 
-def _clusters(path: Path, n: int, n_clusters: int) -> SliceIndex:
+def _clusters(path: Path, n: int, n_clusters: int) -> traces.SliceIndex:
+    import numpy as np
+
     embeddings = np.load(path, allow_pickle=False)
     if embeddings.ndim != 2 or len(embeddings) != n:
         raise ConfigError(f"`embeddings` must have shape ({n}, dim), one row per response, got {embeddings.shape}.")
-    return index_slices(estimators.cluster_embeddings(embeddings.astype(np.float64), n_clusters))
+    return traces.index_slices(estimators.cluster_embeddings(embeddings.astype(np.float64), n_clusters))

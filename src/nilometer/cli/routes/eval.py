@@ -1,21 +1,13 @@
 """``nilometer route eval``: what routing would have brought on labelled prompts."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
-from nilometer.decisions import (
-    AnswerTable,
-    PolicyPoint,
-    Router,
-    cheapest_point,
-    fit_router,
-    load_router,
-    policy_points,
-    split_labelled,
-)
+from nilometer import decisions
 from nilometer.errors import NotEnoughDataError
 
 from ..common import (
@@ -75,7 +67,7 @@ def route_eval(
     Without --router the prompts are split: the router learns on one half, with its labels, and everything is
     judged on the other. Selections ask all models; their cost says so.
     """
-    saved = load_router(router) if router else None
+    saved = decisions.load_router(router) if router else None
     looks = neighbors is not None or (saved is not None and saved.smoothie.n_neighbors is not None)
     named = saved.embedder if saved is not None and saved.embedder else embedder
     options = RouteOptions(
@@ -95,7 +87,7 @@ def route_eval(
     if table.scores is None:
         raise NotEnoughDataError("No answer has a label.", "Give --labels.")
     used, judged, said = (saved, table, "") if saved else _fitted_on_half(table, neighbors, seed)
-    points = policy_points(used, judged, confidence_level=confidence_level)
+    points = decisions.policy_points(used, judged, confidence_level=confidence_level)
     advice = _advice(points, budget, target)
     unit = "calls" if table.costs is None else "cost"
     if as_json:
@@ -107,22 +99,26 @@ def route_eval(
             talk(line)
 
 
-def _fitted_on_half(table: AnswerTable, neighbors: int | None, seed: int) -> tuple[Router, AnswerTable, str]:
+def _fitted_on_half(
+    table: decisions.AnswerTable, neighbors: int | None, seed: int
+) -> tuple[decisions.Router, decisions.AnswerTable, str]:
     """A router fitted on one half of the labelled prompts and all others, the other half, and a sentence on both."""
-    own, judged = split_labelled(table, rng=np.random.default_rng(seed))
-    router = fit_router(own, n_neighbors=neighbors)
+    import numpy as np
+
+    own, judged = decisions.split_labelled(table, rng=np.random.default_rng(seed))
+    router = decisions.fit_router(own, n_neighbors=neighbors)
     alone = table.models[int(np.argmax(own.mean_scores()))]
     said = f"Fitted on {len(own):,} prompts, judged on {len(judged):,} others (seed {seed}). "
     return router, judged, said + f"The fitted half's labels alone would choose {alone}."
 
 
-def _advice(points: tuple[PolicyPoint, ...], budget: float | None, target: float | None) -> list[str]:
+def _advice(points: tuple[decisions.PolicyPoint, ...], budget: float | None, target: float | None) -> list[str]:
     said = []
     for name, wanted in (("budget", budget), ("target", target)):
         if wanted is None:
             continue
         try:
-            point = cheapest_point(points, **{name: wanted})
+            point = decisions.cheapest_point(points, **{name: wanted})
         except NotEnoughDataError as exc:
             said.append(str(exc))
             continue

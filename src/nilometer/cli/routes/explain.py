@@ -1,14 +1,15 @@
 """``nilometer route explain``: the choice of a saved router for prompts, one line each."""
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from nilometer.decisions import Route, Router, load_router
+from nilometer import decisions, models
 from nilometer.errors import ConfigError
-from nilometer.models import Embedder
 
 from ..common import JsonOption, talk, write_json
 from .inputs import embedder_of
@@ -24,7 +25,7 @@ def route_explain(
     as_json: JsonOption = False,
 ) -> None:
     """Say which model a prompt goes to and why, and what the alternatives are."""
-    saved = load_router(router)
+    saved = decisions.load_router(router)
     texts = prompts or _lines()
     if not texts:
         raise ConfigError("There is no prompt. Give some as arguments or on standard input.")
@@ -52,11 +53,11 @@ def _lines() -> list[str]:
     return [line.strip() for line in sys.stdin if line.strip()]
 
 
-def _route(router: Router, embedder: Embedder | None, text: str) -> Route:
+def _route(router: decisions.Router, embedder: models.Embedder | None, text: str) -> decisions.Route:
     if not text.strip():
         raise ConfigError("A prompt is empty. Leave it out.")
     return router.route(None if embedder is None else embedder.embed([text])[0])
 
 
-def _plain(route: Route) -> dict[str, Any]:
+def _plain(route: decisions.Route) -> dict[str, Any]:
     return {**route._asdict(), "alternatives": [other._asdict() for other in route.alternatives]}

@@ -1,13 +1,14 @@
 """``nilometer route fit``: the qualities of the models, and the router that follows from them."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nilometer.decisions import build_route_report, fit_router, save_router
-from nilometer.pages import render_route_html
+from nilometer import decisions, pages
 
 from ..common import (
     AtOption,
@@ -85,18 +86,18 @@ def route_fit(
         prompts=neighbors is not None,
     )
     read = read_route_panel(files, options)
-    fitted = fit_router(read.table, n_neighbors=neighbors, budget=budget, confidence_level=confidence_level)
+    fitted = decisions.fit_router(read.table, n_neighbors=neighbors, budget=budget, confidence_level=confidence_level)
     router = replace(fitted, embedder=embedder, embedder_model=embedder_model)
     keys = split_keys(by)
     slices = read.panel.slices(keys).tolist() if keys else None
-    report = build_route_report(router, read.table, slices=slices, by=", ".join(keys), notes=read.notes)
+    report = decisions.build_route_report(router, read.table, slices=slices, by=", ".join(keys), notes=read.notes)
     if as_json:
         write_json(report.to_dict())
     else:
         show_route_report(report)
     if out is not None:
-        save_router(out, router)
+        decisions.save_router(out, router)
         talk(f"Wrote {out}.")
     if html is not None:
-        write_whole(html, render_route_html(report))
+        write_whole(html, pages.render_route_html(report))
         talk(f"Wrote {html}.")

@@ -1,26 +1,25 @@
 """What the routing verbs read: answers of several models joined by prompt, embedded, with labels and prices."""
 
+from __future__ import annotations
+
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
-
-from nilometer.decisions import AnswerTable
+from nilometer import decisions, estimators, models, signals, traces
 from nilometer.errors import ConfigError, TraceFormatError
-from nilometer.estimators import load_sentinel
-from nilometer.models import EmbeddedTexts, Embedder, embed_texts, make_embedder
-from nilometer.signals import ANSWER_KINDS, answer_embeddings, profile_batch, read_answer
-from nilometer.traces import Layout, Panel, attribute_keys, read_panel, read_traces, slice_names
 
 from ..common import check_bad_lines, expand_files, progress, talk
 from ..inputs import read_correct
 from ..runners import keys_from_environment
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
 
 __all__ = ["RouteOptions", "RoutePanel", "embedder_of", "read_model_costs", "read_route_panel"]
 
@@ -40,7 +39,7 @@ class RouteOptions:
     label_key: str = "trace_id"
     cost: Path | None = None
     sentinel: Path | None = None
-    wire_format: Layout | None = None
+    wire_format: traces.Layout | None = None
     prompts: bool = False
     """Whether the prompts themselves are embedded."""
 
@@ -48,8 +47,8 @@ class RouteOptions:
 class RoutePanel(NamedTuple):
     """The joined answers and the arrays made of them."""
 
-    panel: Panel
-    table: AnswerTable
+    panel: traces.Panel
+    table: decisions.AnswerTable
     notes: tuple[str, ...]
 
 
@@ -63,32 +62,34 @@ def read_route_panel(files: list[str], options: RouteOptions) -> RoutePanel:
     ConfigError
         For options that name nothing known, labels that match nothing, or prices that are missing.
     """
-    if options.compare != EMBEDDING and options.compare not in ANSWER_KINDS:
-        known = ", ".join((EMBEDDING, *ANSWER_KINDS))
+    import numpy as np
+
+    if options.compare != EMBEDDING and options.compare not in signals.ANSWER_KINDS:
+        known = ", ".join((EMBEDDING, *signals.ANSWER_KINDS))
         raise ConfigError(f"`--compare` must be one of {known}, got {options.compare!r}.")
     if options.label_key == "prompt_id":
         raise ConfigError("`--label-key` must tell models apart, got prompt_id. Label by trace_id.")
-    traces = _read(files, options.wire_format)
-    panel = read_panel(traces, voter=options.voter)
-    correct = read_correct(traces, options.labels, key=options.label_key)
+    table = _read(files, options.wire_format)
+    panel = traces.read_panel(table, voter=options.voter)
+    correct = read_correct(table, options.labels, key=options.label_key)
     scores = panel.means(correct)
     inputs = _embedded_prompts(panel, options)
     texts = panel.prompts()
-    table = AnswerTable(
+    answers = decisions.AnswerTable(
         models=panel.models,
         embeddings=_compared(panel, options),
         prompts=inputs,
         scores=None if np.isnan(scores).all() else scores,
-        costs=_costs(panel, traces, options.cost),
-        confidence=_confidence(panel, traces, options.sentinel),
+        costs=_costs(panel, table, options.cost),
+        confidence=_confidence(panel, table, options.sentinel),
         groups=np.asarray(texts) if len(set(texts)) < len(texts) else None,
     )
-    return RoutePanel(panel, table, panel.notes)
+    return RoutePanel(panel, answers, panel.notes)
 
 
-def embedder_of(name: str, *, model: str | None) -> Embedder:
+def embedder_of(name: str, *, model: str | None) -> models.Embedder:
     """Make the embedder of a name; the key of a server is read from OPENAI_API_KEY."""
-    return make_embedder(name, model=model, keys=keys_from_environment())
+    return models.make_embedder(name, model=model, keys=keys_from_environment())
 
 
 def read_model_costs(path: Path, models: Sequence[str], n_tokens: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -106,6 +107,8 @@ def read_model_costs(path: Path, models: Sequence[str], n_tokens: NDArray[np.flo
     ConfigError
         If a model has no price, or one that is no number >= 0.
     """
+    import numpy as np
+
     given = _json_costs(path) if path.suffix == ".json" else _csv_costs(path, dict(zip(models, n_tokens, strict=True)))
     missing = [model for model in models if model not in given]
     if missing:
@@ -118,6 +121,8 @@ def read_model_costs(path: Path, models: Sequence[str], n_tokens: NDArray[np.flo
 
 
 def _price(value: Any, where: str) -> float:
+    import numpy as np
+
     try:
         price = float(value)
     except (TypeError, ValueError):
@@ -128,6 +133,8 @@ def _price(value: Any, where: str) -> float:
 
 
 def _json_costs(path: Path) -> dict[str, Any]:
+    import msgspec
+
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except msgspec.MsgspecError as exc:
@@ -135,6 +142,8 @@ def _json_costs(path: Path) -> dict[str, Any]:
 
 
 def _csv_costs(path: Path, n_tokens: dict[str, float]) -> dict[str, Any]:
+    import numpy as np
+
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
         rows, names = list(reader), reader.fieldnames or []
@@ -151,9 +160,11 @@ def _csv_costs(path: Path, n_tokens: dict[str, float]) -> dict[str, Any]:
     return priced
 
 
-def _read(files: list[str], wire_format: Layout | None) -> pa.Table:
+def _read(files: list[str], wire_format: traces.Layout | None) -> pa.Table:
+    import pyarrow as pa
+
     paths = expand_files(files)
-    stream = read_traces(paths, format=wire_format)
+    stream = traces.read_traces(paths, format=wire_format)
     batches = []
     with progress("Reading") as advance:
         for batch in stream:
@@ -165,7 +176,7 @@ def _read(files: list[str], wire_format: Layout | None) -> pa.Table:
     return pa.Table.from_batches(batches)
 
 
-def _compared(panel: Panel, options: RouteOptions) -> NDArray[Any]:
+def _compared(panel: traces.Panel, options: RouteOptions) -> NDArray[Any]:
     """(prompts, models, dim) vectors, or (prompts, models, generations, dim) with several answers each."""
     answers = panel.answers()
     n, m, g = panel.rows.shape
@@ -173,14 +184,14 @@ def _compared(panel: Panel, options: RouteOptions) -> NDArray[Any]:
     if options.compare == EMBEDDING:
         vectors: NDArray[Any] = _embed([text for row in flat for text in row], options, "answers").vectors
     else:
-        vectors = answer_embeddings(_read_answers(flat, options.compare))
+        vectors = signals.answer_embeddings(_read_answers(flat, options.compare))
     shaped = vectors.reshape(n, m, g, -1)
     return shaped[:, :, 0] if g == 1 else shaped
 
 
 def _read_answers(texts: list[list[str | None]], kind: str) -> list[list[str | None]]:
     """What each answer says; what cannot be read counts as missing, and how many is shown."""
-    read = [[read_answer(text, kind) or None for text in row] for row in texts]
+    read = [[signals.read_answer(text, kind) or None for text in row] for row in texts]
     pairs = [(text, value) for row, own in zip(texts, read, strict=True) for text, value in zip(row, own, strict=True)]
     failed = [text for text, value in pairs if text is not None and value is None]
     if failed:
@@ -189,7 +200,7 @@ def _read_answers(texts: list[list[str | None]], kind: str) -> list[list[str | N
     return read
 
 
-def _embedded_prompts(panel: Panel, options: RouteOptions) -> NDArray[Any] | None:
+def _embedded_prompts(panel: traces.Panel, options: RouteOptions) -> NDArray[Any] | None:
     if not options.prompts:
         return None
     if not panel.has_prompts():
@@ -197,11 +208,11 @@ def _embedded_prompts(panel: Panel, options: RouteOptions) -> NDArray[Any] | Non
     return _embed(panel.prompts(), options, "prompts").vectors
 
 
-def _embed(texts: Sequence[str | None], options: RouteOptions, what: str) -> EmbeddedTexts:
+def _embed(texts: Sequence[str | None], options: RouteOptions, what: str) -> models.EmbeddedTexts:
     with progress(f"Embedding {what}") as advance:
         cache = options.cache if options.embedder != "ngrams" else None
         embedder = embedder_of(options.embedder, model=options.embedder_model)
-        found = embed_texts(texts, embedder, cache=cache, advance=advance)
+        found = models.embed_texts(texts, embedder, cache=cache, advance=advance)
     each = "" if found.milliseconds_per_text is None else f", {found.milliseconds_per_text:.2g} ms each"
     talk(
         f"Embedded {found.n_embedded:,} {what} ({found.n_characters:,} characters) with {embedder.name} in "
@@ -210,14 +221,16 @@ def _embed(texts: Sequence[str | None], options: RouteOptions, what: str) -> Emb
     return found
 
 
-def _costs(panel: Panel, traces: pa.Table, path: Path | None) -> NDArray[np.float64] | None:
+def _costs(panel: traces.Panel, table: pa.Table, path: Path | None) -> NDArray[np.float64] | None:
     """Prices of a call to each model, from a file or from the traces; None if they are not known."""
+    import numpy as np
+
     if path is not None:
-        lengths = traces["n_tokens"].to_numpy().astype(np.float64)
+        lengths = table["n_tokens"].to_numpy().astype(np.float64)
         return read_model_costs(path, panel.models, panel.model_means(lengths))
-    if "cost" not in attribute_keys(traces):
+    if "cost" not in traces.attribute_keys(table):
         return None
-    spent = panel.model_means(np.array([_number(text) for text in slice_names(traces, "cost").to_pylist()]))
+    spent = panel.model_means(np.array([_number(text) for text in traces.slice_names(table, "cost").to_pylist()]))
     return None if np.isnan(spent).any() else spent
 
 
@@ -228,8 +241,10 @@ def _number(text: str) -> float:
         return float("nan")
 
 
-def _confidence(panel: Panel, traces: pa.Table, path: Path | None) -> NDArray[np.float64] | None:
+def _confidence(panel: traces.Panel, table: pa.Table, path: Path | None) -> NDArray[np.float64] | None:
+    import pyarrow as pa
+
     if path is None:
         return None
-    profiles = pa.Table.from_batches([profile_batch(batch) for batch in traces.to_batches()])
-    return panel.means(load_sentinel(path).predict_proba(profiles)[:, 1])
+    profiles = pa.Table.from_batches([signals.profile_batch(batch) for batch in table.to_batches()])
+    return panel.means(estimators.load_sentinel(path).predict_proba(profiles)[:, 1])

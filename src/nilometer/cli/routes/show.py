@@ -1,15 +1,17 @@
 """Routing tables for the terminal."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
-from nilometer.decisions import ModelRow, PolicyPoint, RouteReport, SliceRow
+from nilometer import decisions
 
 from ..common import console, talk
 
 __all__ = ["show_policies", "show_route_report"]
 
 
-def show_route_report(report: RouteReport) -> None:
+def show_route_report(report: decisions.RouteReport) -> None:
     """Print models, families, slices and policies to standard output, and notes to standard error."""
     _models(report.models)
     screen = console()
@@ -26,7 +28,7 @@ def show_route_report(report: RouteReport) -> None:
         talk(f"{note}.")
 
 
-def show_policies(points: Sequence[PolicyPoint], *, unit: str) -> None:
+def show_policies(points: Sequence[decisions.PolicyPoint], *, unit: str) -> None:
     """Print one row per policy."""
     from rich.markup import escape
     from rich.table import Table
@@ -41,7 +43,7 @@ def show_policies(points: Sequence[PolicyPoint], *, unit: str) -> None:
     console().print(table)
 
 
-def _models(rows: Sequence[ModelRow]) -> None:
+def _models(rows: Sequence[decisions.ModelRow]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
@@ -62,7 +64,7 @@ def _models(rows: Sequence[ModelRow]) -> None:
     console().print(table)
 
 
-def _slices(report: RouteReport) -> None:
+def _slices(report: decisions.RouteReport) -> None:
     from rich.markup import escape
     from rich.table import Table
 
@@ -72,7 +74,11 @@ def _slices(report: RouteReport) -> None:
     table.add_column("model", overflow="fold")
     table.add_column("why", overflow="fold")
     for row in report.slices:
-        model, why = (row.model, row.reason) if isinstance(row, SliceRow) else ("unknown", f"{row.reason} {row.needed}")
+        model, why = (
+            (row.model, row.reason)
+            if isinstance(row, decisions.SliceRow)
+            else ("unknown", f"{row.reason} {row.needed}")
+        )
         table.add_row(escape(row.slice), f"{row.n:,}", escape(model), escape(why))
     console().print(table)
 
