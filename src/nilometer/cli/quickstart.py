@@ -12,6 +12,7 @@ from nilometer import decisions, estimators, pages, traces
 
 from .common import JsonOption, talk, write_json
 from .inputs import read_inputs
+from .outputs import ForceOption, check_outputs, write_whole
 from .report import examples_of
 from .show import show_estimates
 
@@ -25,12 +26,16 @@ _LEVELS = "if(level::int > 3, '4 to 6', '1 to 3')"
 
 def quickstart(
     out: Annotated[Path, typer.Option(help="Folder for the page.")] = Path("nilometer-quickstart"),
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Estimate held-out tasks of a recorded model from labels on other tasks, beside the truth."""
     import numpy as np
     import pyarrow as pa
 
+    out.mkdir(parents=True, exist_ok=True)
+    page = out / "report.html"
+    check_outputs({"page": page}, [], force=force)
     inputs = read_inputs([str(traces.corpus_path("specialist"))])
     keys = ("domain", "levels")
     profiles = inputs.profiles.append_column("levels", traces.slice_names(inputs.profiles, [_LEVELS]))
@@ -53,10 +58,7 @@ def quickstart(
     overall = decisions.overall_accuracy(result.label_free, estimators.cut_responses(held_out, keys))
     result = replace(result, estimates=result.label_free, overall=overall, outlook=None)
     covered, n_known, error = _against_truth(result)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "report.html").write_text(
-        pages.render_html(result, title="nilometer quickstart: held-out tasks"), encoding="utf-8"
-    )
+    write_whole(page, pages.render_html(result, title="nilometer quickstart: held-out tasks"))
     if as_json:
         write_json({**result.to_dict(), "mean_absolute_error": error, "n_covered": covered})
         return
@@ -66,7 +68,7 @@ def quickstart(
         f"Labels from {', '.join(LABELLED_DOMAINS)} only. Mean absolute error {error:.3f};\n"
         f"{covered} of {n_known} intervals (nominal 95 %) contain the realised accuracy."
     )
-    talk(f"Wrote {out / 'report.html'}.")
+    talk(f"Wrote {page}.")
 
 
 def _against_truth(result: decisions.Report) -> tuple[int, int, float]:
