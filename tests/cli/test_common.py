@@ -63,14 +63,14 @@ def test_a_bar_counts_responses_at_a_terminal_and_goes(monkeypatch):
 
 @pytest.mark.parametrize(("raised", "code"), [(KeyboardInterrupt, 130), (EOFError, 130)])
 def test_an_interrupted_verb_leaves_with_130(monkeypatch, raised, code):
-    monkeypatch.setattr("nilometer.cli.inputs.diagnose", _raising(raised()))
+    monkeypatch.setattr("nilometer.traces.diagnose", _raising(raised()))
     with pytest.raises(SystemExit) as ended:
         main(["report", str(corpus_path("smollm2"))])
     assert ended.value.code == code
 
 
 def test_a_fault_of_the_machine_is_no_mistake_of_the_user(monkeypatch):
-    monkeypatch.setattr("nilometer.cli.inputs.diagnose", _raising(OSError(28, "No space left on device")))
+    monkeypatch.setattr("nilometer.traces.diagnose", _raising(OSError(28, "No space left on device")))
     with pytest.raises(OSError, match="No space left"):
         main(["report", str(corpus_path("smollm2"))])
 

@@ -208,4 +208,4 @@ def _interrupted(*_, **__):
 def test_a_folder_that_may_not_be_written_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("nilometer.cli.outputs.os.access", lambda path, mode: False)  # root may write everywhere
     with pytest.raises(ConfigError, match=r"r.html cannot be written: permission denied"):
-        check_outputs({tmp_path / "r.html": "page"}, [], force=False)
+        check_outputs({"page": tmp_path / "r.html"}, [], force=False)
