@@ -8,8 +8,6 @@ from importlib.metadata import version
 
 import pytest
 
-import pytest
-
 from nilometer.cli import VERBS, main
 
 HEAVY = (
