@@ -279,6 +279,7 @@ ELSEWHERE = {
         "openinference",
     ],
     "test_recorded.py, logs": ["langchain", "langsmith", "lm_eval"],
+    "test_langgraph.py": ["langgraph"],
 }
 
 

@@ -14,6 +14,7 @@ from nilometer.errors import TraceFormatError
 
 from .archives import archive_samples, with_head
 from .bytes import LONGEST, lines_of, opened
+from .har import har_answers
 
 __all__ = ["END_OF_STREAM", "json_objects", "objects_in", "objects_of_bytes"]
 
@@ -28,6 +29,8 @@ _LIST: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgsp
 _TOP: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _RAW: msgspec.json.Decoder[msgspec.Raw] = msgspec.json.Decoder(msgspec.Raw)
 _PYTHON = json.JSONDecoder()
+_ONE_LINE = re.compile(rb'\{\s*"log"\s*:\s*\{\s*"(?:version|creator|pages|entries)"')
+"""How a recording of a browser on one line begins."""
 _GAP = re.compile(r"[ \t\r\n\x1e,]*")
 _FAULTS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -72,7 +75,7 @@ def _lines(path: Path, file: BinaryIO) -> Iterator[Item]:
         text = data.strip(_AROUND).removeprefix(_BOM)
         if not text:
             continue
-        if _begins_document(text):
+        if _begins_document(text) or _ONE_LINE.match(text):
             yield from _documents(path, chain([text], (line for _, (line, _) in lines)))
             return
         yield from _objects(number, text, is_cut=is_cut, is_first=True)
@@ -203,7 +206,7 @@ def _fault(document: bytes) -> str:
 
 
 def _items(path: Path, document: bytes) -> list[msgspec.Raw]:
-    """Return the objects of one document: of a list, the samples of an inspect_ai log, or the document itself."""
+    """Return the objects of one document: of a list, the samples of a log, the entries of a recording, or itself."""
     try:
         if document.lstrip()[:1] == b"[":
             return _LIST.decode(document)
@@ -211,4 +214,7 @@ def _items(path: Path, document: bytes) -> list[msgspec.Raw]:
         samples = _LIST.decode(top["samples"]) if "samples" in top else None
     except _FAULTS as exc:
         raise TraceFormatError(f"{path}: not a JSON document ({exc}).") from exc
-    return [msgspec.Raw(document)] if samples is None else [with_head(item, top) for item in samples]
+    if samples is not None:
+        return [with_head(item, top) for item in samples]
+    recorded = har_answers(top["log"]) if "log" in top else None
+    return [msgspec.Raw(document)] if recorded is None else recorded

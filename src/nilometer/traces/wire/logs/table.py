@@ -6,6 +6,7 @@ from .helm import is_helm, parse_helm
 from .inspect_ai import is_inspect_sample, parse_inspect_sample
 from .langchain import is_langchain, parse_langchain
 from .langfuse import is_langfuse, parse_langfuse
+from .langgraph import is_langgraph, parse_langgraph
 from .langsmith import is_langsmith, parse_langsmith
 from .litellm import is_litellm, parse_litellm
 from .lm_eval import is_lm_eval, parse_lm_eval
@@ -71,6 +72,14 @@ LOGS: tuple[Format, ...] = (
         is_langchain,
         parse_langchain,
         "messages, their chunks, and results of LangChain, dumped as JSON",
+        "k, tokens, ids",
+        "`ChatOpenAI(logprobs=True, top_logprobs=20)`",
+    ),
+    Format(
+        "langgraph",
+        is_langgraph,
+        parse_langgraph,
+        "states and updates of LangGraph, their messages dumped as JSON",
         "k, tokens, ids",
         "`ChatOpenAI(logprobs=True, top_logprobs=20)`",
     ),
