@@ -1,4 +1,6 @@
+import os
 import shutil
+import sys
 from importlib.util import find_spec
 
 import numpy as np
@@ -12,6 +14,16 @@ if find_spec("jaxtyping") and find_spec("beartype"):  # development only: the pa
     from checked import install
 
     install("nilometer.signals", "nilometer.estimators", "nilometer.decisions")
+
+
+def pytest_configure(config):
+    """Spare the processes that the tests start what they would each do again, and the workers each other."""
+    if sys.dont_write_bytecode and hasattr(config, "cache"):  # compiling what a verb imports takes seconds
+        sys.dont_write_bytecode, sys.pycache_prefix = False, str(config.cache.mkdir("bytecode"))
+        os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    if config.getoption("numprocesses", None):
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True)

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from functools import wraps
 from importlib.abc import MetaPathFinder
 from importlib.machinery import PathFinder, SourceFileLoader
+from inspect import isgeneratorfunction
 
 from beartype import BeartypeConf, beartype
-from beartype.roar import BeartypeDecorHintException
-from jaxtyping import TypeCheckError, jaxtyped
+from beartype.roar import BeartypeCallHintParamViolation, BeartypeDecorHintException
+from jaxtyping import jaxtyped
 from numpy import ndarray
 
 __all__ = ["SequenceOrArray", "checked", "install"]
@@ -36,18 +37,23 @@ def checked(function):
     def call(*args, **kwargs):
         nonlocal strict
         if strict is None:
-            try:
-                strict = jaxtyped(typechecker=_CHECK)(function)
-            except BeartypeDecorHintException:
-                strict = function
+            strict = _strict(function)
         try:
-            return strict(*args, **kwargs)
-        except TypeCheckError as error:
-            if "the parameters of" in str(error):
-                function(*args, **kwargs)  # a guard of its own says more than the check
+            with jaxtyped("context"):  # the sizes of one call
+                return strict(*args, **kwargs)
+        except BeartypeCallHintParamViolation:
+            function(*args, **kwargs)  # a guard of its own says more than the check
             raise
 
     return call
+
+
+def _strict(function):
+    """Return the function under its check; a generator is checked when it is made, before its first step."""
+    try:
+        return jaxtyped(typechecker=_CHECK)(function) if isgeneratorfunction(function) else _CHECK(function)
+    except BeartypeDecorHintException:
+        return function
 
 
 class _Annotations(ast.NodeTransformer):

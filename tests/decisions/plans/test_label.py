@@ -106,6 +106,7 @@ def test_plan_for_more_labels_than_the_rarest_leave_still_draws_them_all():
     assert len(_plan(as_responses(table, p_correct=np.full(20, 0.5)), 15).labels) == 15
 
 
+@pytest.mark.slow
 def test_responses_are_drawn_with_the_chance_that_the_plan_says():
     traffic, _ = _traffic(n=40, n_slices=1)
     counts, told = dict.fromkeys(traffic.trace_ids.tolist(), 0), {}
@@ -118,7 +119,7 @@ def test_responses_are_drawn_with_the_chance_that_the_plan_says():
         assert abs(counts[name] / 1500 - chance) < 4.5 * np.sqrt(chance * (1 - chance) / 1500)
 
 
-@pytest.mark.parametrize("n_rounds", [1, 3])
+@pytest.mark.parametrize("n_rounds", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_measured_plans_cover(n_rounds):
     hits, trials = 0, 120
     for seed in range(trials):
