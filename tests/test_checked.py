@@ -32,6 +32,18 @@ def test_sizes_of_one_call_must_agree_and_calls_are_apart():
         _of_another_size(np.ones(3))
 
 
+def test_sizes_inside_a_union_or_a_tuple_are_those_of_the_call():
+    @checked
+    def both(pair: tuple[Float[Floats, " n"], Float[Floats, " n"]], more: Float[Floats, " n"] | None = None) -> int:
+        return len(pair)
+
+    assert both((np.ones(3), np.ones(3))) == both((np.ones(2), np.ones(2)), np.ones(2)) == 2
+    with pytest.raises(roar.BeartypeCallHintParamViolation, match="pair"):
+        both((np.ones(3), np.ones(2)))
+    with pytest.raises(roar.BeartypeCallHintParamViolation, match="more"):
+        both((np.ones(3), np.ones(3)), np.ones(2))
+
+
 def test_kinds_are_checked_and_an_int_is_a_float():
     assert _first(np.ones((2, 3)), np.ones(2), power=2).tolist() == [1.0, 1.0, 1.0]
     with pytest.raises(roar.BeartypeCallHintParamViolation, match="power"):

@@ -7,10 +7,11 @@ from functools import wraps
 from importlib.abc import MetaPathFinder
 from importlib.machinery import PathFinder, SourceFileLoader
 from inspect import isgeneratorfunction
+from typing import get_args
 
 from beartype import BeartypeConf, beartype
 from beartype.roar import BeartypeCallHintParamViolation, BeartypeDecorHintException
-from jaxtyping import jaxtyped
+from jaxtyping import AbstractArray, jaxtyped
 from numpy import ndarray
 
 __all__ = ["SequenceOrArray", "checked", "install"]
@@ -39,8 +40,7 @@ def checked(function):
         if strict is None:
             strict = _strict(function)
         try:
-            with jaxtyped("context"):  # the sizes of one call
-                return strict(*args, **kwargs)
+            return strict(*args, **kwargs)
         except BeartypeCallHintParamViolation:
             function(*args, **kwargs)  # a guard of its own says more than the check
             raise
@@ -51,9 +51,26 @@ def checked(function):
 def _strict(function):
     """Return the function under its check; a generator is checked when it is made, before its first step."""
     try:
-        return jaxtyped(typechecker=_CHECK)(function) if isgeneratorfunction(function) else _CHECK(function)
+        if isgeneratorfunction(function):
+            return jaxtyped(typechecker=_CHECK)(function)
+        strict = _CHECK(function)
     except BeartypeDecorHintException:
         return function
+    return _apart(strict) if any(map(_has_shape, function.__annotations__.values())) else strict
+
+
+def _apart(strict):
+    """Give each call sizes of its own."""
+
+    def call(*args, **kwargs):
+        with jaxtyped("context"):
+            return strict(*args, **kwargs)
+
+    return call
+
+
+def _has_shape(hint):
+    return isinstance(hint, str) or isinstance(hint, type(AbstractArray)) or any(map(_has_shape, get_args(hint)))
 
 
 class _Annotations(ast.NodeTransformer):
