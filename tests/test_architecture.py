@@ -4,6 +4,7 @@ import ast
 import importlib
 import subprocess
 import sys
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -59,17 +60,20 @@ def _stage(path):
     return path.relative_to(SRC).parts[0].removesuffix(".py")
 
 
+@cache
 def _tree(path):
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def _imports(tree, *, top=False):
-    nodes = tree.body if top else ast.walk(tree)
-    for node in nodes:
+@cache
+def _imports(path, *, top=False):
+    tree, found = _tree(path), []
+    for node in tree.body if top else ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from ((alias.name, 0) for alias in node.names)
+            found += [(alias.name, 0) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            yield node.module or "", node.level
+            found.append((node.module or "", node.level))
+    return found
 
 
 def _module(path):
@@ -93,7 +97,7 @@ def test_imports_point_left_and_through_the_init(path):
     stage = _stage(path)
     if stage == "__init__":
         return
-    for module, level in _imports(_tree(path)):
+    for module, level in _imports(path):
         full = _absolute(path, module, level)
         if not full.startswith("nilometer."):
             continue
@@ -117,7 +121,7 @@ def _graph(node_of):
         if path.name == "__init__.py":
             continue
         edges = graph.setdefault(node_of(path), set())
-        for module, level in _imports(_tree(path)):
+        for module, level in _imports(path):
             target = modules.get(_absolute(path, module, level))
             if target is not None and node_of(target) != node_of(path):
                 edges.add(node_of(target))
@@ -151,10 +155,10 @@ def test_packages_stay_small(folder):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SRC)))
 def test_heavy_packages_are_imported_where_they_are_needed(path):
-    tree, stage = _tree(path), _stage(path)
-    for module, level in _imports(tree, top=True):
+    stage = _stage(path)
+    for module, level in _imports(path, top=True):
         assert level or module.split(".")[0] not in HEAVY, f"{module} must be imported inside a function"
-    for module, level in _imports(tree):
+    for module, level in _imports(path):
         root = module.split(".")[0]
         assert level or root not in ONLY or stage in ONLY[root], f"{stage} must not import {root}"
 

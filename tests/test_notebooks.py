@@ -2,6 +2,7 @@
 
 import ast
 import json
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,11 @@ def _code(path):
     return [cell for cell in cells if cell["cell_type"] == "code"]
 
 
-def _run(cells):
+@cache
+def _run(path):
     """Run the cells as a kernel does: in one name space, the last expression of each is what is shown."""
     names, shown = {}, []
-    for cell in cells:
+    for cell in _code(path):
         tree = ast.parse("".join(cell["source"]))
         last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
         exec(compile(tree, "cell", "exec"), names)
@@ -30,7 +32,7 @@ def _run(cells):
 def test_a_notebook_runs_and_is_stored_without_output(path, capsys):
     cells = _code(path)
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells)
-    shown = _run(cells)
+    shown = _run(path)
     assert shown
     html = [value._repr_html_() for value in shown if hasattr(value, "_repr_html_")]
     assert all(html)
@@ -43,7 +45,7 @@ def test_there_is_a_notebook_for_each_question_and_one_from_a_table():
 
 def test_a_data_scientist_reaches_the_numbers_in_a_few_lines(capsys):
     """The walk of a newcomer: a table of their own, a report, its table, its chart, its verdict."""
-    report = next(value for value in _run(_code(NOTEBOOKS[-1])) if type(value).__name__ == "Report")
+    report = next(value for value in _run(NOTEBOOKS[-1]) if type(value).__name__ == "Report")
     assert repr(report).startswith("Report(by='customer', n=1800, n_labels=300")
     assert len(repr(report)) < 500
     assert list(report.frame()["slice"])[:2] == ["addition", "base_conversion"]

@@ -40,7 +40,7 @@ from nilometer.signals import profile_traces, read_profiles, write_profiles
 from nilometer.traces import corpus_path, read_traces, write_traces
 from nilometer.traces.digest import ColumnDigests
 
-N_MUTATIONS = 240
+N_MUTATIONS = pytest.mark.parametrize("n_mutations", [40, pytest.param(240, marks=pytest.mark.slow)])
 RNG = np.random.default_rng(11)
 TRACES = read_traces(corpus_path("smollm2")).read_all().slice(0, 40)
 DATA = pa.table({"max": RNG.gamma(2.0, 0.5, 60), "nll_sum": RNG.gamma(2.0, 1.0, 60)})
@@ -186,19 +186,20 @@ def _outcome(kind, path):
     return None, refusal
 
 
+@N_MUTATIONS
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_changed_file_loads_as_it_was_or_is_refused_by_name(saved, tmp_path, kind):
+def test_a_changed_file_loads_as_it_was_or_is_refused_by_name(saved, tmp_path, kind, n_mutations):
     path = tmp_path / "given.nilo"
     path.write_bytes(saved[kind])
     whole, _ = _outcome(kind, path)
     rng = np.random.default_rng(5)
     n_refused = 0
-    for number in range(N_MUTATIONS):
+    for number in range(n_mutations):
         path.write_bytes(_mutated(saved[kind], rng))
         found, refusal = _outcome(kind, path)
         n_refused += bool(refusal)
         assert refusal or found == whole, f"mutation {number}"
-    assert n_refused > N_MUTATIONS / 4
+    assert n_refused > n_mutations / 4
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -246,15 +247,16 @@ def _signed(head, table):
     return total.hexdigest().encode()
 
 
+@N_MUTATIONS
 @pytest.mark.parametrize("kind", HEADS)
 @pytest.mark.parametrize("is_signed", [True, False])
-def test_a_head_that_was_changed_on_purpose_is_refused_or_makes_sense(saved, tmp_path, kind, is_signed):
+def test_a_head_that_was_changed_on_purpose_is_refused_or_makes_sense(saved, tmp_path, kind, is_signed, n_mutations):
     path = tmp_path / "given.nilo"
     path.write_bytes(saved[kind])
     table, (whole, _) = pq.read_table(path), _outcome(kind, path)
     metadata = table.schema.metadata
     rng = np.random.default_rng(6)
-    for _ in range(N_MUTATIONS):
+    for _ in range(n_mutations):
         head = _altered(json.loads(metadata[HEADS[kind]]), rng)
         changed = {**metadata, HEADS[kind]: head}
         if is_signed:

@@ -1,5 +1,6 @@
 import json
 from dataclasses import fields
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -42,7 +43,7 @@ def _fit(method="combined", n=400):
     )
 
 
-SENTINELS = {method: _fit(method) for method in ADDING}
+_fitted = cache(_fit)
 
 
 def _assert_same(one, other):
@@ -61,7 +62,7 @@ def _assert_same(one, other):
 @given(st.integers(0, 10_000), st.lists(st.integers(0, 150), max_size=4), st.sampled_from(ADDING))
 def test_sums_of_any_parts_in_any_order_give_the_estimates_of_the_whole(seed, cuts, method):
     table, slices, correct = _responses(151, seed)
-    sentinel = SENTINELS[method]
+    sentinel = _fitted(method)
     edges = [0, *sorted(cuts), 151]
     parts = [sentinel.sum_up(table.slice(a, b - a), slices[a:b], correct=correct[a:b]) for a, b in pairwise(edges)]
     parts = [parts[i] for i in np.random.default_rng(seed).permutation(len(parts))]
@@ -73,7 +74,7 @@ def test_sums_of_any_parts_in_any_order_give_the_estimates_of_the_whole(seed, cu
 
 def test_the_whole_has_estimates_refusals_and_a_slice_outside():
     table, slices, correct = _responses(600, 1)
-    rows = {row.slice: row for row in SENTINELS["combined"].estimate(table, by=slices, correct=correct)}
+    rows = {row.slice: row for row in _fitted("combined").estimate(table, by=slices, correct=correct)}
     assert isinstance(rows["a"], Estimate)
     assert not isinstance(rows["silent"], Estimate)
     assert not isinstance(rows["far"], Estimate)
@@ -83,13 +84,13 @@ def test_the_whole_has_estimates_refusals_and_a_slice_outside():
 
 def test_intervals_that_hold_together_are_the_same_from_sums():
     table, slices, _ = _responses(300, 2)
-    sentinel = SENTINELS["combined"]
+    sentinel = _fitted("combined")
     found = sentinel.finish(sentinel.sum_up(table, slices), simultaneous=True)
     _assert_same(found, sentinel.estimate(table, by=slices, simultaneous=True))
 
 
 def test_zero_changes_nothing_and_finishes_to_no_slice():
-    sentinel = SENTINELS["combined"]
+    sentinel = _fitted("combined")
     table, slices, _ = _responses(50, 3)
     sums = sentinel.sum_up(table, slices)
     assert (sums + sentinel.zero()).to_dict() == (sentinel.zero() + sums).to_dict() == sums.to_dict()
@@ -98,16 +99,16 @@ def test_zero_changes_nothing_and_finishes_to_no_slice():
 
 def test_sums_survive_json():
     table, slices, correct = _responses(80, 4)
-    sums = SENTINELS["combined"].sum_up(table, slices, correct=correct)
+    sums = _fitted("combined").sum_up(table, slices, correct=correct)
     again = SliceSums.from_dict(json.loads(json.dumps(sums.to_dict())))
-    assert SENTINELS["combined"].finish(again) == SENTINELS["combined"].finish(sums)
+    assert _fitted("combined").finish(again) == _fitted("combined").finish(sums)
 
 
 def test_sums_of_another_fit_are_refused():
     table, slices, _ = _responses(50, 5)
     other = _fit(n=300)
     with pytest.raises(ValueError, match="of the same fit"):
-        other.finish(SENTINELS["combined"].sum_up(table, slices))
+        other.finish(_fitted("combined").sum_up(table, slices))
 
 
 def test_a_method_that_reads_responses_together_does_not_add_up():

@@ -70,7 +70,7 @@ def _apart(strict):
 
 
 def _has_shape(hint):
-    return isinstance(hint, str) or isinstance(hint, type(AbstractArray)) or any(map(_has_shape, get_args(hint)))
+    return isinstance(hint, str | type(AbstractArray)) or any(map(_has_shape, get_args(hint)))
 
 
 class _Annotations(ast.NodeTransformer):

@@ -15,14 +15,19 @@ def corpus():
     return table, table["correct"].to_numpy()
 
 
+@pytest.fixture(scope="module")
+def partly_labelled(corpus):
+    return _report(corpus, 0.2)
+
+
 def _report(corpus, share):
     table, truth = corpus
     shown = np.random.default_rng(0).random(len(truth)) < share
     return build_report(table, by=("domain",), correct=np.where(shown, truth, np.nan).astype(np.float32))
 
 
-def test_labels_narrow_the_estimates_and_the_next_are_planned(corpus):
-    report = _report(corpus, 0.2)
+def test_labels_narrow_the_estimates_and_the_next_are_planned(corpus, partly_labelled):
+    report = partly_labelled
     before = {row.slice: row for row in report.label_free if isinstance(row, Estimate)}
     after = {row.slice: row for row in report.estimates}
     widths = [(after[name].high - after[name].low) / (row.high - row.low) for name, row in before.items()]
@@ -72,7 +77,6 @@ def test_times_give_windows_and_an_alert_where_one_day_is_other_than_the_first(c
     assert report.to_dict()["watch"]["alerts"]
 
 
-def test_without_times_the_report_says_why_there_are_no_alerts(corpus):
-    report = _report(corpus, 0.2)
-    assert report.watch is None
-    assert any("no response has a time" in note for note in report.notes)
+def test_without_times_the_report_says_why_there_are_no_alerts(partly_labelled):
+    assert partly_labelled.watch is None
+    assert any("no response has a time" in note for note in partly_labelled.notes)
