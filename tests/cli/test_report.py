@@ -1,3 +1,5 @@
+import contextlib
+import io
 import json
 import subprocess
 import sys
@@ -14,6 +16,16 @@ def run(capsys, *arguments):
         main([str(argument) for argument in arguments])
     out = capsys.readouterr()
     return caught.value.code, out.out, out.err
+
+
+@pytest.fixture(scope="module")
+def smollm2(tmp_path_factory):
+    """One report of a recording: its folder with the page, its exit code and its JSON."""
+    folder, out = tmp_path_factory.mktemp("smollm2"), io.StringIO()
+    words = ["report", str(corpus_path("smollm2")), "--by", "domain", "--json", "--out", str(folder / "report.html")]
+    with contextlib.redirect_stdout(out), pytest.raises(SystemExit) as left:
+        main(words)
+    return folder / "report.html", left.value.code, out.getvalue()
 
 
 def _line(i, *, correct=None, logprob=-0.1):
@@ -45,8 +57,8 @@ def test_gate_falls_with_exit_3(capsys):
     assert "Below 0.9" in err
 
 
-def test_json_is_one_document(capsys):
-    code, out, _ = run(capsys, "report", corpus_path("smollm2"), "--by", "domain", "--json")
+def test_json_is_one_document(smollm2):
+    _, code, out = smollm2
     assert code == 0
     assert json.loads(out)["by"] == ["domain"]
 
@@ -198,17 +210,16 @@ def test_terminal_names_what_to_label_and_acquire_and_the_commands(capsys, tmp_p
     assert "No response has a time" in err
 
 
-def test_prompts_and_answers_are_shown_only_when_asked_for(capsys, tmp_path):
-    pages, found = {}, {}
-    for asked in ((), ("--examples",)):
-        page = tmp_path / f"{len(asked)}.html"
-        _, out, _ = run(capsys, "report", corpus_path("smollm2"), "--by", "domain", "--json", "--out", page, *asked)
-        pages[asked], found[asked] = page.read_text(encoding="utf-8"), json.loads(out)["examples"]
-    assert found[()] == []
-    assert "<mark" not in pages[()]
-    assert found["--examples",]
-    assert "<mark" in pages["--examples",]
-    assert found["--examples",][0]["trace_id"] not in pages[()]
+def test_prompts_and_answers_are_shown_only_when_asked_for(capsys, smollm2, tmp_path):
+    page = tmp_path / "report.html"
+    words = ("--by", "domain", "--json", "--out", page, "--examples")
+    _, out, _ = run(capsys, "report", corpus_path("smollm2"), *words)
+    unasked, shown = smollm2[0].read_text(encoding="utf-8"), json.loads(out)["examples"]
+    assert json.loads(smollm2[2])["examples"] == []
+    assert "<mark" not in unasked
+    assert shown
+    assert "<mark" in page.read_text(encoding="utf-8")
+    assert shown[0]["trace_id"] not in unasked
 
 
 def test_markdown_and_junit_are_printed_or_written_by_their_ending(capsys, tmp_path):
@@ -229,12 +240,9 @@ def test_junit_without_a_least_accuracy_is_refused_before_any_work(capsys, tmp_p
         assert "JUnit output needs `--fail-under`" in err
 
 
-def test_suggested_commands_name_the_files_and_options(capsys, tmp_path):
-    page = tmp_path / "report.html"
-    run(capsys, "report", corpus_path("smollm2"), "--by", "domain", "--out", page)
-    assert f"nilometer plan acquire {corpus_path('smollm2')} --by domain --budget 1000" in page.read_text(
-        encoding="utf-8"
-    )
+def test_suggested_commands_name_the_files_and_options(smollm2):
+    page = smollm2[0].read_text(encoding="utf-8")
+    assert f"nilometer plan acquire {corpus_path('smollm2')} --by domain --budget 1000" in page
 
 
 def test_a_closed_pipe_does_not_cost_the_page(tmp_path):
@@ -281,12 +289,14 @@ def test_every_suggested_command_is_one_whole_line_that_runs_whatever_the_termin
     assert "\x1b" not in out
 
 
-def test_the_terminal_shows_the_worst_twenty_slices_and_says_how_to_see_the_rest(call):
-    shared = 'report profiles.parquet --labels labels.csv --by "n_tokens % 30"'
-    _, out, _ = call(shared)
+def test_the_terminal_shows_the_worst_twenty_slices_and_says_how_to_see_the_rest(capsys, tmp_path):
+    file = tmp_path / "t.jsonl"
+    file.write_text("\n".join(_line(i, correct=True) for i in range(90)))
+    shared = ("report", file, "--by", "trace_id[2:]::int % 30")
+    _, out, _ = run(capsys, *shared)
     rows = [line for line in out.splitlines() if line.split() and line.split()[0].isdigit()]
     assert "10 more slices with fewer errors: --all prints them, --json too." in out
-    _, whole, _ = call(f"{shared} --all")
+    _, whole, _ = run(capsys, *shared, "--all")
     assert len(whole.splitlines()) == len(out.splitlines()) + 9
     assert len([row for row in rows if "more slices" not in row]) == 20
 
