@@ -40,6 +40,25 @@ def reported(profiles):
     return build_report(profiles, by=KEYS, correct=profiles["correct"].to_numpy()).to_dict()
 
 
+def _answers(table, correct):
+    """What a table is asked for beside its report."""
+    responses = cut_responses(table, KEYS, correct=correct)
+    estimates = fit_sentinel(responses)[0].estimate(responses)
+    plan = plan_labels(responses, estimates, 40, rng=np.random.default_rng(0))
+    watch = build_watch(table, by=("domain",), options=WatchOptions(every="day")).to_dict()
+    return estimates, plan, mean_scores(responses), watch
+
+
+@pytest.fixture(scope="module")
+def correct(profiles):
+    return np.where(np.arange(len(profiles)) % 3 > 0, np.nan, profiles["correct"].to_numpy())
+
+
+@pytest.fixture(scope="module")
+def answered(profiles, correct):
+    return _answers(profiles, correct)
+
+
 @pytest.fixture(params=FORMS)
 def form(request):
     return FORMS[request.param]
@@ -63,17 +82,8 @@ def test_a_report_is_the_same(profiles, reported, form):
     assert build_report(form(profiles), by=KEYS, correct=profiles["correct"].to_numpy()).to_dict() == reported
 
 
-def test_watch_plans_and_fits_are_the_same(profiles, form):
-    correct = np.where(np.arange(len(profiles)) % 3 > 0, np.nan, profiles["correct"].to_numpy())
-    one, other = (cut_responses(table, KEYS, correct=correct) for table in (profiles, form(profiles)))
-    (mine, _), (its, _) = fit_sentinel(one), fit_sentinel(other)
-    assert mine.estimate(one) == its.estimate(other)
-    planned = [plan_labels(r, its.estimate(r), 40, rng=np.random.default_rng(0)) for r in (one, other)]
-    assert planned[0] == planned[1]
-    assert mean_scores(one) == mean_scores(other)
-    options = WatchOptions(every="day")
-    watched = [build_watch(t, by=("domain",), options=options).to_dict() for t in (profiles, form(profiles))]
-    assert watched[0] == watched[1]
+def test_watch_plans_and_fits_are_the_same(profiles, correct, answered, form):
+    assert _answers(form(profiles), correct) == answered
 
 
 def test_a_report_reads_its_table_once_and_leaves_the_sentinel_alone(profiles, monkeypatch):

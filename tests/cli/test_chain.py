@@ -39,8 +39,8 @@ def report(month_folder):
 
 
 def test_terminal_page_and_markdown_show_the_numbers_of_the_report(call, report, tmp_path):
-    _, out, _ = call(f"{REPORT} --out {tmp_path}/r.html")
-    _, markdown, _ = call(f"{REPORT} --format md")
+    _, out, _ = call(REPORT)
+    _, markdown, _ = call(f"{REPORT} --format md --out {tmp_path}/r.html")
     page = re.sub(r"<[^>]*>", " ", (tmp_path / "r.html").read_text(encoding="utf-8"))
     for row in report["estimates"]:
         ends = f"{row['low']:.2f} to {row['high']:.2f}"

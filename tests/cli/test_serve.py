@@ -24,7 +24,7 @@ def _run(capsys, *arguments):
     return exit.value.code, capsys.readouterr()
 
 
-@pytest.mark.parametrize("by", [[], ["--by", "tenant"]])
+@pytest.mark.parametrize("by", [pytest.param([], marks=pytest.mark.slow), ["--by", "tenant"]])
 def test_serve_serves_until_it_is_stopped_and_lets_go_of_the_folder(by, tmp_path):
     code = "from nilometer.cli import main; main()"
     command = [sys.executable, "-c", code, "serve", str(tmp_path), "--port", "0", *by]

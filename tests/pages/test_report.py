@@ -114,6 +114,7 @@ def test_the_data_block_is_in_columns_that_agree_with_the_report():
     assert data["overall"]["accuracy"] == report.overall.accuracy
 
 
+@pytest.mark.slow
 def test_five_thousand_slices_stay_below_three_megabytes():
     page = render_html(_report(5000, windows=12))
     assert page.count("<tr data-state") == 5000

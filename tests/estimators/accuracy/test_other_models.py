@@ -58,7 +58,7 @@ def test_a_labelled_slice_is_predicted_without_its_own_labels():
     assert one.accuracy == pytest.approx(other.accuracy)
 
 
-@pytest.mark.parametrize("n_others", [1, 6])
+@pytest.mark.parametrize("n_others", [1, pytest.param(6, marks=pytest.mark.slow)])
 def test_interval_covers_unlabelled_slices_from_one_other_model_on(n_others):
     rng, hits = np.random.default_rng(2), []
     for _ in range(150):

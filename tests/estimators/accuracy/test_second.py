@@ -193,6 +193,7 @@ def test_opinions_outside_the_unit_interval_are_refused():
         _fitted(table.set_column(2, BIG, pa.array(np.where(correct == 1, 100.0, 0.0))), correct, names)
 
 
+@pytest.mark.slow
 def test_intervals_with_second_opinions_cover():
     hits = []
     for seed in range(20):

@@ -246,6 +246,7 @@ def test_models_and_health_are_shown(gateway, fakes, chat):
     assert ill.json() == {"status": "degraded"}
 
 
+@pytest.mark.slow
 def test_fifty_clients_lose_no_call_and_double_none(gateway, fakes, chat):
     """Every fault of the fake server at once: each request is answered, by one call that counts."""
     faults = [DOWN, {"status": 429, "headers": {"retry-after": "0"}}, {"breaks": 0, "text": "x"}, {"status": 500}]

@@ -80,6 +80,7 @@ def test_strata_progress_evenly(frozen, connection):
         assert max(seen.values()) - min(seen[s] for s in range(3)) <= 1
 
 
+@pytest.mark.slow
 def test_stop_at_any_point_leaves_the_chances_of_enumeration(connection):
     """Every response of a stratum is equally often the first that is labelled, and among the two that are drawn."""
     profiles = np.full((6, len(FEATURE_NAMES)), 1.0)

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import sqlite3
 import subprocess
@@ -20,7 +21,7 @@ HOUR = 1_795_003_200_000_000 // 3_600_000_000
 KEYS = ("domain",)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def rows(gemma):
     """Every fourth response of the corpus."""
     return gemma[0].take(np.arange(0, 1200, 4)).to_pylist()
@@ -191,35 +192,52 @@ POINTS = [
 ]
 
 
+def _written(folder, gemma, frames, dies=contextlib.nullcontext):
+    """Write, score, label and tidy a store, opened anew where ``dies`` kills it; what is in it then."""
+    labels = [LabelIn("chatcmpl-7", True), LabelIn("chatcmpl-29", False), LabelIn("never", True)]
+    _spool(folder, frames[:15])
+    store = _store(folder)  # profiles first, so that scoring stored parts is among the points
+    store.step()
+    store.close()
+    _spool(folder, frames[15:])
+    store = _store(folder, gemma)
+    store.add_labels(labels, who="test")
+    with dies() as is_killed:
+        _step(store, 3)  # the first may compact what the other store left
+    if is_killed:
+        store.close()
+        store = _store(folder, gemma)
+        _step(store, 3)
+    assert store.compact(now=time.time() + 61) == 0
+    assert check_store(store.reader(), folder)[3:] == ((), ())
+    assert len(list(folder.glob("profiles/*/*/*"))) == 1
+    found = _dump(store)
+    store.close()
+    return found
+
+
+@pytest.fixture(scope="module")
+def thirty(rows, frame_of):
+    return [frame_of(row, i, seconds=90 * i) for i, row in enumerate(rows[:30])]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(gemma, thirty, tmp_path_factory):
+    return _written(tmp_path_factory.mktemp("store") / "whole", gemma, thirty)
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("point", POINTS)
-def test_store_killed_at_any_point_ends_as_one_that_was_not(point, when, gemma, rows, frame_of, tmp_path, monkeypatch):
-    frames = [frame_of(row, i, seconds=90 * i) for i, row in enumerate(rows[:30])]
-    labels = [LabelIn("chatcmpl-7", True), LabelIn("chatcmpl-29", False), LabelIn("never", True)]
-    dumps = []
-    for folder in (tmp_path / "whole", tmp_path / "killed"):
-        _spool(folder, frames[:15])
-        store = _store(folder)  # profiles first, so that scoring stored parts is among the points
-        store.step()
-        store.close()
-        _spool(folder, frames[15:])
-        store = _store(folder, gemma)
-        store.add_labels(labels, who="test")
-        if folder.name == "killed":
-            with monkeypatch.context() as patch:
-                _die_at(patch, point, when)
-                with pytest.raises(_Killed):
-                    _step(store, 3)  # the first may compact what the other store left
-            store.close()
-            store = _store(folder, gemma)
-        _step(store, 3)
-        assert store.compact(now=time.time() + 61) == 0
-        assert check_store(store.reader(), folder)[3:] == ((), ())
-        assert len(list(folder.glob("profiles/*/*/*"))) == 1
-        dumps.append(_dump(store))
-        store.close()
-    assert dumps[0] == dumps[1]
-    assert sum(n for _, n in dumps[0][1]) == 30
+def test_store_killed_at_any_point_ends_as_one_that_was_not(point, when, gemma, thirty, undisturbed, tmp_path):
+    @contextlib.contextmanager
+    def dies():
+        with pytest.MonkeyPatch.context() as patch:
+            _die_at(patch, point, when)
+            with pytest.raises(_Killed):
+                yield True
+
+    assert _written(tmp_path / "killed", gemma, thirty, dies) == undisturbed
+    assert sum(n for _, n in undisturbed[1]) == 30
 
 
 def _step(store, times):
@@ -462,7 +480,7 @@ while True:
 """
 
 
-@pytest.mark.parametrize("round_number", range(2))
+@pytest.mark.parametrize("round_number", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_nothing_is_lost_or_twice_when_the_store_is_killed_for_real(round_number, rows, frame_of, tmp_path):
     spool = Spool(tmp_path / "spool")
     with subprocess.Popen([sys.executable, "-c", _INGESTER, str(tmp_path)], stdout=subprocess.PIPE) as process:
