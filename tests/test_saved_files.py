@@ -311,6 +311,16 @@ def test_a_sentinel_and_a_router_of_version_0_2_0_are_read(saved, tmp_path):
         assert _outcome(kind, path) == (whole, "")
 
 
+def test_a_file_from_before_digests_is_not_hashed(saved, tmp_path, monkeypatch):
+    path = tmp_path / "given.nilo"
+    path.write_bytes(saved["router"])
+    table = pq.read_table(path)
+    head = re.sub(rb'"file_version":\d+', b'"file_version":1', table.schema.metadata[HEADS["router"]])
+    pq.write_table(table.replace_schema_metadata({HEADS["router"]: head}), path)
+    monkeypatch.setattr("nilometer.traces.saved._digest", lambda *_: pytest.fail("it was hashed"))
+    load_router(path)
+
+
 def test_a_file_that_unfolds_without_end_is_refused_before_it_is_read(tmp_path, saved, monkeypatch):
     path = tmp_path / "given.nilo"
     path.write_bytes(saved["sentinel"])

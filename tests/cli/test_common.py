@@ -70,9 +70,21 @@ def test_an_interrupted_verb_leaves_with_130(monkeypatch, raised, code):
 
 
 def test_a_fault_of_the_machine_is_no_mistake_of_the_user(monkeypatch):
-    monkeypatch.setattr("nilometer.traces.diagnose", _raising(OSError(28, "No space left on device")))
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr("nilometer.traces.diagnose", _raising(OSError(5, "Input/output error")))
+    with pytest.raises(OSError, match="Input/output error"):
         main(["report", str(corpus_path("smollm2"))])
+
+
+@pytest.mark.parametrize("verb", [("profile",), ("fit", "--by", "domain"), ("report", "--by", "domain")])
+def test_a_full_disk_is_one_line_that_names_the_file_and_leaves_the_old_one(capsys, tmp_path, monkeypatch, verb):
+    out = tmp_path / ("old.html" if verb[0] == "report" else "old.parquet")
+    out.write_bytes(b"")
+    monkeypatch.setattr("os.fsync", _raising(OSError(28, "No space left on device")))
+    with pytest.raises(SystemExit, match="1"):
+        main([verb[0], str(corpus_path("specialist")), *verb[1:], "--out", str(out)])
+    assert capsys.readouterr().err.splitlines()[-1] == f"nilometer: {out}: No space left on device."
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+    assert out.read_bytes() == b""
 
 
 def _raising(error):

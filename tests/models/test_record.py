@@ -1,10 +1,16 @@
 """Recording: suites, resuming, and a real HTTP server that answers like OpenAI's."""
 
 import json
+import os
+import shutil
+import signal
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
+from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from servers import FakeServer, of_two_minds
 
@@ -251,3 +257,76 @@ def test_a_refused_prompt_is_recorded_as_refused(tmp_path, capsys):
     with FakeServer(reply) as server:
         code, said = record_own(capsys, own_prompts(tmp_path / "p.jsonl", 3, gold="4"), tmp_path / "out", server.url)
     assert (code, "1 prompts were refused" in said.err) == (0, True), said.err
+
+
+def test_a_damaged_part_is_named_set_aside_and_recorded_again(tmp_path):
+    record(_Counting(), SUITE, tmp_path, sampling=SAMPLING, settings={})
+    whole = read_traces(tmp_path).read_all()
+    part = min(tmp_path.glob("*.parquet"))
+    for damage in (lambda data: data[:-20], lambda data: b"", lambda data: data.replace(b"Answer", b"ansWer")):
+        part.write_bytes(damage(part.read_bytes()))
+        found = record(_Counting(), SUITE, tmp_path, sampling=SAMPLING, settings={})
+        assert (found.n_new_parts, found.n_traces) == (1, 24)
+        (said,) = found.set_aside
+        assert part.name in said
+        assert ".damaged" in said
+        assert read_traces(tmp_path / "*.parquet").read_all().equals(whole)
+    assert len(list(tmp_path.glob("*.damaged*"))) == 3
+
+
+def test_damaged_settings_are_named_and_nothing_is_asked(tmp_path):
+    record(_Counting(), SUITE, tmp_path, sampling=SAMPLING, settings={})
+    for text in ("", '{"model": ', "[]"):
+        (tmp_path / ".nilometer-record.json").write_text(text)
+        runner = _Counting()
+        with pytest.raises(ConfigError, match=r"\.nilometer-record\.json: the settings of the recording are damaged"):
+            record(runner, SUITE, tmp_path, sampling=SAMPLING, settings={})
+        assert runner.asked == []
+
+
+def test_two_recordings_into_one_folder_lose_nothing_because_one_is_refused(tmp_path):
+    class Meeting(_Counting):
+        def answer(self, prompts, sampling, *, seed):
+            with pytest.raises(ConfigError, match="another run writes to it"):
+                record(_Counting(), SUITE, tmp_path, sampling=SAMPLING, settings={})
+            return super().answer(prompts, sampling, seed=seed)
+
+    assert record(Meeting(), SUITE, tmp_path, sampling=SAMPLING, settings={}).n_traces == 24
+
+
+SMALL = make_suite("basic", SuiteOptions(n=4, tasks=("addition",), levels=(1, 2)))
+STEPS = ("fsync", "write", "replace", "answer")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_recording_killed_at_any_step_goes_on_to_the_same_traces(tmp_path, monkeypatch, step):
+    whole = record(_Counting(), SMALL, tmp_path / "whole", sampling=SAMPLING, settings={})
+    expected = read_traces(tmp_path / "whole").read_all()
+    n_kills = 0
+    while _killed(tmp_path / "out", monkeypatch, step, n_kills):
+        n_kills += 1
+        found = record(_Counting(), SMALL, tmp_path / "out", sampling=SAMPLING, settings={})
+        assert (found.n_traces, found.set_aside) == (whole.n_traces, ())
+        assert read_traces(tmp_path / "out" / "*.parquet").read_all().equals(expected)
+        shutil.rmtree(tmp_path / "out")
+    assert n_kills >= 2
+
+
+def _killed(out, monkeypatch, step, n_before):
+    """Whether a recording was killed at the step after so many of its kind; else it came to its end."""
+    child = os.fork()
+    if child:
+        return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    steps = count()
+    owner = {"fsync": os, "write": pq.ParquetWriter, "replace": Path, "answer": _Counting}[step]
+    name = "write_table" if step == "write" else step
+    own = getattr(owner, name)
+
+    def dying(*args, **options):
+        if next(steps) == n_before:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return own(*args, **options)
+
+    monkeypatch.setattr(owner, name, dying)
+    record(_Counting(), SMALL, out, sampling=SAMPLING, settings={})
+    return os._exit(0)

@@ -1,5 +1,6 @@
 """The command line: one file per verb, each reads, calls and prints."""
 
+import errno
 import importlib
 import importlib.util
 import os
@@ -44,6 +45,8 @@ of the verb imports: the help page of all is made of these lines."""
 
 # Typer 0.29 carries its own copy of Click; the class below `Exception` is the usage error's root in both.
 _USAGE_ERROR: Any = typer.BadParameter.mro()[-4]
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+"""No place to write: a broken environment, yet nothing that a traceback explains."""
 _USER_ERRORS = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 
@@ -117,7 +120,8 @@ def _run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (_USAGE_ERROR, NilometerError, OSError) as exc:
-        return _complain(_one_line(exc))
+        typer.echo(f"nilometer: {' '.join(_one_line(exc).split())}", err=True)
+        return 1 if getattr(exc, "errno", None) in _FULL else 2
     return code if isinstance(code, int) else 0
 
 
@@ -128,12 +132,7 @@ def _one_line(exc: Exception) -> str:
         path = context.command_path if context is not None else "nilometer"
         return f"{exc.format_message().rstrip('.')}. Try `{path} --help`."
     if isinstance(exc, OSError) and not isinstance(exc, NilometerError):
-        if not isinstance(exc, _USER_ERRORS):
+        if not isinstance(exc, _USER_ERRORS) and exc.errno not in _FULL:
             raise exc
-        return f"{exc.filename}: {exc.strerror}." if exc.filename else str(exc)
+        return f"{exc.filename}: {exc.strerror}." if exc.filename else f"{exc.strerror or exc}."
     return str(exc)
-
-
-def _complain(message: str) -> int:
-    typer.echo(f"nilometer: {' '.join(message.split())}", err=True)
-    return 2

@@ -74,6 +74,8 @@ def record(
     total = samples * sum(map(len, questions.values()))
     with _bar(total) as advance:
         found = models.record(runner, questions, out, sampling=sampling, settings=settings, advance=advance)
+    for damaged in found.set_aside:
+        talk(damaged)
     result = {**found._asdict(), "out": str(out), "slices": _accuracies(out, questions)}
     if as_json:
         write_json(result)

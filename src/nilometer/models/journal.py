@@ -1,6 +1,7 @@
 """A file that holds every answer of a live run as soon as it came, so that no call is paid twice."""
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,7 +12,7 @@ import msgspec
 
 from nilometer.errors import ConfigError
 
-__all__ = ["Journal", "locked"]
+__all__ = ["Journal", "alone_in", "locked"]
 
 _LINE = msgspec.json.Encoder()
 _LINE_START = b'{"key":"'
@@ -45,6 +46,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._one_at_a_time = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         _lock(self._file, path)
@@ -73,10 +75,18 @@ class Journal:
         return self._found.get(key)
 
     def add(self, key: str, value: Any) -> None:
-        """Keep a value; it is on disk when this returns."""
-        os.write(self._file, _LINE.encode({"key": key, "value": value}) + b"\n")
-        os.fsync(self._file)
-        self._found[key] = value
+        """Keep a value; it is on disk when this returns, whole or not at all."""
+        line = memoryview(_LINE.encode({"key": key, "value": value}) + b"\n")
+        with self._one_at_a_time:
+            end = os.lseek(self._file, 0, os.SEEK_END)
+            try:
+                while line:  # a disk that is nearly full takes a part
+                    line = line[os.write(self._file, line) :]
+                os.fsync(self._file)
+            except OSError as exc:
+                os.ftruncate(self._file, end)  # half a line would spoil the next one
+                raise OSError(exc.errno, exc.strerror, str(self.path)) from exc
+            self._found[key] = value
 
     def close(self) -> None:
         """Give the file free."""
@@ -105,6 +115,27 @@ def locked(path: Path) -> Iterator[None]:
         os.close(file)
 
 
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold a folder; another run that wants it is refused. Where the system has no such locks, nothing is checked.
+
+    Raises
+    ------
+    ConfigError
+        If another run holds it.
+    """
+    try:
+        file = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # systems on which a folder cannot be opened
+        yield
+        return
+    _lock(file, folder)
+    try:
+        yield
+    finally:
+        os.close(file)
+
+
 def _lock(file: int, path: Path) -> None:
     """Refuse a file that another process holds; where the system has no such locks, nothing is checked."""
     try:
@@ -115,4 +146,4 @@ def _lock(file: int, path: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(file)
-        raise ConfigError(f"{path}: another run writes to this file. Wait for it, or give another file.") from None
+        raise ConfigError(f"{path}: another run writes to it. Wait for that run, or give another name.") from None

@@ -1,20 +1,20 @@
 """Recording a model on a suite: part by part, so that a killed run continues without loss or repetition."""
 
 import hashlib
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import pyarrow.parquet as pq
 
-from nilometer.errors import ConfigError
-from nilometer.traces import Trace, trace_batch, write_traces
+from nilometer.errors import ConfigError, TraceFormatError
+from nilometer.traces import Trace, read_traces, trace_batch, whole_file, write_traces
 
-from .journal import Journal
+from .journal import Journal, alone_in
 from .suites import Question
 
 __all__ = ["Recording", "Runner", "Sampling", "record"]
@@ -57,6 +57,8 @@ class Recording(NamedTuple):
     n_new_parts: int
     n_refused: int = 0
     """Prompts that a server refused."""
+    set_aside: tuple[str, ...] = ()
+    """Damaged parts, each with its fault and its new name; they were recorded again."""
 
 
 def record(
@@ -70,8 +72,9 @@ def record(
 ) -> Recording:
     """Ask a model every question of a suite and keep the traces as Parquet, one file per part.
 
-    A part is written under another name and renamed when it is whole; parts that exist are not asked again. What a
-    server answers to an unfinished part is kept answer by answer, and is not asked again either.
+    A part is written under another name and renamed when it is whole; parts that exist are not asked again, unless
+    they are damaged: such a part is set aside. What a server answers to an unfinished part is kept answer by answer,
+    and is not asked again either. Only one run at a time may record into a folder.
 
     Parameters
     ----------
@@ -91,23 +94,45 @@ def record(
     Raises
     ------
     ConfigError
-        If the folder holds a recording made with other settings, by another model or of other prompts.
+        If the folder holds a recording made with other settings, by another model or of other prompts, or another run
+        records into it.
     """
     out.mkdir(parents=True, exist_ok=True)
     known = {"runner": runner.name, "prompts_sha256": _digest(suite)}
-    _check_settings(out / _SETTINGS, _public({**settings, **sampling._asdict(), **known}))
-    n_new = 0
-    with _answers_kept(runner, out / _ANSWERS):
-        for number, (name, questions) in enumerate(suite.items()):
-            path = out / f"{name}.parquet"
-            if not path.exists():
-                asked = sampling._replace(seed=sampling.seed + 1_000_003 * number)
-                write_traces(path, [trace_batch(_part(runner, questions, asked, advance=advance))])
-                n_new += 1
-            elif advance:
-                advance(len(questions) * sampling.n_samples, 0)
-    (out / _ANSWERS).unlink(missing_ok=True)  # every answer is in a part now
-    return _count(out, suite, n_new)
+    n_new, set_aside = 0, []
+    with alone_in(out):
+        _check_settings(out / _SETTINGS, _public({**settings, **sampling._asdict(), **known}))
+        with _answers_kept(runner, out / _ANSWERS):
+            for number, (name, questions) in enumerate(suite.items()):
+                path = out / f"{name}.parquet"
+                if (damage := _damage(path)) is not None:
+                    set_aside.append(_set_aside(path, damage))
+                if not path.exists():
+                    asked = sampling._replace(seed=sampling.seed + 1_000_003 * number)
+                    write_traces(path, [trace_batch(_part(runner, questions, asked, advance=advance))])
+                    n_new += 1
+                elif advance:
+                    advance(len(questions) * sampling.n_samples, 0)
+        (out / _ANSWERS).unlink(missing_ok=True)  # every answer is in a part now
+        return _count(out, suite, n_new)._replace(set_aside=tuple(set_aside))
+
+
+def _damage(path: Path) -> str | None:
+    """What is wrong with a part that is there."""
+    try:
+        for _ in read_traces(path, strict=True) if path.exists() else ():
+            pass
+    except TraceFormatError as exc:
+        return str(exc)
+    return None
+
+
+def _set_aside(path: Path, damage: str) -> str:
+    """Give a damaged part another name, under which nothing reads it, and say why."""
+    numbers = (f".damaged{number or ''}" for number in count())
+    aside = next(name for name in map(path.with_suffix, numbers) if not name.exists())
+    path.replace(aside)
+    return f"{damage} It is kept as {aside.name}, and recorded again."
 
 
 @contextmanager
@@ -160,11 +185,16 @@ def _masked_text(text: str) -> Any:
 def _check_settings(path: Path, settings: dict[str, Any]) -> None:
     encoded = msgspec.json.encode(settings)
     if not path.exists():
-        draft = path.with_name(f"{path.name}.{os.getpid()}")
-        draft.write_bytes(encoded)
-        draft.replace(path)
+        with whole_file(path) as file:
+            file.write(encoded)
         return
-    before, now = msgspec.json.decode(path.read_bytes()), msgspec.json.decode(encoded)
+    try:
+        before, now = msgspec.json.decode(path.read_bytes(), type=dict[str, Any]), msgspec.json.decode(encoded)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise ConfigError(
+            f"{path}: the settings of the recording are damaged ({exc}). Give another --out, or remove this file if "
+            "the settings are those of the first run."
+        ) from exc
     keys = [key for key in dict.fromkeys((*now, *before)) if key in before or key not in _NEWER]
     changed = [f"{key} was {before.get(key)!r}, is {now.get(key)!r}" for key in keys if before.get(key) != now.get(key)]
     if changed:

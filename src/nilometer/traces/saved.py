@@ -89,8 +89,9 @@ def read_saved_table(path: str | Path, kind: SavedKind[Head]) -> SavedTable[Head
             head = _decode(path, kind, metadata[kind.key])
             table = read_whole(file)
         found = metadata.get(_DIGEST)
-        made = _digest(metadata[kind.key], table)
-        _check_digest(path, kind, head, found=None if found is None else found.decode("ascii", "replace"), made=made)
+        if found is not None or _must_have_digest(kind, head):
+            made = _digest(metadata[kind.key], table)
+            _check_digest(path, kind, found=(found or b"").decode("ascii", "replace"), made=made)
     except FileNotFoundError as exc:
         raise FileNotFoundError(ENOENT, "no such file", str(path)) from exc
     except (NilometerError, PermissionError, IsADirectoryError):
@@ -122,9 +123,10 @@ def read_saved_json(path: str | Path, kind: SavedKind[Head]) -> Head:
     if len(data) > _MOST_JSON:
         raise kind.error(f"{path}: a {kind.name} must be <= {_MOST_JSON >> 20} MB.")
     head = _decode(path, kind, data)
-    plain = msgspec.structs.replace(head, digest=None)
-    _check_digest(path, kind, head, found=getattr(head, "digest", None), made=_json_digest(head))
-    return plain
+    found = getattr(head, "digest", None)
+    if found is not None or _must_have_digest(kind, head):
+        _check_digest(path, kind, found=found, made=_json_digest(head))
+    return msgspec.structs.replace(head, digest=None)
 
 
 def _json_digest(head: msgspec.Struct) -> str:
@@ -154,9 +156,12 @@ def _digest(head: bytes, table: pa.Table) -> str:
     return total.hexdigest()
 
 
-def _check_digest(path: str | Path, kind: SavedKind[Any], head: Any, *, found: str | None, made: str) -> None:
-    if found is None and getattr(head, kind.version_field) < kind.digest_since:
-        return
+def _must_have_digest(kind: SavedKind[Any], head: Any) -> bool:
+    version: int = getattr(head, kind.version_field)
+    return version >= kind.digest_since
+
+
+def _check_digest(path: str | Path, kind: SavedKind[Any], *, found: str | None, made: str) -> None:
     if found != made:
         raise kind.error(
             f"{path}: its digest must be that of what it holds, got another; the file was changed or damaged. "

@@ -129,6 +129,10 @@ def whole_file(path: str | Path) -> Iterator[BinaryIO]:
         if target.exists():
             unfinished.chmod(target.stat().st_mode & 0o777)
         unfinished.replace(target)
+    except OSError as exc:
+        if exc.filename is None and exc.errno is not None:  # a full disk does not say whose bytes it refused
+            raise OSError(exc.errno, exc.strerror, str(target)) from exc
+        raise
     finally:
         unfinished.unlink(missing_ok=True)
     _sync_folder(target.parent)
