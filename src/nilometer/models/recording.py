@@ -99,22 +99,34 @@ def record(
     """
     out.mkdir(parents=True, exist_ok=True)
     known = {"runner": runner.name, "prompts_sha256": _digest(suite)}
-    n_new, set_aside = 0, []
     with alone_in(out):
         _check_settings(out / _SETTINGS, _public({**settings, **sampling._asdict(), **known}))
         with _answers_kept(runner, out / _ANSWERS):
-            for number, (name, questions) in enumerate(suite.items()):
-                path = out / f"{name}.parquet"
-                if (damage := _damage(path)) is not None:
-                    set_aside.append(_set_aside(path, damage))
-                if not path.exists():
-                    asked = sampling._replace(seed=sampling.seed + 1_000_003 * number)
-                    write_traces(path, [trace_batch(_part(runner, questions, asked, advance=advance))])
-                    n_new += 1
-                elif advance:
-                    advance(len(questions) * sampling.n_samples, 0)
+            found = _record_missing(runner, suite, out, sampling=sampling, advance=advance)
         (out / _ANSWERS).unlink(missing_ok=True)  # every answer is in a part now
-        return _count(out, suite, n_new)._replace(set_aside=tuple(set_aside))
+    return found
+
+
+def _record_missing(
+    runner: Runner,
+    suite: dict[str, list[Question]],
+    out: Path,
+    *,
+    sampling: Sampling,
+    advance: Callable[[int, int], None] | None,
+) -> Recording:
+    n_new, set_aside = 0, []
+    for number, (name, questions) in enumerate(suite.items()):
+        path = out / f"{name}.parquet"
+        if (damage := _damage(path)) is not None:
+            set_aside.append(_set_aside(path, damage))
+        if not path.exists():
+            asked = sampling._replace(seed=sampling.seed + 1_000_003 * number)
+            write_traces(path, [trace_batch(_part(runner, questions, asked, advance=advance))])
+            n_new += 1
+        elif advance:
+            advance(len(questions) * sampling.n_samples, 0)
+    return _count(out, suite, n_new)._replace(set_aside=tuple(set_aside))
 
 
 def _damage(path: Path) -> str | None:
