@@ -69,12 +69,6 @@ class Segments:
         out[self.filled] = low + (high.astype(np.float64) - low) * (place - below)
         return out
 
-    def first(self, values: Float[AnyFloats, " tokens"]) -> Float[Floats, " segments"]:
-        """First value of each segment."""
-        out = np.full(len(self.lengths), np.nan)
-        out[self.filled] = values[self._starts]
-        return out
-
     def windows(
         self, values: Float[AnyFloats, " tokens"], widths: Sequence[int]
     ) -> list[tuple[Float[Floats, " segments"], Float[Floats, " segments"]]]:
