@@ -381,7 +381,7 @@ def targets(runs: list[Errors], result: dict) -> dict[str, dict]:
     found = {
         f"<= 0.8 of the best single ATC in hindsight ({best})": (ours / single[best], 0.8),
         f"<= 0.6 of {atc}": (ours / single[atc], 0.6),
-        "nowhere worse than the better of ATC and constant by more than .01 (worst model)": (max(worse), 0.01),
+        "nowhere worse than the better of ATC and constant by more than 0.01 (worst model)": (max(worse), 0.01),
     }
     twenty, single_atc = on_rows_of(runs, "default, 20 labels a slice", atc)
     found[f"with 20 labels a slice <= 0.4 of {atc}, same compositions"] = (twenty / single_atc, 0.4)
@@ -392,7 +392,7 @@ def targets(runs: list[Errors], result: dict) -> dict[str, dict]:
             0.6,
         )
     if result["control"]:
-        found = {"worse than the constant by at most .01": (ours - constant, 0.01)}
+        found = {"worse than the constant by at most 0.01": (ours - constant, 0.01)}
     return {k: {"value": round(v, 3), "target": t, "met": bool(v <= t)} for k, (v, t) in found.items()}
 
 

@@ -9,7 +9,7 @@ is a false alarm. Four answers to each prompt (`specialist_samples`, levels 1 to
 Changes: a share of a window's responses is replaced by the next harder levels (4 and 5) of the same tasks (accuracy
 falls within slices), or by more of two of the tasks (mix). Shares of runs with an alert of the right kind, with
 Clopper-Pearson intervals. Also the monitor for "accuracy below c" on labels: 20 windows of 100 responses with 10
-labels each, at c + .01 (false alarms over all windows) and after a fall of .1 and .2. Result:
+labels each, at c + 0.01 (false alarms over all windows) and after a fall of 0.1 and 0.2. Result:
 studies/results/drift.json.
 """
 
@@ -115,7 +115,7 @@ def monitor(runs: int) -> dict:
     p = 1 / (1 + np.exp(traffic.table["max"].to_numpy().astype(float) - 0.6))
     rng, result = np.random.default_rng(SEED), {}
     good, bad = (np.flatnonzero(traffic.correct == value) for value in (1, 0))
-    for name, accuracy in (("at c + .01", 0.81), ("at c - .1", 0.7), ("at c - .2", 0.6)):
+    for name, accuracy in (("at c + 0.01", 0.81), ("at c - 0.1", 0.7), ("at c - 0.2", 0.6)):
         delays = []
         for _ in range(runs):
             state, first = start_monitor(0.8), None

@@ -102,7 +102,7 @@ def _root(
 ) -> None:
     """How accurate your LLM is on every slice of its traffic, from log-probabilities.
 
-    Exit codes: 0 fine, 1 a bug or a broken environment, 2 a mistake in the input, 3 a gate fell.
+    Exit codes: 0 fine, 1 a bug or a broken environment, 2 a mistake in the input, 3 a gate failed.
     """
 
 

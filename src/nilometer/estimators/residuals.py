@@ -62,7 +62,7 @@ def logit(share: Floats | float) -> Floats:
     .. math:: \log \frac{10 a + 1/2}{10 (1 - a) + 1/2}
 
     The plain logit would let one slice at 0 or 1 decide the spread of all; this one is finite there and
-    nearly the plain one between .2 and .8.
+    nearly the plain one between 0.2 and 0.8.
 
     Examples
     --------

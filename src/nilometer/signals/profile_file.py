@@ -1,4 +1,4 @@
-"""Profiles on disk: Parquet with a format version, which files of other versions of the library can be told by."""
+"""Profiles on disk: Parquet with a format version, which tells files of other versions of the library apart."""
 
 from collections.abc import Sequence
 from pathlib import Path

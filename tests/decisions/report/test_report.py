@@ -3,9 +3,10 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy.special import ndtri
 
 from nilometer.decisions import build_report
-from nilometer.decisions.report.curves import calibration_curve
+from nilometer.decisions.report.curves import calibration_curve, entropy_curves
 from nilometer.estimators import Sentinel, cut_responses, fit_sentinel, left_out_probabilities
 from nilometer.signals import profile_traces
 from nilometer.traces import corpus_path, read_traces
@@ -58,3 +59,23 @@ def test_the_calibration_is_in_the_json(halves):
     plain = build_report(table.filter(~first), by=["domain"], correct=correct[~first], sentinel=sentinel).to_dict()
     assert plain["calibration"]["x"]
     assert len(plain["calibration"]["x"]) == len(plain["calibration"]["y"])
+
+
+def test_the_bands_of_curves_have_the_level_that_was_asked_for(halves):
+    table, correct, first, sentinel = halves
+    wider = ndtri(0.995) / ndtri(0.9)
+    responses = cut_responses(table.filter(first), ["domain"], correct=correct[first])
+    low, high = (entropy_curves(responses, confidence_level=level)[0].half for level in (0.8, 0.99))
+    np.testing.assert_allclose(np.divide(high, low), wider)
+    low, high = (_at(sentinel, level) for level in (0.8, 0.99))
+    known = np.array(low.half) > 0
+    np.testing.assert_allclose(np.divide(high.half, low.half, where=known, out=np.full(len(known), wider)), wider)
+    assert known.any()
+
+
+def _at(sentinel, level):
+    before = sentinel.confidence_level
+    try:
+        return calibration_curve(sentinel.set_params(confidence_level=level))
+    finally:
+        sentinel.set_params(confidence_level=before)

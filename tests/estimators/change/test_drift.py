@@ -173,3 +173,15 @@ def test_drift_touches_no_filter_of_warnings_which_threads_share(monkeypatch):
     rng = np.random.default_rng(0)
     for m, n in ((2, 50_000), (300, 333), (1000, 2000)):
         assert 0 <= score_drift(rng.random(m), rng.random(n)).p_value <= 1
+
+
+def test_the_filters_of_warnings_that_threads_share_are_left_alone(monkeypatch):
+    def changed(*_, **__):
+        raise AssertionError("the filters of warnings were changed")
+
+    monkeypatch.setattr(warnings, "catch_warnings", changed)
+    monkeypatch.setattr(warnings, "simplefilter", changed)
+    rng = np.random.default_rng(0)
+    for n in (20, 400):
+        assert score_drift(rng.normal(size=n), rng.normal(1.0, size=n)).p_value < 0.05
+        assert mean_change(rng.normal(size=n), rng.normal(1.0, size=n)).p_value < 0.05

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from nilometer.errors import ConfigError
-from nilometer.traces import TRACE_SCHEMA, diagnose, read_traces
+from nilometer.signals import profile_traces
+from nilometer.traces import CUT_OFF_REASONS, TRACE_SCHEMA, diagnose, read_traces
 
 TOP = [-0.5, -2.0, -3.0]
 
@@ -186,3 +187,11 @@ def test_an_attribute_of_many_values_is_no_slice_key():
     keys = {key.key: key for key in diagnose(pa.Table.from_pylist(rows, schema=TRACE_SCHEMA)).keys}
     assert (keys["request"].n, keys["request"].values) == (1001, None)
     assert [(value.slice, value.n) for value in keys["tenant"].values] == [("a", 501)]
+
+
+@pytest.mark.parametrize("reason", CUT_OFF_REASONS)
+def test_an_answer_is_cut_off_for_the_doctor_exactly_where_it_is_for_its_profile(reason):
+    rows = _rows(20, finish_reason=reason) + [{**row, "trace_id": f"s{i}"} for i, row in enumerate(_rows(20))]
+    profiles = profile_traces(pa.Table.from_pylist(rows, schema=TRACE_SCHEMA))
+    assert pa.compute.sum(profiles["truncated"]).as_py() == 20
+    assert "50" in _messages(_diagnose(rows), "warning") + _messages(_diagnose(rows), "note")

@@ -38,7 +38,7 @@ class SliceCost(NamedTuple):
     examples: float = 100.0
     """Examples of the slice that the model has learned from."""
     exponent: float = 0.3
-    """g of the learning curve; .3 is typical of published curves."""
+    """g of the learning curve; 0.3 is typical of published curves."""
 
 
 class AcquireOptions(NamedTuple):

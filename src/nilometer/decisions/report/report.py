@@ -228,7 +228,7 @@ def _assumptions(sentinel: Sentinel | None) -> tuple[str, ...]:
     return (
         *sentinel.notes_,
         f"fitted on {sentinel.n_labels_:,} labels in {len(sentinel.slices_)} slices; the part of a labelled slice that "
-        "rests on log-probabilities is made without its own labels, then its labels are counted in",
+        "rests on log-probabilities is made without its own labels, then combined with them",
         "intervals are valid if a slice resembles the labelled ones (is exchangeable with them) and its labels were drawn "
         "at random; log-probabilities do not show answers that are confidently wrong",
     )

@@ -57,7 +57,7 @@ def posterior_surpluses(scores: list[Floats], weights: Floats) -> Surpluses:
     Model: ``u_ij = a_i + b_j + ε_ij`` with ``a_i ~ N(0, τ²)``, ``ε_ij ~ N(0, σ²)`` and any ``b_j``; τ², σ² and b by
     EM. Who met how many references was decided by scores that are in the data, so the posterior need not know of it:
     the luck of a winner is shrunk away. The expected utility of i adds what its k_i scores say and what the effect
-    foretells of the rest, with
+    predicts for the rest, with
 
     .. math:: \operatorname{Var} = \Big(\sum_{j > k_i} w_j\Big)^2 \frac{\tau^2 \sigma^2}{k_i \tau^2 + \sigma^2}
               + \sigma^2 \sum_{j > k_i} w_j^2

@@ -20,7 +20,7 @@ _LEAST_MODELS = 3
 _LEAST_LABELS = 5
 """Labels of a slice from which its accuracy is compared with a prediction."""
 _SPREAD = 0.1
-"""Of predictions from other models; on the choice half of MMLU-Pro's subjects this gave .89 to .96 at nominal .9."""
+"""Of predictions from other models; on the choice half of MMLU-Pro's subjects this gave 0.89 to 0.96 at nominal .9."""
 
 
 class WithOthers(NamedTuple):

@@ -65,8 +65,8 @@ def find_weak_slices(
     most
         Slices returned.
     alpha
-        Weight of the error against the size, in (0, 1]. SliceLine's .95 leaves out slices below a twentieth of traffic
-        unless they have twice the errors; .99 lets them in.
+        Weight of the error against the size, in (0, 1]. SliceLine's 0.95 leaves out slices below a twentieth of traffic
+        unless they have twice the errors; 0.99 lets them in.
 
     Raises
     ------
@@ -136,7 +136,7 @@ def confirm_weak_slices(
     """Test on labels whether found slices have more errors than the rest of the traffic.
 
     Fisher's exact test, one-sided, of errors inside against outside; p-values are adjusted by Benjamini and
-    Hochberg, so that of the slices called weak at .1 no more than a tenth are expected to be false. Slices with fewer
+    Hochberg, so that of the slices called weak at 0.1 no more than a tenth are expected to be false. Slices with fewer
     than ``least`` labels get no p-value.
 
     Parameters
@@ -144,7 +144,7 @@ def confirm_weak_slices(
     slices
         From ``find_weak_slices``, found without these labels.
     correct
-        Shape (n,), labels, NaN where there is none; at least .5 counts as correct.
+        Shape (n,), labels, NaN where there is none; at least 0.5 counts as correct.
     attributes
         As for ``find_weak_slices``.
     least

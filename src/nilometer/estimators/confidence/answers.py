@@ -54,7 +54,7 @@ def fit_answer_scorer(
     distances
         From `nilometer.signals.distance_sums` with every model compared.
     correct
-        (prompts, models); NaN where not labelled, right from .5.
+        (prompts, models); NaN where not labelled, right from 0.5.
     confidence
         (prompts, models) probability of a right answer from log-probabilities, such as
         `Sentinel.predict_proba`; NaN where unknown, which counts as the model's mean.

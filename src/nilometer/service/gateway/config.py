@@ -1,4 +1,4 @@
-"""What a gateway is told: its models and prices, the router, and how votes, cascades and decisions are made."""
+"""Settings of a gateway: its models and prices, the router, and how votes, cascades and decisions are made."""
 
 import os
 from pathlib import Path
@@ -72,7 +72,7 @@ class DecideConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything that a gateway is told."""
+    """All settings of a gateway."""
 
     models: Annotated[tuple[ModelConfig, ...], msgspec.Meta(min_length=1)]
     folder: str | None = None

@@ -1,4 +1,4 @@
-"""Prompts and answers, kept only where the capture was told to keep them, and redacted first."""
+"""Prompts and answers, kept only where the capture is set to keep them, and redacted first."""
 
 import sqlite3
 from collections.abc import Callable, Sequence

@@ -94,7 +94,7 @@ def usual_choices(choices: list[Whole]) -> Decoded | None:
 
 
 def _listed(logprobs: _Logprobs) -> Listed | None:
-    """Tokens of the reasoning come before those of the answer; None where it is not surely this shape."""
+    """Tokens of the reasoning come before those of the answer; None where the shape may be another."""
     answer = logprobs.content or logprobs.refusal or logprobs.content
     tokens = [*(logprobs.reasoning_content or ()), *(answer or ())]
     listed = _of_tokens(tokens)
