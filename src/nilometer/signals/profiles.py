@@ -57,7 +57,8 @@ def profile_features(tokens: Ragged, *, answer: Bools | None = None) -> dict[str
     listed = np.asarray(~np.isnan(tokens.top).all(axis=1))
     if not listed.any():
         n = len(tokens.lengths)
-        return features | {name: np.full(n, np.nan) for name in _LISTED_NAMES}
+        unknown = (name for name in FEATURE_NAMES if name not in features and name not in _RESPONSE_NAMES)
+        return features | {name: np.full(n, np.nan) for name in unknown}
     return features | _from_alternatives(*_kept(tokens, answer, listed))
 
 
@@ -251,5 +252,3 @@ def _from_response(batch: pa.RecordBatch) -> dict[str, Floats]:
 
 
 _RESPONSE_NAMES = {"log_length", "truncated", "no_answer"}
-_CHOSEN_NAMES = {"nll_avg", "nll_max", "nll_sum", "lntp", "mtp", "ppl", "prob_min", "answer_prob_min"}
-_LISTED_NAMES = [name for name in FEATURE_NAMES if name not in _RESPONSE_NAMES | _CHOSEN_NAMES]
