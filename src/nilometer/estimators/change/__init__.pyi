@@ -1,7 +1,6 @@
 from .canary import CanaryResult as CanaryResult, canary_test as canary_test
 from .drift import (
     AccuracyChange as AccuracyChange,
-    MeanChange as MeanChange,
     ScoreDrift as ScoreDrift,
     SliceChange as SliceChange,
     decompose_change as decompose_change,
@@ -10,6 +9,7 @@ from .drift import (
     permuted_mean_change as permuted_mean_change,
     score_drift as score_drift,
 )
+from .means import MeanChange as MeanChange, MeanSums as MeanSums, compare_means as compare_means
 from .weak_slices import (
     WeakSlice as WeakSlice,
     benjamini_hochberg as benjamini_hochberg,

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from nilometer.arrays import Floats, Strings
 
 from ..labelled.sample import sums_and_sizes
+from .means import MeanChange, MeanSums, compare_means
 
 __all__ = [
     "AccuracyChange",
-    "MeanChange",
     "ScoreDrift",
     "SliceChange",
     "decompose_change",
@@ -80,14 +80,6 @@ def _exact_p_value(ks: float, m: int, n: int) -> float:
     return float(outside[-1])
 
 
-class MeanChange(NamedTuple):
-    """Change of a mean between two stretches of traffic."""
-
-    change: float
-    standard_error: float
-    p_value: float
-
-
 def mean_change(
     reference: Floats,
     monitored: Floats,
@@ -116,18 +108,7 @@ def mean_change(
     >>> round(found.change, 3), found.p_value < 0.001
     (-0.525, True)
     """
-    from scipy.special import stdtr
-
-    before, after = _spread(reference, reference_clusters), _spread(monitored, clusters)
-    if before is None or after is None:
-        return None
-    change = after[0] - before[0]
-    variance = before[1] + after[1]
-    if variance == 0:
-        return MeanChange(change, 0.0, 1.0 if change == 0 else 0.0)
-    df = variance**2 / (before[1] ** 2 / (before[2] - 1) + after[1] ** 2 / (after[2] - 1))
-    error = float(np.sqrt(variance))
-    return MeanChange(change, error, float(2 * stdtr(df, -abs(change) / error)))
+    return compare_means(_spread(reference, reference_clusters), _spread(monitored, clusters))
 
 
 def permuted_mean_change(
@@ -210,9 +191,11 @@ def _welch(chosen: Floats, moments: Floats, n_chosen: int) -> Floats:
 
 def _spread(values: Floats, clusters: NDArray[Any] | None) -> tuple[float, float, int] | None:
     """Mean, squared standard error, and independent parts of one side."""
+    if clusters is None:
+        return MeanSums.of(values).finish()
     known = ~np.isnan(values)
     own = values[known]
-    parts = np.arange(own.size) if clusters is None else np.unique(np.asarray(clusters)[known], return_inverse=True)[1]
+    parts = np.unique(np.asarray(clusters)[known], return_inverse=True)[1]
     n_parts = int(parts.max(initial=-1)) + 1
     if n_parts < 2:
         return None
