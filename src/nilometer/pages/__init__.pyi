@@ -12,6 +12,7 @@ from .console import (
     left_out_svg as left_out_svg,
     render_console as render_console,
     timeline_svg as timeline_svg,
+    typeset as typeset,
 )
 from .markdown import render_junit as render_junit, render_markdown as render_markdown
 from .report import render_html as render_html

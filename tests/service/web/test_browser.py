@@ -227,6 +227,36 @@ def test_labelling_by_keyboard_survives_a_killed_server(filled_folder, gemma, tm
     connection.close()
 
 
+def test_answer_is_set_as_markdown_by_a_key_and_stays_so_for_the_next(gemma, frame_of, tmp_path, site_of, watched):
+    rows, now = gemma[0].to_pylist(), time.time()
+    spool = Spool(tmp_path / "spool")
+    for i in range(6):
+        row = {**rows[5 * i], "answer": f"**four** of {i}: <b>no</b> [x](javascript:window.acted=1)"}
+        asked = json.dumps({"prompt": "?"}).encode()
+        spool.write(frame_of(row, i, time=int((now - i) * 1e6), texts=True, request=asked))
+    spool.close()
+    store = Store(tmp_path, keys=("domain",), sentinel=gemma[3])
+    while store.step():
+        pass
+    with site_of(store) as client:
+        client.post("/plans/make", json={"name": "p", "key": "all", "hours": 24, "budget": 4, "double_share": 0})
+        page = watched(_at(client, "/label"))
+        assert not page.locator("#typeset strong").is_visible()
+        page.keyboard.press("m")
+        assert page.locator("#typeset strong").is_visible()
+        first = page.locator("#typeset").inner_text()
+        name = page.locator("[name=trace_id]").input_value()
+        page.keyboard.press("c")
+        page.wait_for_function(IS_NEXT, arg=name, timeout=60_000)
+        second = page.locator("#typeset").inner_text()
+        assert second != first
+        assert second.startswith("four of ")
+        assert second.endswith(": <b>no</b> [x](javascript:window.acted=1)")
+        assert page.locator("#typeset a, #typeset b").count() == 0
+        assert page.faults == []
+    store.close()
+
+
 AXE = next(
     (
         path

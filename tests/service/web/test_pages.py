@@ -114,7 +114,7 @@ def test_plan_is_made_from_the_stored_texts_labelled_blind_and_measured(client, 
     for i in range(20):
         found = client.get("/api/label?plan=first").json()
         item = found["items"][0]
-        assert set(item) == {"trace_id", "prompt", "answer", "reference"}
+        assert set(item) == {"trace_id", "prompt", "answer", "reference", "typeset"}
         assert item["trace_id"] not in seen
         seen.add(item["trace_id"])
         body = {"plan": "first", "trace_id": item["trace_id"], "correct": i % 2, "milliseconds": 100}

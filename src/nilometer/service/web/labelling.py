@@ -8,11 +8,12 @@ from typing import Any
 
 from nilometer.decisions import read_label_plan
 from nilometer.errors import TraceFormatError
+from nilometer.pages import typeset
 
 from ..labelling.exchange import export_plan, read_labels_file
 from ..labelling.log import LabelAct, record_act, undo_act
 from ..labelling.plans import PlanRow, make_plan, plan_named, plan_rows, save_plan
-from ..labelling.queue import next_items, progress_of
+from ..labelling.queue import Item, next_items, progress_of
 from ..labelling.results import plan_results
 from .access import Person
 from .questions import AskedError, Parameter, link
@@ -35,11 +36,17 @@ def _label(visit: Visit) -> dict[str, Any]:
     return {
         **empty,
         "plan": plan.name,
-        "items": [{key: value for key, value in item._asdict().items() if key != "place"} for item in items],
+        "items": [_shown(item) for item in items],
         "progress": progress_of(visit.connection, plan.id, who)._asdict(),
         "reasons": REASONS,
         "may_plan": visit.who.may("admin"),
     }
+
+
+def _shown(item: Item) -> dict[str, Any]:
+    """What a page shows of a response: its texts, and the answer set as its Markdown reads."""
+    set_answer = None if item.answer is None else typeset(item.answer)
+    return {**{key: value for key, value in item._asdict().items() if key != "place"}, "typeset": set_answer}
 
 
 def _plans(visit: Visit) -> dict[str, Any]:

@@ -10,6 +10,8 @@ if (box && form) {
     if (!item) { location.reload(); return; }
     put('prompt', item.prompt ?? item.trace_id);
     put('answer', item.answer ?? '(the text is not kept)');
+    document.getElementById('typeset-box').hidden = item.typeset === null;
+    document.getElementById('typeset').innerHTML = item.typeset ?? '';
     document.getElementById('reference-box').hidden = item.reference === null;
     put('reference', item.reference ?? '');
     form.elements.trace_id.value = item.trace_id;
@@ -77,6 +79,7 @@ if (box && form) {
       return;
     }
     if (event.key === 'n') { event.preventDefault(); form.elements.note.focus(); return; }
+    if (event.key === 'm') { const one = document.getElementById('typeset-box'); one.open = !one.open; return; }
     const button = form.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
     if (button) { event.preventDefault(); press(button); }
   });
