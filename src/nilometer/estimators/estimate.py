@@ -1,7 +1,7 @@
 """What is believed about one slice: an estimate with its interval, or that there is not enough data."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, overload
 
 import pyarrow as pa
@@ -94,8 +94,8 @@ class SliceEstimates(Displayed, Sequence[Estimate | NotEnoughData]):
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """One dictionary per slice with the same keys for both kinds; what is not known is None."""
-        empty = dict.fromkeys([*Estimate.__dataclass_fields__, "reason", "needed"])
-        return [{**empty, **asdict(row)} for row in self._rows]
+        empty = dict.fromkeys([*_FIELDS[Estimate], "reason", "needed"])
+        return [empty | {name: getattr(row, name) for name in _FIELDS[type(row)]} for row in self._rows]
 
     def to_arrow(self) -> pa.Table:
         """One row per slice; what is not known is null."""
@@ -106,6 +106,7 @@ class SliceEstimates(Displayed, Sequence[Estimate | NotEnoughData]):
         return self.to_arrow().to_pandas()
 
 
+_FIELDS = {kind: tuple(kind.__dataclass_fields__) for kind in (Estimate, NotEnoughData)}
 _SCHEMA = pa.schema(
     {
         "slice": pa.string(),

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from hypothesis import given, strategies as st
 
 from nilometer.decisions import AcquireOptions, SliceCost, choose_slices, exponent_sensitivity, plan_acquisition
-from nilometer.decisions.plans.acquire import cover_slice, moved_share
+from nilometer.decisions.plans.acquire import _p_worst, cover_slice, moved_share
 from nilometer.errors import ConfigError, NotEnoughDataError
 from nilometer.estimators import Estimate, NotEnoughData
 
@@ -101,3 +102,10 @@ def test_draws_of_the_sensitivity_follow_the_generator():
     rows = [_slice(name, a, half=0.15) for name, a in (("a", 0.5), ("b", 0.55), ("c", 0.6), ("d", 0.9))]
     found = {tuple(exponent_sensitivity(rows, 50, rng=np.random.default_rng(s)).values()) for s in range(6)}
     assert len(found) > 2
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9))
+def test_probability_of_being_among_the_worst_is_the_share_of_ranks(seed, worst):
+    accuracies = np.random.default_rng(seed).random((7, 150))
+    ranks = np.argsort(np.argsort(accuracies, axis=0), axis=0)
+    assert _p_worst(accuracies, worst).tolist() == pytest.approx((ranks < worst).mean(axis=1).tolist())

@@ -4,7 +4,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
-from scipy.stats import ks_2samp, ttest_ind
+from scipy.stats import ks_2samp, ttest_ind, wasserstein_distance
 
 from nilometer.estimators import decompose_change, holm, mean_change, permuted_mean_change, score_drift
 
@@ -185,3 +185,14 @@ def test_the_filters_of_warnings_that_threads_share_are_left_alone(monkeypatch):
     for n in (20, 400):
         assert score_drift(rng.normal(size=n), rng.normal(1.0, size=n)).p_value < 0.05
         assert mean_change(rng.normal(size=n), rng.normal(1.0, size=n)).p_value < 0.05
+
+
+@given(st.integers(0, 2**32 - 1), st.booleans())
+def test_distances_of_two_samples_are_those_of_scipy(seed, ties):
+    rng = np.random.default_rng(seed)
+    before, after = rng.normal(size=rng.integers(2, 40)), rng.normal(0.3, 2, rng.integers(2, 40))
+    if ties:
+        before, after = before.round(), after.round()
+    found = score_drift(before, after)
+    assert found.ks == pytest.approx(ks_2samp(before, after).statistic, abs=1e-12)
+    assert found.wasserstein == pytest.approx(wasserstein_distance(before, after), abs=1e-12)

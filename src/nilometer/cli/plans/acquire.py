@@ -67,13 +67,14 @@ def plan_acquire(
         talk(f"No response is in the slice {name} of {cost}.")
     options = decisions.AcquireOptions(target, worst)
     found = decisions.plan_acquisition(estimates, budget, costs=costs, options=options, rng=np.random.default_rng(seed))
-    chosen = {row.slice: decisions.slice_examples(responses, row.slice, examples) for row in found if row.n_new}
+    bought = [row.slice for row in found if row.n_new][: None if as_json else _SHOWN]
+    chosen = {name: decisions.slice_examples(responses, name, examples) for name in bought}
     if as_json:
         fields = found[0].__dataclass_fields__
         write_json([{**{k: getattr(row, k) for k in fields}, "examples": chosen.get(row.slice, [])} for row in found])
         return
     _show_acquisition(found, known.keys, worst)
-    for name, ids in list(chosen.items())[:_SHOWN]:
+    for name, ids in chosen.items():
         talk(f"{name}: for example {', '.join(ids)}")
     rng = np.random.default_rng(seed)
     talk(_assumed(decisions.exponent_sensitivity(estimates, budget, costs=costs, options=options, rng=rng)))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -24,6 +24,8 @@ __all__ = [
 
 
 _STEPS = 200
+_ROWS = 64
+"""Slices, or draws, that are taken together: what they need fits the cache."""
 """Equal parts in which the budget is spent: each is 0.5 % of it, finer than the learning curves are known."""
 _OTHER_EXPONENTS = (0.2, 0.5)
 _EXPONENT_SPREAD = 0.47
@@ -120,18 +122,44 @@ def plan_acquisition(
     ['bad', 'good']
     """
     options = options or AcquireOptions()
-    if not budget > 0:
-        raise ConfigError(f"`budget` must be > 0, got {budget:g}.")
+    _check_budget(budget)
+    draws = _Draws.of(estimates, options.n_draws, rng=rng)
+    return _planned(estimates, budget, draws, costs=costs, options=options)
+
+
+class _Draws(NamedTuple):
+    """Draws of what is not known of S slices, each of shape (S, draws)."""
+
+    accuracies: Floats
+    factors: Floats
+    """Of the exponents."""
+
+    @classmethod
+    def of(cls, estimates: Sequence[Estimate | NotEnoughData], n: int, *, rng: np.random.Generator) -> Self:
+        accuracies = np.empty((len(estimates), n))
+        for i, row in enumerate(estimates):
+            accuracies[i] = draw_accuracies(row, n, rng=rng)
+        factors = rng.normal(0, _EXPONENT_SPREAD, accuracies.shape)
+        return cls(accuracies, np.exp(factors, out=factors))
+
+
+def _planned(
+    estimates: Sequence[Estimate | NotEnoughData],
+    budget: float,
+    draws: _Draws,
+    *,
+    costs: Mapping[str, SliceCost] | None,
+    options: AcquireOptions,
+) -> tuple[SliceAcquisition, ...]:
     known = [_cost(row.slice, costs) for row in estimates]
-    accuracies = np.stack([draw_accuracies(row, options.n_draws, rng=rng) for row in estimates])
-    exponents = np.array([[one.exponent] for one in known]) * np.exp(rng.normal(0, _EXPONENT_SPREAD, accuracies.shape))
+    exponent = np.array([one.exponent for one in known])
     share = np.array([row.n for row in estimates], dtype=np.float64)
     examples = np.array([one.examples for one in known])
-    curves = _Curves(1 - accuracies, exponents, examples, share / share.sum(), 1 - options.target)
+    curves = _Curves(draws, exponent, examples, share / share.sum(), 1 - options.target)
     price = np.array([one.cost for one in known])
     first = curves.closed(np.ones(len(price))) / price
     new = np.floor(_spend(curves, budget, price) + 1e-9)
-    closed, worst = curves.closed(new), _p_worst(accuracies, options.worst)
+    closed, worst = curves.closed(new), _p_worst(draws.accuracies, options.worst)
     rows = [
         SliceAcquisition(
             slice=row.slice,
@@ -152,10 +180,9 @@ def plan_acquisition(
 class _Curves(NamedTuple):
     """Learning curves of S slices, over draws of what is not known of them."""
 
-    error: Floats
-    """Shape (S, draws), now."""
+    draws: _Draws
     exponents: Floats
-    """Shape (S, draws)."""
+    """Shape (S,), means."""
     examples: Floats
     """Shape (S,), examples learned from."""
     share: Floats
@@ -165,14 +192,20 @@ class _Curves(NamedTuple):
 
     def closed(self, new: Floats) -> Floats:
         """Errors that ``new`` examples of every slice are expected to close, as shares of all traffic, shape (S,)."""
-        after = self.error * ((self.examples + new) / self.examples)[:, None] ** -self.exponents
-        fewer = np.maximum(self.error, self.least) - np.maximum(after, self.least)
-        return np.asarray(self.share * fewer.mean(axis=1))
+        return np.concatenate([self._closed(new, slice(i, i + _ROWS)) for i in range(0, len(new), _ROWS)])
+
+    def _closed(self, new: Floats, own: slice) -> Floats:
+        error = 1 - self.draws.accuracies[own]
+        exponents = self.exponents[own, None] * self.draws.factors[own]
+        after = error * ((self.examples[own] + new[own]) / self.examples[own])[:, None] ** -exponents
+        fewer = np.maximum(error, self.least) - np.maximum(after, self.least)
+        return np.asarray(self.share[own] * fewer.mean(axis=1))
 
     def row(self, i: int) -> "_Curves":
         """Return one slice."""
         own = slice(i, i + 1)
-        return _Curves(self.error[own], self.exponents[own], self.examples[own], self.share[own], self.least)
+        draws = _Draws(*(one[own] for one in self.draws))
+        return _Curves(draws, self.exponents[own], self.examples[own], self.share[own], self.least)
 
 
 def _spend(curves: _Curves, budget: float, price: Floats) -> Floats:
@@ -212,12 +245,14 @@ def exponent_sensitivity(
     >>> sorted(exponent_sensitivity(rows, 100, rng=np.random.default_rng(0)))
     [0.2, 0.5]
     """
-    usual, seed = SliceCost().exponent, int(rng.integers(2**32))
+    usual, options = SliceCost().exponent, options or AcquireOptions()
+    _check_budget(budget)
+    draws = _Draws.of(estimates, options.n_draws, rng=np.random.default_rng(int(rng.integers(2**32))))
 
     def plan(exponent: float) -> tuple[SliceAcquisition, ...]:
         known = costs or {row.slice: SliceCost() for row in estimates}
         other = {k: c._replace(exponent=exponent) if c.exponent == usual else c for k, c in known.items()}
-        return plan_acquisition(estimates, budget, costs=other, options=options, rng=np.random.default_rng(seed))
+        return _planned(estimates, budget, draws, costs=other, options=options)
 
     found = plan(usual)
     return {exponent: moved_share(found, plan(exponent)) for exponent in _OTHER_EXPONENTS}
@@ -245,6 +280,11 @@ def moved_share(plan: Sequence[SliceAcquisition], other: Sequence[SliceAcquisiti
     return round(sum(apart) / 2, 9)
 
 
+def _check_budget(budget: float) -> None:
+    if not budget > 0:
+        raise ConfigError(f"`budget` must be > 0, got {budget:g}.")
+
+
 def _cost(name: str, costs: Mapping[str, SliceCost] | None) -> SliceCost:
     if costs is None:
         return SliceCost()
@@ -258,8 +298,14 @@ def _cost(name: str, costs: Mapping[str, SliceCost] | None) -> SliceCost:
 
 def _p_worst(accuracies: Floats, worst: int) -> Floats:
     """Share of draws in which each slice is among the lowest."""
-    ranks = np.argsort(np.argsort(accuracies, axis=0), axis=0)
-    return np.asarray((ranks < worst).mean(axis=1))
+    n_slices, n_draws = accuracies.shape
+    if worst >= n_slices:
+        return np.ones(n_slices)
+    counts = np.zeros(n_slices)
+    for start in range(0, n_draws, _ROWS):
+        lowest = np.argpartition(accuracies[:, start : start + _ROWS], worst - 1, axis=0)[:worst]
+        counts += np.bincount(lowest.ravel(), minlength=n_slices)
+    return np.asarray(counts / n_draws)
 
 
 def cover_slice(features: Floats, n: int) -> Ints:

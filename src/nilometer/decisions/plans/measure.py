@@ -14,7 +14,7 @@ from nilometer.estimators import (
     NotEnoughData,
     SliceEstimates,
     StratumSums,
-    combine,
+    combine_slices,
     draw_accuracies,
     score_interval,
     stratified_mean_of_sums,
@@ -94,15 +94,12 @@ def promised_half_width(
         Of the interval.
     """
     accuracies = draw_accuracies(standing.estimate, _DRAWS, rng=rng)
-    widths = []
+    rests = []
     for accuracy in accuracies.tolist():
         counts = rng.binomial(design.n_labels.astype(np.int64), _moved(design, accuracy)).astype(np.float64)
-        rest = stratified_mean_of_sums(
-            StratumSums(design.sizes, design.n_labels, counts, counts), confidence_level=confidence_level
-        )
-        found = _estimated(rest, standing)
-        widths.append((found.high - found.low) / 2)
-    return float(np.median(widths))
+        sums = StratumSums(design.sizes, design.n_labels, counts, counts)
+        rests.append(stratified_mean_of_sums(sums, confidence_level=confidence_level))
+    return float(np.median([(found.high - found.low) / 2 for found in _all_estimated(rests, standing)]))
 
 
 def _moved(design: Design, accuracy: float) -> Floats:
@@ -204,12 +201,21 @@ def _measured(
 
 def _estimated(found: LabelledAccuracy, standing: Standing | None) -> Estimate:
     """Combine what labels say of the rest of a slice with the number that it had, and with the labels of then."""
+    return _all_estimated([found], standing)[0]
+
+
+def _all_estimated(found: Sequence[LabelledAccuracy], standing: Standing | None) -> list[Estimate]:
+    """Do the same with several things that labels may say."""
     known = None if standing is None else standing.estimate
     n_labels, n_correct = 0, 0.0
     if standing is not None and isinstance(known, Estimate):
-        found = combine(known, found, confidence_level=known.confidence_level)
+        n, level = len(found), known.confidence_level
+        found = combine_slices([known] * n, found, confidence_levels=[level] * n)
         n_labels, n_correct = standing.n_labels, standing.n_correct
-    whole = _with_known(found, n_labels, n_correct)
+    return [_whole(_with_known(one, n_labels, n_correct), standing) for one in found]
+
+
+def _whole(whole: LabelledAccuracy, standing: Standing | None) -> Estimate:
     return Estimate(
         slice="" if standing is None else standing.slice,
         n=whole.n,

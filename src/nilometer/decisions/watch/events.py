@@ -100,7 +100,10 @@ def build_events(
         All that were looked at.
     """
     place = {stretch.window: i for i, stretch in enumerate(stretches)}
-    runs = [run for name in dict.fromkeys(alert.slice for alert in alerts) for run in _runs(name, alerts, place)]
+    by_slice: dict[str, list[Alert]] = {}
+    for alert in alerts:
+        by_slice.setdefault(alert.slice, []).append(alert)
+    runs = [run for name, own in by_slice.items() for run in _runs(name, own, place)]
     changed = [i for i in range(1, len(stretches)) if stretches[i].models != stretches[i - 1].models]
     found: list[Event] = []
     for group in _groups(runs, changed):
@@ -110,7 +113,7 @@ def build_events(
 
 
 def _runs(name: str, alerts: Sequence[Alert], place: Mapping[str, int]) -> Iterable[_Run]:
-    own = sorted((alert for alert in alerts if alert.slice == name), key=lambda alert: place[alert.window])
+    own = sorted(alerts, key=lambda alert: place[alert.window])
     start = 0
     for i in range(1, len(own) + 1):
         if i == len(own) or place[own[i].window] - place[own[i - 1].window] > 2:

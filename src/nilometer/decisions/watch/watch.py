@@ -87,12 +87,17 @@ class Watch(Displayed):
             for window, change in self.changes
         ]
         events = [{**asdict(event), "sentence": event.sentence} for event in self.events]
-        return {**asdict(self), "changes": changes, "events": events, "rows": [_plain(row) for row in self.rows]}
+        shown = {name: getattr(self, name) for name in ("by", "windows", "notes", "every")}
+        alerts, rows = [asdict(alert) for alert in self.alerts], [_plain(row) for row in self.rows]
+        plain = {**shown, "alerts": alerts, "changes": changes, "events": events, "rows": rows}
+        return {name: plain[name] for name in self.__dataclass_fields__}
 
 
 def _plain(row: WindowSlice) -> dict[str, Any]:
     parts = [None if part is None else headline_rows([part])[0] for part in (row.estimate, row.label_free)]
-    return {**asdict(row), "estimate": parts[0], "label_free": parts[1]}
+    realized = None if row.realized is None else asdict(row.realized)
+    plain = {name: getattr(row, name) for name in row.__dataclass_fields__}
+    return {**plain, "realized": realized, "estimate": parts[0], "label_free": parts[1]}
 
 
 def build_watch(

@@ -3,7 +3,12 @@ from .active import (
     inclusion_probabilities as inclusion_probabilities,
     weighted_mean as weighted_mean,
 )
-from .posterior import combine as combine, draw_accuracies as draw_accuracies, prior_spread as prior_spread
+from .posterior import (
+    combine as combine,
+    combine_slices as combine_slices,
+    draw_accuracies as draw_accuracies,
+    prior_spread as prior_spread,
+)
 from .ppi import ppi_mean as ppi_mean
 from .sample import (
     LabelledAccuracy as LabelledAccuracy,

@@ -77,7 +77,23 @@ def combine_slices(
     confidence_levels: Sequence[float],
     finite: bool = True,
 ) -> list[LabelledAccuracy]:
-    """Do for many slices what :func:`combine` does for one, a few at a time, so that what they need fits the cache."""
+    """Do for many slices what :func:`combine` does for one, a few at a time, so that what they need fits the cache.
+
+    Parameters
+    ----------
+    estimates, labelled, confidence_levels
+        One of each for every slice, as in :func:`combine`.
+    finite
+        As there.
+
+    Examples
+    --------
+    >>> estimate = Estimate(slice="a", n=500, accuracy=0.7, low=0.5, high=0.85, confidence_level=0.95, method="atc")
+    >>> from .sample import labelled_mean
+    >>> labels = labelled_mean(np.array([1.0] * 8 + [0.0] * 12 + [np.nan] * 480))
+    >>> combine_slices([estimate], [labels], confidence_levels=[0.95])[0] == combine(estimate, labels)
+    True
+    """
     found = list(labelled)
     open_ = [i for i, one in enumerate(labelled) if np.isfinite(one.n_effective)]
     for start in range(0, len(open_), _BATCH):

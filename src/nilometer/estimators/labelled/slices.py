@@ -39,7 +39,7 @@ def with_labels(
     >>> from nilometer.estimators import as_responses
     >>> import pyarrow as pa
     >>> few = NotEnoughData(slice="a", n=4, reason="no sentinel.", needed="Fit one.")
-    >>> responses = as_responses(pa.table({"max": np.ones(4)}), ["a"] * 4, correct=[1, 0, 1, None])
+    >>> responses = as_responses(pa.table({"max": [1.0] * 4}), ["a"] * 4, correct=[1, 0, 1, None])
     >>> with_labels([few], responses)[0].method
     'ppi++'
     """
