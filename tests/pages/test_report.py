@@ -168,6 +168,8 @@ def test_the_table_sorts_by_number_with_what_is_unknown_last(opened):
 @pytest.mark.slow
 def test_a_command_can_be_copied_and_nothing_is_wider_than_a_phone(opened):
     assert not opened.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+    cut = "[...document.querySelectorAll('.wide')].filter(box => box.scrollWidth > box.clientWidth).length"
+    assert opened.evaluate(cut) == 0
     opened.get_by_role("button", name="Copy").first.click()
     assert opened.evaluate("getSelection().toString()").startswith("nilometer watch traces")
     assert opened.locator("button", has_text=re.compile("Copied|Selected")).count() == 1

@@ -26,14 +26,14 @@ def render_route_html(report: RouteReport, *, title: str = "Which model to ask")
         title=title,
         report=report,
         models=model_table(report),
-        quality=sizes(lambda width: quality_chart(report, width=width), wide=560, narrow=200),
+        quality=sizes(lambda width: quality_chart(report, width=width), wide=800, narrow=200),
         pairs=_pairs(report),
         cost_quality=sizes(
-            lambda width: cost_quality_chart(report.policies, unit=report.cost_unit, width=width), wide=700, narrow=270
+            lambda width: cost_quality_chart(report.policies, unit=report.cost_unit, width=width), wide=820, narrow=270
         ),
         policies=_policies(report),
         slices=_slices(report),
-        slice_quality=sizes(lambda width: slice_quality_chart(report, width=width), wide=560, narrow=200),
+        slice_quality=sizes(lambda width: slice_quality_chart(report, width=width), wide=800, narrow=200),
         assumed=[_ASSUMED, *report.notes],
     )
 

@@ -63,6 +63,15 @@ def test_the_page_opens_offline_and_escapes_names():
     assert not re.search(r"(src|href)=[\"']?http", text)
 
 
+def test_within_a_budget_the_page_begins_with_the_model_that_keeps_it():
+    data = table(labels=False)
+    found = build_route_report(fit_router(data, budget=1.0), data)
+    lead = render_route_html(found).split("<h2>")[0]
+    assert "Within 1 a prompt: d " in lead
+    assert "Whatever it costs" in lead
+    assert "Within" not in render_route_html(report(data)).split("<h2>")[0]
+
+
 def test_without_labels_there_are_no_policies_and_no_accuracies():
     found = report(table(labels=False))
     assert found.policies == ()

@@ -72,6 +72,8 @@ class RouteReport(Displayed):
     slices: tuple[SliceRow | NotEnoughData, ...] = ()
     policies: tuple[PolicyPoint, ...] = ()
     cost_unit: str = "calls"
+    budget: float | None = None
+    """Mean cost per prompt that the router stays within."""
     explanation: str = ""
     notes: tuple[str, ...] = ()
 
@@ -93,6 +95,7 @@ class RouteReport(Displayed):
             "slices": [_plain(row, self.names) for row in self.slices],
             "policies": [point._asdict() for point in self.policies],
             "cost_unit": self.cost_unit,
+            "budget": self.budget,
             "explanation": self.explanation,
             "notes": list(self.notes),
         }
@@ -148,6 +151,7 @@ def build_route_report(
         slices=rows,
         policies=points,
         cost_unit="calls" if table.costs is None else "cost",
+        budget=router.budget,
         explanation=explain,
         notes=tuple(said),
     )
