@@ -176,7 +176,9 @@ def test_what_a_verb_wrote_before_is_replaced(capsys, traces, tmp_path):
 
 def test_decisions_are_written_again(capsys, given):
     for _ in range(2):
-        assert run(capsys, *"decide {samples} --metric mae --out {new}".format(**given).split())[0] == 0
+        code, _, err = run(capsys, *"decide {samples} --metric mae --out {new}".format(**given).split())
+        assert code == 0
+        assert "1 of 1 prompts decided by mae (the rule absolute)." in err
     assert json.loads(given["new"].read_text())["prompt_id"] == "a"
 
 

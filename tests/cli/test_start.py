@@ -1,14 +1,19 @@
 """What a verb loads before it is asked to work."""
 
+import gzip
 import json
+import os
 import runpy
+import signal
 import subprocess
 import sys
+import time
 from importlib.metadata import version
 
 import pytest
 
 from nilometer.cli import VERBS, main
+from nilometer.cli.common import about_responses
 
 HEAVY = (
     *("numpy", "pyarrow", "duckdb", "sklearn", "scipy", "pandas", "altair", "vl_convert", "jinja2", "torch", "rich"),
@@ -58,3 +63,45 @@ def test_the_package_runs_as_a_module(capsys, monkeypatch):
         runpy.run_module("nilometer", run_name="__main__")
     assert stopped.value.code == 0
     assert capsys.readouterr().out == f"{version('nilometer')}\n"
+
+
+def test_responses_are_counted_about_before_they_are_read(tmp_path):
+    lines = [f'{{"trace_id": "{i}", "answer": "{"x" * (i % 7)}"}}\n' for i in range(30_000)]
+    (tmp_path / "a.jsonl").write_text("".join(lines))
+    assert about_responses([tmp_path / "a.jsonl"]) == pytest.approx(len(lines), rel=0.05)
+    (tmp_path / "b.gz").write_bytes(gzip.compress("".join(lines).encode()))
+    assert about_responses([tmp_path / "a.jsonl", tmp_path / "b.gz"]) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [("nilometer rep", "report"), ("nilometer plan la", "label"), ("nilometer report --lab", "--labels")],
+)
+def test_a_shell_completes_verbs_and_options(typed, offered):
+    told = {"_NILOMETER_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
+    code = "from nilometer.cli import main; main()"
+    out = subprocess.run([sys.executable, "-c", code], env={**os.environ, **told}, capture_output=True, text=True)
+    assert offered in out.stdout.split(), out.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", ["report", "watch --every day", "profile", "fit"])
+def test_ctrl_c_leaves_the_old_file_and_no_half_one(month_folder, tmp_path, verb):
+    name, *more = verb.split()
+    files = [] if name == "profile" else ["--labels", "labels.csv", "--by", "tenant"]
+    out = tmp_path / "old"
+    code = "from nilometer.cli import main; main()"
+    command = [sys.executable, "-c", code, name, "traces", *files, *more, "--out", str(out)]
+    for wait in (0.7, 1.5, 2.5):
+        with subprocess.Popen(command, cwd=month_folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+            time.sleep(wait)
+            process.send_signal(signal.SIGINT)
+            said = process.communicate(timeout=60)[1].decode()
+        assert "Traceback" not in said
+        if process.returncode == 130:
+            assert list(tmp_path.iterdir()) == []
+        else:  # it was done before
+            assert process.returncode in {0, 3}
+            assert [path.name for path in tmp_path.iterdir()] == ["old"]
+            out.unlink()

@@ -92,6 +92,14 @@ def test_a_glob_that_the_shell_wrote_out_is_the_reference_wherever_it_stands(cal
     assert "which of the 5 files after `--reference` are to be watched? Name these first" in err
 
 
+def test_one_name_for_the_least_accuracy_and_the_old_one_still_works(call):
+    shared = "watch profiles.parquet --labels labels.csv --by tenant --every week --json"
+    found = [json.loads(call(f"{shared} {name} 0.4")[1])["alerts"] for name in ("--fail-under", "--below")]
+    assert "estimate below" in {alert["kind"] for alert in found[0]}
+    assert found[0] == found[1]
+    assert "--below" not in call("watch --help")[1]
+
+
 def test_labels_and_no_sentinel_fit_one_on_the_first_window(call):
     shared = "watch profiles.parquet --by tenant --every week --json"
     none = json.loads(call(shared)[1])

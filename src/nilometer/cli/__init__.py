@@ -79,7 +79,6 @@ class LazyVerbs(TyperGroup):
 
 app = typer.Typer(
     cls=LazyVerbs,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,9 +24,11 @@ __all__ = [
     "MAX_BAD_SHARE",
     "AllOption",
     "AtOption",
+    "BelowOption",
     "ByOption",
     "ColumnsOption",
     "ConfidenceOption",
+    "FailUnderOption",
     "FilesArgument",
     "FormatOption",
     "HostOption",
@@ -38,6 +40,7 @@ __all__ = [
     "PartsOption",
     "StoreOption",
     "StrictOption",
+    "about_responses",
     "check_bad_lines",
     "console",
     "expand_files",
@@ -55,6 +58,9 @@ MAX_BAD_SHARE = 0.01
 """Share of bad lines from which a file is taken for something else."""
 _SHOWN_BAD_LINES = 20
 _PIPE_WIDTH = 160
+_HEAD = 1 << 18
+_PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
+"""How gzip and zstd begin."""
 
 FilesArgument = Annotated[list[str], typer.Argument(metavar="FILES...", help="Trace or profile files, folders, globs.")]
 LabelsOption = Annotated[
@@ -87,6 +93,12 @@ AllOption = Annotated[bool, typer.Option("--all", help="Print every slice, not t
 PartsOption = Annotated[
     bool, typer.Option("--parts", help="Print what each number is made of: without the labels, and by them.")
 ]
+FailUnderOption = Annotated[
+    float | None,
+    typer.Option("--fail-under", metavar="ACCURACY", min=0, max=1, help="Alert, or exit 3, if an accuracy is below."),
+]
+BelowOption = Annotated[float | None, typer.Option("--below", min=0, max=1, hidden=True)]
+"""What `--fail-under` was called in some verbs."""
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
 StoreOption = Annotated[
     Path, typer.Option("--to", metavar="DIR", help="Folder of the store that `nilometer serve` has.")
@@ -211,18 +223,50 @@ def check_bad_lines(read: Any) -> None:
 
 
 @contextmanager
-def progress(label: str) -> Iterator[Any]:
-    """Yield ``advance(n)``; a bar of responses per second appears on stderr when that is a terminal."""
+def progress(label: str, *, total: int | None = None) -> Iterator[Any]:
+    """Yield ``advance(n)``; a bar of responses with an estimate of the end appears on stderr when that is a terminal.
+
+    ``total`` is how many responses there are, about; where it is None, the bar says how long it took so far.
+    """
     if not sys.stderr.isatty():
         yield lambda n: None
         return
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description} {task.completed:,.0f} responses"),
-        TimeElapsedColumn(),
-    )
+    said = "{task.description} {task.completed:,.0f} responses"
+    known = (BarColumn(), TextColumn("about"), TimeRemainingColumn(), TextColumn("left"))
+    columns = (SpinnerColumn(), TextColumn(said), *((TimeElapsedColumn(),) if total is None else known))
     with Progress(*columns, console=console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label, total=None)
+        task = bar.add_task(label, total=total)
         yield lambda n: bar.advance(task, n)
+
+
+def about_responses(paths: Sequence[Path]) -> int | None:
+    """How many responses files hold, about: rows of Parquet, lines of text by those of its beginning; None if unknown.
+
+    Examples
+    --------
+    >>> from nilometer.traces import corpus_path
+    >>> about_responses([corpus_path("specialist")])
+    1200
+    """
+    counts = [_about(path) for path in paths]
+    known = [count for count in counts if count is not None]
+    return round(sum(known)) if len(known) == len(counts) else None
+
+
+def _about(path: Path) -> float | None:
+    if not path.is_file():  # what is read of a pipe is gone
+        return None
+    if traces.is_parquet(path):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            return float(pq.read_metadata(path).num_rows)
+        except (pa.ArrowException, OSError):  # its reader says what is wrong with it
+            return None
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    lines, end = head.count(b"\n"), head.rfind(b"\n") + 1
+    return None if not lines or head.startswith(_PACKED) else lines * path.stat().st_size / end

@@ -103,7 +103,7 @@ def decide(
         show_comparison(asked, rule, compared, parameter=chosen, as_json=as_json)
         return
     rows, summary = _decided(asked, rule, parameter=chosen, abstain_cost=abstain_cost, seed=seed)
-    _write(rows, summary, out=out, as_json=as_json)
+    _write(rows, {"metric": metric, **summary}, out=out, as_json=as_json)
 
 
 def _check_options(ctx: typer.Context, *, is_live: bool, is_scored: bool) -> None:
@@ -260,8 +260,10 @@ def _write(rows: list[dict[str, Any]], summary: dict[str, Any], *, out: Path | N
 
 def _say(summary: dict[str, Any]) -> None:
     expected = summary.get("expected")
-    metric = "" if expected is None else f" Expected over all: {expected:.4g}."
-    talk(f"{summary['n_prompts']:,} prompts decided by {summary['rule']}.{metric}")
+    score = "" if expected is None else f" Expected over all: {expected:.4g}."
+    rule = "" if summary["metric"] == summary["rule"] else f" (the rule {summary['rule']})"
+    decided = f"{summary['n_prompts'] - summary['n_undecided']:,} of {summary['n_prompts']:,} prompts"
+    talk(f"{decided} decided by {summary['metric']}{rule}.{score}")
     for name in ("mode", "greedy"):
         if f"n_changed_from_{name}" in summary:
             gain = summary[f"expected_gain_over_{name}"]

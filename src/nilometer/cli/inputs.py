@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nilometer import estimators, signals, traces
 from nilometer.errors import ConfigError, TraceFormatError
 
-from .common import check_bad_lines, expand_files, n_processes, progress, talk
+from .common import about_responses, check_bad_lines, expand_files, n_processes, progress, talk
 from .opinions import TEXT_COLUMNS, Opinions, add_second
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def read_inputs(
     dropped = _dropped(features, by)
 
     def watched() -> Iterator[pa.RecordBatch]:
-        with progress("Reading") as advance:
+        with progress("Reading", total=about_responses(paths)) as advance:
             for batch in stream:
                 profile = _with_keys(signals.profile_batch(batch), batch, only_in_traces)
                 least.add(batch, profile)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from .common import ByOption, HostOption, LeastChangeOption, split_keys, talk
+from .common import BelowOption, ByOption, FailUnderOption, HostOption, LeastChangeOption, split_keys, talk
 
 if TYPE_CHECKING:
     from nilometer.service import AlertOptions, CanaryWatch, Channel, EvaluationExporter, Store
@@ -31,9 +31,8 @@ def serve(
     ] = None,
     false_alarms: Annotated[float, typer.Option(help="False alarms expected in 30 days while nothing changes.")] = 0.1,
     least_change: LeastChangeOption = 0.02,
-    below: Annotated[
-        float | None, typer.Option(metavar="ACCURACY", help="Alert when random labels show an accuracy below.")
-    ] = None,
+    fail_under: FailUnderOption = None,
+    below: BelowOption = None,
     refit_days: Annotated[
         float | None, typer.Option(min=0.01, help="Fit again on the labels in the store every so many days.")
     ] = None,
@@ -78,7 +77,8 @@ def serve(
     channels = [service.read_channel(one) for one in (*(alert or ()), *os.environ.get("NILOMETER_ALERTS", "").split())]
     most_bytes = None if keep_gb is None else int(keep_gb * 1e9)
     try:
-        options = service.AlertOptions(per_month=false_alarms, least_change=least_change, least_accuracy=below)
+        least = below if fail_under is None else fail_under
+        options = service.AlertOptions(per_month=false_alarms, least_change=least_change, least_accuracy=least)
         retention = service.Retention(
             profile_days=keep_days, text_days=keep_text_days, sum_days=keep_sum_days, most_bytes=most_bytes
         )

@@ -95,14 +95,16 @@ def _rescore(
     from nilometer.service import keep_sentinel
 
     loaded = load_sentinel(sentinel)
-    with closing(_open(folder, loaded)) as opened, progress("scoring") as advance:
+    with closing(_open(folder, loaded)) as opened:
         done, total = opened.rescoring()
-        while done < total:
-            opened.step()
-            before, (done, total) = done, opened.rescoring()
-            if done == before and opened.problems:
-                raise ConfigError("; ".join(f"{part}: {text}" for part, text in opened.problems.items()))
-            advance(done - before)
+        with progress("Scoring", total=total) as advance:
+            advance(done)
+            while done < total:
+                opened.step()
+                before, (done, total) = done, opened.rescoring()
+                if done == before and opened.problems:
+                    raise ConfigError("; ".join(f"{part}: {text}" for part, text in opened.problems.items()))
+                advance(done - before)
     keep_sentinel(folder, sentinel)
     if as_json:
         write_json({"scored": done, "stored": total})

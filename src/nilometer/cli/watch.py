@@ -19,9 +19,11 @@ from .common import (
     EXIT_FOUND,
     AllOption,
     AtOption,
+    BelowOption,
     ByOption,
     ColumnsOption,
     ConfidenceOption,
+    FailUnderOption,
     FilesArgument,
     FormatOption,
     JsonOption,
@@ -130,7 +132,8 @@ def watch(
         typer.Option(help="A saved sentinel; else one is fitted on the labels of the reference, or on all if too few."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the page here.")] = None,
-    below: Annotated[float | None, typer.Option(min=0, max=1, help="Alert when accuracy is below.")] = None,
+    fail_under: FailUnderOption = None,
+    below: BelowOption = None,
     least_change: LeastChangeOption = 0.02,
     seed: Annotated[int, typer.Option(help="Of the order in which labels are taken.")] = 0,
     confidence_level: ConfidenceOption = 0.95,
@@ -153,7 +156,8 @@ def watch(
         is_reference = _before(profiles, reference_until)
     responses = estimators.cut_responses(profiles, split_keys(by), correct=correct)
     fitted = estimators.load_sentinel(sentinel) if sentinel else None
-    options = decisions.WatchOptions(every, incomplete, below, confidence_level, least_change, seed)
+    least = below if fail_under is None else fail_under
+    options = decisions.WatchOptions(every, incomplete, least, confidence_level, least_change, seed)
     found = decisions.build_watch(responses, is_reference, sentinel=fitted, options=options)
     if out:  # before anything is printed, so that a closed pipe does not cost the page
         write_whole(out, pages.render_watch_html(found))
