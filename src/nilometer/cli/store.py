@@ -96,20 +96,26 @@ def _rescore(
 
     loaded = load_sentinel(sentinel)
     with closing(_open(folder, loaded)) as opened:
-        done, total = opened.rescoring()
-        with progress("Scoring", total=total) as advance:
-            advance(done)
-            while done < total:
-                opened.step()
-                before, (done, total) = done, opened.rescoring()
-                if done == before and opened.problems:
-                    raise ConfigError("; ".join(f"{part}: {text}" for part, text in opened.problems.items()))
-                advance(done - before)
+        done, total = _score_all(opened)
     keep_sentinel(folder, sentinel)
     if as_json:
         write_json({"scored": done, "stored": total})
     else:
         talk(f"{done:,} of {total:,} responses are scored by {sentinel}.")
+
+
+def _score_all(opened: "Store") -> tuple[int, int]:
+    """Score until all are scored; how many, and how many there are."""
+    done, total = opened.rescoring()
+    with progress("Scoring", total=total) as advance:
+        advance(done)
+        while done < total:
+            opened.step()
+            before, (done, total) = done, opened.rescoring()
+            if done == before and opened.problems:
+                raise ConfigError("; ".join(f"{part}: {text}" for part, text in opened.problems.items()))
+            advance(done - before)
+    return done, total
 
 
 @store.command("refit")
