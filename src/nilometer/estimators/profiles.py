@@ -9,10 +9,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nilometer.arrays import Floats, Ints
-from nilometer.signals import ATTENTION_FEATURE_NAMES, FEATURE_NAMES, opinion_columns
+from nilometer.signals import ATTENTION_FEATURE_NAMES, FEATURE_NAMES, FEATURES, PROFILE_COLUMNS, opinion_columns
 from nilometer.traces import as_table
 
-__all__ = ["Profiles", "as_profiles"]
+__all__ = ["Profiles", "as_profiles", "is_own_name"]
 
 _PROVENANCE = ("k", "logprobs_mode", "model")
 
@@ -28,11 +28,19 @@ class Profiles:
         """Take a matrix of shape (n, features), NaN where a feature is not known."""
         self._n, self.names, self.provenance = len(values), names, dict(provenance)
         self._columns: dict[str, _Column] = dict(zip(names, values.T, strict=True))
+        self._own: dict[str, _Column] = {}
 
     @classmethod
-    def _of(cls, columns: dict[str, "_Column"], n: int, provenance: Mapping[str, tuple[str, ...]]) -> "Profiles":
+    def _of(
+        cls,
+        columns: dict[str, "_Column"],
+        n: int,
+        provenance: Mapping[str, tuple[str, ...]],
+        *,
+        own: Mapping[str, "_Column"] | None = None,
+    ) -> "Profiles":
         made = cls(np.empty((n, 0)), (), provenance)
-        made.names, made._columns = tuple(columns), columns
+        made.names, made._columns, made._own = tuple(columns), columns, dict(own or {})
         return made
 
     def __len__(self) -> int:
@@ -42,9 +50,20 @@ class Profiles:
         """One feature of every response, NaN where it is not known."""
         if name not in self._columns:
             raise ValueError(f"`feature` must be one of {', '.join(self.names)}, got {name!r}.")
-        found = self._columns[name]
+        return self._values(self._columns, name)
+
+    def with_own(self, names: Collection[str]) -> "Profiles":
+        """Return profiles in which those of the named columns that no feature is called by are features, too."""
+        added = {name: column for name, column in self._own.items() if name in names}
+        if not added:
+            return self
+        return Profiles._of({**self._columns, **added}, len(self), self.provenance, own=self._own)
+
+    @staticmethod
+    def _values(columns: dict[str, "_Column"], name: str) -> Floats:
+        found = columns[name]
         if not isinstance(found, np.ndarray):
-            found = self._columns[name] = found()
+            found = columns[name] = found()
         return found
 
     @property
@@ -62,15 +81,20 @@ class Profiles:
     def rows(self, rows: NDArray[Any]) -> "Profiles":
         """Return the selected responses, by a mask or by row numbers."""
         rows = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
-        return Profiles._of({name: partial(self._taken, name, rows) for name in self.names}, len(rows), self.provenance)
+        taken, own = (
+            {name: partial(self._taken, columns, name, rows=rows) for name in columns}
+            for columns in (self._columns, self._own)
+        )
+        return Profiles._of(dict(taken), len(rows), self.provenance, own=own)
 
-    def _taken(self, name: str, rows: Ints) -> Floats:
-        return self.column(name)[rows]
+    def _taken(self, columns: dict[str, "_Column"], name: str, *, rows: Ints) -> Floats:
+        return self._values(columns, name)[rows]
 
     def only(self, names: Collection[str]) -> "Profiles":
         """Return some of the features; names that are not there are left out."""
         kept = {name: column for name, column in self._columns.items() if name in names}
-        return Profiles._of(kept, len(self), self.provenance)
+        own = {name: column for name, column in self._own.items() if name in names}
+        return Profiles._of(kept, len(self), self.provenance, own=own)
 
 
 _Column = Floats | Callable[[], Floats]
@@ -79,7 +103,8 @@ _Column = Floats | Callable[[], Floats]
 def as_profiles(X: Any) -> Profiles:
     """Read profiles from an Arrow table, anything with ``__arrow_c_stream__``, pandas, or an array.
 
-    An array has its columns in the order of ``FEATURE_NAMES``.
+    An array has its columns in the order of ``FEATURE_NAMES``. Other columns of numbers of a table are kept aside, for
+    a sentinel that names them as features of one's own.
 
     Raises
     ------
@@ -106,11 +131,25 @@ def as_profiles(X: Any) -> Profiles:
         raise ValueError(f"`X` must have columns of FEATURE_NAMES, got {', '.join(table.column_names)}.")
     columns: dict[str, _Column] = {name: partial(_converted, table[name]) for name in names}
     columns |= {name: _share(table[name], name) for name in opinion_columns(names)}
-    return Profiles._of(columns, len(table), {name: _distinct(table, name) for name in _PROVENANCE})
+    own = {name: partial(_converted, table[name]) for name in table.column_names if _may_be_own(table, name)}
+    return Profiles._of(columns, len(table), {name: _distinct(table, name) for name in _PROVENANCE}, own=own)
 
 
 def _converted(column: pa.ChunkedArray) -> Floats:
     return np.asarray(column.to_numpy(), dtype=np.float64)
+
+
+def _may_be_own(table: pa.Table, name: str) -> bool:
+    """Whether a column holds numbers that are neither features already nor what is known of a response."""
+    if not is_own_name(name) or name in PROFILE_COLUMNS or table.column_names.count(name) > 1:
+        return False
+    kind = table.schema.field(name).type
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind))
+
+
+def is_own_name(name: str) -> bool:
+    """Return whether a feature of this name can only be one's own."""
+    return name not in FEATURES and name not in ATTENTION_FEATURE_NAMES and not opinion_columns([name])
 
 
 def _share(column: pa.ChunkedArray, name: str) -> Floats:

@@ -19,10 +19,19 @@ from ..profiles import Profiles, as_profiles
 from ..residuals import Residuals
 from ..responses import Responses, as_responses
 from ..state import SliceSums
-from .features import FALLBACK, MONOTONE_FEATURES, is_given, stand_ins, usual_features
+from .features import (
+    FALLBACK,
+    MONOTONE_FEATURES,
+    check_classifier,
+    is_given,
+    score_notes,
+    stand_ins,
+    usual_features,
+    with_own_features,
+)
 from .fitted import fit_rules, needed_features
 from .left_out import describe_skill
-from .rules.classifier import CLASSIFIERS, FEATURE_SETS, Recipe
+from .rules.classifier import FEATURE_SETS, Recipe
 from .rules.label_free import LABEL_FREE
 from .rules.reference import check_compatible, check_labels, foreign_models, mixed_provenance, varies
 from .rules.rule import FitPlan
@@ -57,9 +66,9 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
     feature
         Score of ``"atc"``: a name of ``FEATURE_NAMES``.
     classifier, features, balanced, calibrated
-        The classifier: ``"monotone"``, or the paper's ``"forest"``, ``"logistic"`` or ``"mlp"``; names of its
-        features, or 1, 3, 10 or 17 of the paper's, None for its usual ones; for the paper's, whether classes are
-        balanced and probabilities calibrated.
+        The classifier: ``"monotone"``, the paper's ``"forest"``, ``"logistic"`` or ``"mlp"``, or any of scikit-learn;
+        names of its features (columns of numbers of your own, too), or 1, 3, 10 or 17 of the paper's, None for its
+        usual ones; whether classes are balanced (the paper's) and probabilities calibrated (all but the monotone).
     confidence_level
         Coverage of the intervals, in (0, 1).
     bootstraps
@@ -110,7 +119,7 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         *,
         method: str = "combined",
         feature: str = "max",
-        classifier: str = "monotone",
+        classifier: Any = "monotone",
         features: int | Sequence[str] | None = None,
         balanced: bool = False,
         calibrated: bool = True,
@@ -159,6 +168,7 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         """
         self._check_parameters()
         labelled = replace(as_responses(X, groups, correct=y, families=families), context=None).labelled
+        labelled = with_own_features(labelled, self.features)
         check_labels(labelled.correct)
         self.labelled_ = labelled
         self.n_labels_ = len(labelled)
@@ -334,22 +344,19 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
     def _responses(self, X: Any, by: Any, *, correct: Any, families: Any = None) -> Responses:
         check_is_fitted(self, "fitted_")
         responses = as_responses(X, by, correct=correct, families=families)
-        self._compatible(responses.profiles)
+        responses = replace(responses, profiles=self._compatible(responses))
         return responses.only(needed_features(self.plan_) | {*opinion_columns(responses.profiles.names)})
 
     def _check_parameters(self) -> None:
         if self.method not in LABEL_FREE:
             raise ValueError(f"`method` must be one of {', '.join(METHODS)}, got {self.method!r}.")
-        if self.classifier not in CLASSIFIERS:
-            raise ValueError(f"`classifier` must be one of {', '.join(CLASSIFIERS)}, got {self.classifier!r}.")
+        check_classifier(self.classifier)
         if not 0 < self.confidence_level < 1:
             raise ValueError(f"`confidence_level` must lie in (0, 1), got {self.confidence_level}.")
         if not 0 <= self.bootstraps <= MOST_BOOTSTRAPS:
             raise ValueError(f"`bootstraps` must lie in 0..{MOST_BOOTSTRAPS:,}, got {self.bootstraps}.")
-        named = () if self.features is None or isinstance(self.features, int) else self.features
-        for parameter, name in (("feature", self.feature), *(("features", name) for name in named)):
-            if name not in FEATURES and name not in (*ATTENTION_FEATURE_NAMES, STATED_CONFIDENCE):
-                raise ValueError(f"`{parameter}` must name features of a profile (FEATURE_NAMES), got {name!r}.")
+        if self.feature not in FEATURES and self.feature not in (*ATTENTION_FEATURE_NAMES, STATED_CONFIDENCE):
+            raise ValueError(f"`feature` must name features of a profile (FEATURE_NAMES), got {self.feature!r}.")
 
     def _plan(self, profiles: Profiles) -> FitPlan:
         self.feature_ = self.feature
@@ -359,21 +366,11 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         recipe = Recipe(self.classifier, self.balanced, self.calibrated, self.random_state)
         features: tuple[str, ...] = ()
         if self.method == "atc":
-            self._check_score(profiles)
+            self.notes_ += score_notes(profiles, self.feature, self.feature_)
         elif self.method != "constant":
             features = self._useful_features(profiles)
         method = self.method if features or self.method != "combined" else "constant"
         return FitPlan(method, self.feature_, features, recipe, fills=stand_ins(profiles, features))
-
-    def _check_score(self, profiles: Profiles) -> None:
-        profiles.column(self.feature)
-        if self.feature_ == self.feature:
-            return
-        if not is_given(profiles, FALLBACK):
-            raise NotEnoughDataError(
-                f"no labelled response has the feature {self.feature!r}.", "Record log-probabilities."
-            )
-        self.notes_.append(f"no response has {self.feature!r}, so {FALLBACK!r} is used")
 
     def _useful_features(self, profiles: Profiles) -> tuple[str, ...]:
         wanted = usual_features(profiles, self.classifier) if self.features is None else self.features
@@ -382,6 +379,8 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"`features` must be 1, 3, 10, 17 or names of features, got {self.features!r}.")
         useful = tuple(name for name in names if name in profiles.names and varies(profiles.column(name)))
         self.dropped_features_ = tuple(name for name in names if name not in useful)
+        if self.dropped_features_ and self.features is not None:
+            self.notes_.append(f"left out as constant or unknown: {', '.join(self.dropped_features_)}")
         if self.method == "combined" and not useful and any(is_given(profiles, name) for name in names):
             self.notes_.append("no feature varies, so every slice gets the labelled accuracy")
         elif not useful:
@@ -391,7 +390,7 @@ class Sentinel(BaseEstimator):  # type: ignore[misc]
         return useful
 
     def _compatible(self, X: Any) -> Profiles:
-        profiles = X.profiles if isinstance(X, Responses) else as_profiles(X)
+        profiles = (X.profiles if isinstance(X, Responses) else as_profiles(X)).with_own(self.plan_.features)
         needed = {*self.plan_.features, *([self.feature_] if self.method == "atc" else [])}
         check_compatible(profiles, self.labelled_.profiles, needed)
         return profiles

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from msgspec import Meta
 
-from nilometer.errors import IncompatibleModelError
+from nilometer.errors import ConfigError, IncompatibleModelError
 from nilometer.signals import ATTENTION_FEATURE_NAMES, FEATURE_NAMES, opinion_columns
 from nilometer.traces import SavedKind, SavedTable, read_saved_table, write_saved_table
 
@@ -74,10 +74,14 @@ def save_sentinel(path: str | Path, sentinel: Sentinel) -> None:
     ------
     sklearn.exceptions.NotFittedError
         If the sentinel is not fitted.
+    ConfigError
+        If its classifier is none of ``CLASSIFIERS``.
     """
     from sklearn.utils.validation import check_is_fitted
 
     check_is_fitted(sentinel, "fitted_")
+    if not isinstance(sentinel.classifier, str):
+        raise ConfigError("a sentinel with a classifier of your own cannot be saved: files hold no code. Fit it again.")
     labelled = sentinel.labelled_
     reference = labelled.profiles
     checked = reference.rows(np.arange(min(_CHECKED_ROWS, len(reference))))
@@ -143,7 +147,7 @@ def _plain(parameters: dict[str, Any]) -> _Parameters:
 
 def _fit_again(head: _Head, table: pa.Table) -> Sentinel:
     names = tuple(name for name in table.column_names if name not in _UNITS)
-    _check_columns(table, names)
+    _check_columns(table, names, own=head.parameters.features)
     if len(head.check) != min(_CHECKED_ROWS, table.num_rows):
         raise ValueError(f"`check` must have {min(_CHECKED_ROWS, table.num_rows)} values, got {len(head.check)}.")
     values = np.stack([table[name].to_numpy() for name in names], axis=1)
@@ -155,9 +159,10 @@ def _fit_again(head: _Head, table: pa.Table) -> Sentinel:
     )
 
 
-def _check_columns(table: pa.Table, names: tuple[str, ...]) -> None:
+def _check_columns(table: pa.Table, names: tuple[str, ...], *, own: int | tuple[str, ...] | None) -> None:
     """Refuse features that are unknown or no numbers, and units that are missing."""
-    known = {*FEATURE_NAMES, *ATTENTION_FEATURE_NAMES, *opinion_columns(names)}
+    named = () if own is None or isinstance(own, int) else own
+    known = {*FEATURE_NAMES, *ATTENTION_FEATURE_NAMES, *opinion_columns(names), *named}
     for name in names:
         if name not in known or table.column_names.count(name) > 1:
             raise ValueError(f"columns must be features, each once, got {name!r}.")

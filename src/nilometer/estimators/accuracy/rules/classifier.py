@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -34,10 +35,16 @@ FEATURE_SETS: dict[int, tuple[str, ...]] = {
 class Recipe:
     """How a classifier is fitted."""
 
-    classifier: str = "forest"
+    classifier: Any = "forest"
+    """A name of ``CLASSIFIERS``, or a classifier of scikit-learn."""
     balanced: bool = True
     calibrated: bool = True
     seed: int = 42
+
+    @property
+    def name(self) -> str:
+        """What the classifier is called."""
+        return self.classifier if isinstance(self.classifier, str) else type(self.classifier).__name__
 
 
 def fit_classifier(X: Floats, y: Ints, recipe: Recipe, *, chosen: dict[str, Any] | None = None) -> Any:
@@ -45,7 +52,8 @@ def fit_classifier(X: Floats, y: Ints, recipe: Recipe, *, chosen: dict[str, Any]
 
     Scaler fitted on all rows before the folds, min(5, minority class) folds, grids as published. The forest
     and the logistic regression balance by class weights, the perceptron by drawing the rare class again.
-    ``chosen`` gives hyper-parameters found before and skips the search.
+    ``chosen`` gives hyper-parameters found before and skips the search. A classifier of one's own is fitted as it is
+    on unscaled features, and calibrated if the recipe says so.
 
     Raises
     ------
@@ -62,9 +70,12 @@ def fit_classifier(X: Floats, y: Ints, recipe: Recipe, *, chosen: dict[str, Any]
             f"a classifier needs both correct and wrong answers, got {int(y.sum())} correct of {len(y)}.",
             "Label at least 2 responses of each kind.",
         )
+    folds = StratifiedKFold(min(5, minority), shuffle=True, random_state=recipe.seed)
+    if not isinstance(recipe.classifier, str):
+        own = clone(recipe.classifier)
+        return (CalibratedClassifierCV(own, method="sigmoid", cv=folds) if recipe.calibrated else own).fit(X, y)
     scaler = StandardScaler().fit(X)
     scaled = scaler.transform(X)
-    folds = StratifiedKFold(min(5, minority), shuffle=True, random_state=recipe.seed)
     if recipe.classifier == "mlp" and recipe.balanced:
         scaled, y = _oversampled(scaled, y, recipe.seed)
     model, grid = _model(recipe)

@@ -7,6 +7,8 @@ import numpy as np
 from nilometer.arrays import Float, Floats, Ints
 from nilometer.signals import feature_named
 
+from ...profiles import is_own_name
+
 __all__ = ["Monotone", "fit_monotone", "log_scale", "predict_monotone"]
 
 
@@ -36,7 +38,7 @@ def log_scale(values: Floats, names: tuple[str, ...]) -> Floats:
 
     Entropies, log-probabilities and counts become :math:`\log(x + 10^{-4})`, shares and probabilities the
     logit shrunk by as much, what can be negative :math:`\operatorname{arsinh} x`. Agreement with another model stays
-    as it is: it is mostly 0 or 1.
+    as it is: it is mostly 0 or 1. Features of one's own, whose range is not known, become arsinh, too.
 
     Examples
     --------
@@ -45,6 +47,9 @@ def log_scale(values: Floats, names: tuple[str, ...]) -> Floats:
     """
     columns = []
     for column, name in zip(values.T, names, strict=True):
+        if is_own_name(name):
+            columns.append(np.arcsinh(column))
+            continue
         feature = feature_named(name)
         if feature.unit == "agreement":
             columns.append(column)

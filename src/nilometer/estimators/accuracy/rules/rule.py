@@ -10,7 +10,7 @@ from nilometer.arrays import Bools, Floats
 from nilometer.signals import feature_named
 from nilometer.traces import SliceIndex
 
-from ...profiles import Profiles
+from ...profiles import Profiles, is_own_name
 from ...responses import Responses
 from .classifier import Recipe, fit_classifier
 from .label_free import LABEL_FREE, Arm, family_evidence, sequence_weight, sums_of
@@ -63,7 +63,7 @@ class FitPlan:
             return f"atc[{self.feature}]"
         if self.opinions:
             return "second opinions"
-        return f"{self.method}[{self.recipe.classifier}]" if self.features else self.method
+        return f"{self.method}[{self.recipe.name}]" if self.features else self.method
 
     def known(self, profiles: Profiles) -> Bools:
         """Return which responses have every number that the method needs, shape (n,)."""
@@ -254,7 +254,7 @@ def _fit_classifier(labelled: Responses, plan: FitPlan) -> Any:
     classes = (labelled.correct >= 0.5).astype(np.int64)
     X = _inputs(labelled.profiles, plan)
     if plan.features and plan.recipe.classifier == "monotone":
-        signs = np.array([feature_named(name).sign for name in plan.features])
+        signs = np.array([0 if is_own_name(name) else feature_named(name).sign for name in plan.features])
         return fit_monotone(X, labelled.correct, signs=signs, weights=labelled.weights)
     if plan.features:
         return fit_classifier(X, classes, plan.recipe, chosen=plan.hyperparameters)
