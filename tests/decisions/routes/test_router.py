@@ -372,3 +372,23 @@ def test_router_is_imported_without_pandas_and_asked_without_scikit_learn(tmp_pa
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.split() == ["[]", "[]"]
+
+
+def test_two_models_are_told_apart_by_labels_alone(tmp_path):
+    whole = table(n=200, labels=60, costs=np.array([4.0, 1.0, 1.0, 1.0]))
+    two = AnswerTable(
+        models=("a", "d"),
+        embeddings=whole.embeddings[:, [0, 3]],
+        scores=whole.scores[:, [0, 3]],
+        costs=np.array([4.0, 1.0]),
+    )
+    router = fit_router(two)
+    right = two.scores[:60].mean(axis=0)
+    assert router.route().model == "a"
+    assert router.route().expected_quality == pytest.approx(right[0], abs=0.05)
+    assert router.smoothie.errors_[0] == router.smoothie.errors_[1]
+    assert router.for_budget(2.0).route().model == "d"
+    save_router(tmp_path / "r.nilo", router)
+    assert load_router(tmp_path / "r.nilo").route() == router.route()
+    with pytest.raises(NotEnoughDataError, match="three models"):
+        fit_router(replace(two, scores=None))

@@ -33,6 +33,7 @@ class _Parameters(msgspec.Struct, forbid_unknown_fields=True):
     half_life: Annotated[float, Meta(gt=0)] | None
     window: Annotated[int, Meta(ge=1)] | None
     confidence_level: _Share
+    split_two: bool = False
 
 
 class _Qualities(msgspec.Struct, forbid_unknown_fields=True):

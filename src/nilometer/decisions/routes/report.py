@@ -216,7 +216,8 @@ def _slice(router: Router, own: AnswerTable, name: str) -> SliceRow | NotEnoughD
     if n < LEAST_PROMPTS:
         return NotEnoughData(slice=name, n=n, reason="Too few prompts.", needed=f"Record {LEAST_PROMPTS} or more.")
     try:
-        fitted = Smoothie(confidence_level=level).fit(own.embeddings, models=own.models, groups=own.groups)
+        smoothie = Smoothie(split_two=router.smoothie.split_two, confidence_level=level)
+        fitted = smoothie.fit(own.embeddings, models=own.models, groups=own.groups)
     except NotEnoughDataError as exc:
         return NotEnoughData(slice=name, n=n, reason=exc.reason, needed=exc.needed)
     bounds = fitted.qualities_.intervals()

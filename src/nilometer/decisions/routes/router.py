@@ -336,17 +336,16 @@ def fit_router(
     Raises
     ------
     NotEnoughDataError
-        For fewer than three models, or a model without any answer.
+        For fewer than three models (two with labels), or a model without any answer.
     ValueError, ConfigError
         For arrays that do not fit and budgets that cannot be kept.
     """
     if n_neighbors is not None and n_neighbors > len(table):
         raise ConfigError(f"`n_neighbors` must be <= {len(table)}, the number of prompts, got {n_neighbors}.")
-    smoothie = Smoothie(n_neighbors, exclude_pairs=exclude_pairs, confidence_level=confidence_level)
+    known = table.scores is not None and bool((~np.isnan(table.scores)).any())
+    smoothie = Smoothie(n_neighbors, exclude_pairs=exclude_pairs, split_two=known, confidence_level=confidence_level)
     smoothie.fit(table.embeddings, prompts=table.prompts, models=table.models, groups=table.groups)
-    labelled = None
-    if table.scores is not None and (~np.isnan(table.scores)).any():
-        labelled = label_answers(table, smoothie)
+    labelled = label_answers(table, smoothie) if known else None
     router = Router(smoothie=smoothie, costs=table.costs, labelled=labelled)
     return router if budget is None else router.for_budget(budget)
 

@@ -98,7 +98,7 @@ def find_families(
     >>> find_families(errors, models=["a", "a-large", "b", "c", "d"]).families
     (('a', 'a-large'),)
     """
-    fitted = Smoothie().fit(X, models=models)
+    fitted = Smoothie(split_two=True).fit(X, models=models)
     names = fitted.models_
     pairs, relatives = _tested(pair_distance_rows(X), names, min_shared=min_shared, p_limit=p_limit)
     families = _families(names, relatives)

@@ -38,9 +38,8 @@ class Smoothie(Parameters):
 
     .. math:: v_i = \frac{D_i - T / (m - 1)}{m - 2}
 
-    Smaller is better. ``v`` is an estimate and can be negative. It measures closeness to the consensus:
-    models that share their mistakes look good together, and no number here can tell (see
-    `nilometer.estimators.find_families`).
+    Smaller is better. ``v`` is an estimate and can be negative. It measures closeness to the consensus: models
+    that share their mistakes look good together, and no number here can tell (see `find_families`).
 
     Differs from the published code (github.com/HazyResearch/smoothie): routes go to the smallest error and
     not to the largest ``1 / v``, equal errors to the first model within a tolerance, missing outputs are
@@ -62,6 +61,8 @@ class Smoothie(Parameters):
         For `partial_fit`: prompts after which a prompt counts half; None for no decay.
     window
         For `partial_fit`: only the latest so many prompts count; None for all.
+    split_two
+        Take two models too, each with half of their distance: that says where they differ, not who is better.
     confidence_level
         Coverage of the intervals of `qualities_`.
 
@@ -104,6 +105,7 @@ class Smoothie(Parameters):
         exclude_pairs: Sequence[tuple[int, int]] = (),
         half_life: float | None = None,
         window: int | None = None,
+        split_two: bool = False,
         confidence_level: float = 0.95,
     ) -> None:
         self.n_neighbors = n_neighbors
@@ -112,6 +114,7 @@ class Smoothie(Parameters):
         self.exclude_pairs = exclude_pairs
         self.half_life = half_life
         self.window = window
+        self.split_two = split_two
         self.confidence_level = confidence_level
 
     def fit(
@@ -150,7 +153,8 @@ class Smoothie(Parameters):
         """
         self._check_parameters()
         sums, present = self._distances(X)
-        if self.paper and not (present.all() and self._is_published()):
+        published = not len(self.exclude_pairs) and self.neighbor_weights == "uniform"
+        if self.paper and not (present.all() and published):
             raise ValueError("`paper` must be False with missing outputs, excluded pairs or kernel weights.")
         if len(sums) == 0:
             raise NotEnoughDataError("There are no prompts.", "Give the outputs to at least one.")
@@ -304,7 +308,7 @@ class Smoothie(Parameters):
         if m < 3 and self.paper:
             self.errors_, covariance = np.full(m, np.nan), np.full((m, m), np.nan)
         else:
-            self.errors_, covariance = fit_errors(state)
+            self.errors_, covariance = fit_errors(state, split_two=self.split_two)
             if self.distances_ is not None:
                 self.errors_ = triplet_errors(self.distances_.mean(axis=2))
         weight = sum(p.weight for p in state.patterns.values())
@@ -350,9 +354,6 @@ class Smoothie(Parameters):
             raise ValueError(f"`window` must be >= 1 and stand without `half_life`, got {self.window}.")
         if not 0.0 < self.confidence_level < 1.0:
             raise ValueError(f"`confidence_level` must lie in (0, 1), got {self.confidence_level}.")
-
-    def _is_published(self) -> bool:
-        return not len(self.exclude_pairs) and self.neighbor_weights == "uniform"
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "agreement_"):

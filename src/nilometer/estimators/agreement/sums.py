@@ -127,7 +127,7 @@ def merge_agreements(first: Agreement, second: Agreement) -> Agreement:
     return Agreement(first.pairs, patterns)
 
 
-def fit_errors(state: Agreement) -> tuple[Floats, Floats]:
+def fit_errors(state: Agreement, *, split_two: bool = False) -> tuple[Floats, Floats]:
     r"""Estimated error of every model and the covariance of these estimates.
 
     The errors solve least squares on :math:`d_{ij}(x) = v_i + v_j` over all compared pairs of all prompts.
@@ -138,7 +138,7 @@ def fit_errors(state: Agreement) -> tuple[Floats, Floats]:
     -------
     tuple
         ``(errors (models,), covariance (models, models))``; an error can be negative by chance. The
-        covariance is NaN below two prompts.
+        covariance is NaN below two prompts. With ``split_two``, of two models each gets half of their distance.
 
     Raises
     ------
@@ -146,6 +146,8 @@ def fit_errors(state: Agreement) -> tuple[Floats, Floats]:
         If there are fewer than three models, a model has no outputs, or the pairs leave an error open.
     """
     m = state.n_models
+    if m == 2 and split_two:
+        return _halves(state)
     if m < 3:
         raise NotEnoughDataError(
             f"Agreement needs three models to tell who is wrong, got {m}.",
@@ -218,6 +220,10 @@ def errors_of_sums(sums: Floats, counts: Floats | None, pairs: Bools) -> tuple[F
         (models, models) which pairs are compared.
     """
     m = sums.shape[1]
+    if m == 2:
+        both = np.ones(len(sums)) if counts is None else counts[:, 0, 1]
+        halves = np.where(both > 0, 0.5 * sums[:, 0] / np.where(both > 0, both, 1.0), np.nan)
+        return np.repeat(halves[:, None], 2, axis=1), both > 0
     if counts is None and pairs.sum() == m * (m - 1):
         errors = (sums - sums.sum(axis=1, keepdims=True) / (2 * (m - 1))) / (m - 2)
         return errors, np.ones(len(sums), dtype=bool)
@@ -232,6 +238,15 @@ def errors_of_sums(sums: Floats, counts: Floats | None, pairs: Bools) -> tuple[F
     errors[unused] = np.nan
     errors[~determined] = np.nan
     return errors, determined
+
+
+def _halves(state: Agreement) -> tuple[Floats, Floats]:
+    moments = state.patterns.get(np.ones(2, dtype=bool).tobytes())
+    if moments is None:
+        raise NotEnoughDataError("No prompt was answered by both models.", "Record both on the same prompts.")
+    n = moments.weight**2 / moments.sq_weight
+    spread = moments.sq_scatter / moments.weight**2 * n / (n - 1) if n >= 2 else np.full((2, 2), np.nan)
+    return 0.5 * moments.mean, 0.25 * spread
 
 
 def _design(kind: Bools, pairs: Bools) -> Floats:

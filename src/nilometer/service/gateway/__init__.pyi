@@ -8,5 +8,6 @@ from .config import (
     read_gateway_config as read_gateway_config,
 )
 from .gateway import Gateway as Gateway
+from .litellm import LiteLLMStrategy as LiteLLMStrategy, route_litellm as route_litellm
 from .routing import Choice as Choice
 from .upstream import Whole as Whole
