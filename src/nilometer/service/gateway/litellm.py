@@ -43,7 +43,8 @@ class LiteLLMStrategy:
         model: str,
         messages: list[dict[str, Any]] | None = None,
         input: Any = None,
-        specific_deployment: bool | None = False,  # noqa: FBT001, FBT002 - as LiteLLM calls it
+        *,
+        specific_deployment: bool | None = False,
         request_kwargs: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Pick a deployment; a retry of the same request gets the next best."""
@@ -55,7 +56,8 @@ class LiteLLMStrategy:
         model: str,
         messages: list[dict[str, Any]] | None = None,
         input: Any = None,
-        specific_deployment: bool | None = False,  # noqa: FBT001, FBT002 - as LiteLLM calls it
+        *,
+        specific_deployment: bool | None = False,
         request_kwargs: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Pick as the asynchronous method does, by the router that is loaded."""
