@@ -78,7 +78,7 @@ def test_a_piece_whose_text_is_no_text_damages_its_answer(tmp_path):
     rows, report = _read(tmp_path, [line, {**line, "response": 4}, {**line, "response": "", "done": True}])
     assert (rows, report.n_damaged) == ([], 1)
     assert "t.jsonl:2: " in report.bad_lines[0]
-    assert "the text of a piece must be a text, got int" in report.bad_lines[0]
+    assert "the text of a piece must be a text, got 4" in report.bad_lines[0]
 
 
 def test_a_piece_without_a_list_leaves_room_for_its_tokens(tmp_path):
