@@ -106,12 +106,24 @@ def test_prompt_templates_can_be_the_voters(capsys, tmp_path):
     assert sorted(row["model"] for row in json.loads(out)["models"]) == ["long", "short", "steps"]
 
 
-@pytest.mark.parametrize("models", [("a",), ("a", "b")])
-def test_one_or_two_models_are_not_enough(capsys, tmp_path, models):
-    code, _, err = run(capsys, "fit", wide(tmp_path / "w.jsonl", models=models))
+@pytest.mark.parametrize(("models", "labels"), [(("a",), True), (("a",), False), (("a", "b"), False)])
+def test_one_model_or_two_without_labels_are_not_enough(capsys, tmp_path, models, labels):
+    code, _, err = run(capsys, "fit", wide(tmp_path / "w.jsonl", models=models, labels=labels))
     assert code == 2
     assert "models" in err
     assert "Traceback" not in err
+
+
+def test_two_models_with_labels_are_ranked_by_them(capsys, tmp_path):
+    file, router = wide(tmp_path / "w.jsonl", models=("b", "a")), tmp_path / "r.nilo"
+    code, out, err = run(capsys, "fit", file, "--compare", "number", "--out", router, "--json")
+    assert code == 0, err
+    found = {row["model"]: row for row in json.loads(out)["models"]}
+    assert (found["b"]["accuracy"], found["a"]["accuracy"]) == (1.0, 0.6)
+    assert {row["name"]: row["quality"] for row in json.loads(out)["policies"][:2]} == {"a": 0.6, "b": 1.0}
+    code, out, err = run(capsys, "explain", "--router", router, "What is number 3?")
+    assert code == 0, err
+    assert out.split("\t")[0] == "b"
 
 
 @pytest.mark.parametrize(

@@ -248,7 +248,7 @@ def about_responses(paths: Sequence[Path]) -> int | None:
     --------
     >>> from nilometer.traces import corpus_path
     >>> about_responses([corpus_path("specialist")])
-    1200
+    7200
     """
     counts = [_about(path) for path in paths]
     known = [count for count in counts if count is not None]

@@ -65,12 +65,11 @@ class AnswerTable:
 
     @property
     def labelled(self) -> Bools:
-        """(prompts,) whether every present answer has a label, and there are two or more."""
+        """(prompts,) whether every answer has a label, and there are two or more; one that cannot be read counts."""
         if self.scores is None:
             return np.zeros(len(self), dtype=bool)
-        here = self.present
         known = ~np.isnan(self.scores)
-        return np.asarray((known | ~here).all(axis=1) & ((known & here).sum(axis=1) > 1))
+        return np.asarray((known | ~self.present).all(axis=1) & (known.sum(axis=1) > 1))
 
     def rows(self, keep: NDArray[Any]) -> "AnswerTable":
         """Some of the prompts, by mask or number."""

@@ -46,7 +46,7 @@ def policy_points(router: Router, table: AnswerTable, *, confidence_level: float
     kept = table.rows(table.labelled)
     if len(kept) < 2 or kept.scores is None:
         raise NotEnoughDataError(f"{len(kept)} prompts have labels for all answers.", "Label two or more.")
-    scores = np.where(kept.present, kept.scores, np.nan)
+    scores = kept.scores
     price = np.ones(len(kept.models)) if kept.costs is None else kept.costs
     points = fixed_points(kept.models, scores, costs=price, confidence_level=confidence_level)
     for name, kind, models, costs in _policies(router, kept, price):

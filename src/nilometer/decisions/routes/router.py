@@ -351,10 +351,13 @@ def fit_router(
 
 
 def label_answers(table: AnswerTable, smoothie: Smoothie) -> LabelledQualities:
-    """Accuracies from labels and agreement, on the prompts that all models answered where these have labels."""
+    """Accuracies from labels and agreement, on the prompts that all models answered where these have labels.
+
+    An answer that has a label counts by it, also one that states nothing that can be compared.
+    """
     proxies = np.where(table.present, -smoothie.own_errors(), np.nan)
     scores = np.full(proxies.shape, np.nan) if table.scores is None else table.scores
-    complete = table.present.all(axis=1)
+    complete = (table.present | ~np.isnan(scores)).all(axis=1)
     if ((~np.isnan(scores[complete])).sum(axis=0) > 1).all():
         proxies, scores = proxies[complete], scores[complete]
     level = smoothie.confidence_level
