@@ -58,3 +58,9 @@ def test_every_slice_has_the_family_it_was_cut_in():
     responses = cut_responses(_nested(), ["domain", "level"])
     tasks = ("gcd", "max", "min", "mod", "sum")
     assert responses.family_of == {f"domain={task}, level={level}": task for task in tasks for level in "12"}
+
+
+def test_a_slice_by_name_of_a_column_needs_a_table():
+    profiles = as_responses(pa.table({"max": [0.1, 0.2, 0.3]}), ["a", "a", "b"]).profiles
+    with pytest.raises(ValueError, match="slices can be named by a column only where X is a table, got 'domain'"):
+        as_responses(profiles, "domain")

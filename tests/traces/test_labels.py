@@ -206,3 +206,14 @@ def test_a_million_labels_join_in_seconds():
     start = time.perf_counter()
     assert join_labels(ids, labels)[0].sum() == 1_000_000
     assert time.perf_counter() - start < 10
+
+
+def test_a_parquet_file_with_a_column_twice_is_refused_by_its_rule(tmp_path):
+    path = tmp_path / "labels.parquet"
+    table = pa.Table.from_arrays(
+        [pa.array(["a"]), pa.array([1.0]), pa.array([0.0])], ["trace_id", "correct", "correct"]
+    )
+    pq.write_table(table, path)
+    with pytest.raises(TraceFormatError, match="`correct`") as refused:
+        read_labels(path)
+    assert "not a readable label file" not in str(refused.value)

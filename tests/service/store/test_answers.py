@@ -94,3 +94,9 @@ def test_stream_without_an_answer_is_refused(body):
 def test_answer_of_another_shape_is_refused(body):
     with pytest.raises(TraceFormatError):
         frame_traces(_frame(body))
+
+
+def test_an_answer_without_a_choice_is_no_answer():
+    body = json.dumps({"id": "a", "object": "chat.completion", "model": "m", "choices": []}).encode()
+    with pytest.raises(TraceFormatError, match="the answer to f1"):
+        frame_traces(Frame(id="f1", time=1, outcome="served", body=body))
