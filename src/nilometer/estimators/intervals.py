@@ -118,9 +118,13 @@ def interval_spread(
 
 def t_quantile(residuals: Residuals, confidence_level: float) -> float:
     """Half-widths over the scales of their Student t, whose degrees are those of the residuals and of their prior."""
+    return _quantile(residuals.degrees + residuals.prior_degrees, confidence_level)
+
+
+def _quantile(degrees: float, confidence_level: float) -> float:
     from scipy.special import stdtrit
 
-    return float(stdtrit(residuals.degrees + residuals.prior_degrees, 0.5 + confidence_level / 2))
+    return float(stdtrit(degrees, 0.5 + confidence_level / 2))
 
 
 def spread_interval(
@@ -134,9 +138,7 @@ def spread_interval(
     >>> round(low, 2), round(high, 2)
     (0.18, 0.82)
     """
-    from scipy.special import stdtrit
-
-    half = spread * float(stdtrit(degrees, 0.5 + confidence_level / 2))
+    half = spread * _quantile(degrees, confidence_level)
     return max(estimate - half, 0.0), min(estimate + half, 1.0)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from nilometer.arrays import Bools, Floats
 
 from ..estimate import Estimate, NotEnoughData, SliceEstimates
-from ..intervals import interval_spread, prediction_interval
+from ..intervals import interval_spread, spread_interval
 from ..residuals import LEAST_SLICES, Residuals, fit_residuals, logit
 from .sentinel import Sentinel
 
@@ -137,8 +137,8 @@ def _error_before(rows: list[Estimate | NotEnoughData], shared: Bools) -> float 
 def _replaced(
     row: Estimate | NotEnoughData, accuracy: float, residuals: Residuals, *, confidence_level: float, n_others: int
 ) -> Estimate:
-    low, high = prediction_interval(accuracy, residuals, n=row.n, confidence_level=confidence_level)
     spread, degrees = interval_spread(accuracy, residuals, n=row.n, confidence_level=confidence_level)
+    low, high = spread_interval(accuracy, spread, degrees, confidence_level=confidence_level)
     return Estimate(
         slice=row.slice,
         n=row.n,
