@@ -9,7 +9,10 @@ from nilometer.arrays import Float, Floats
 
 from .sample import Found, LabelledAccuracy, check_sample, cluster_sums, finish, size_by_design
 
-__all__ = ["check_predictions", "ppi_mean", "prediction_weight"]
+__all__ = ["LEAST_FOR_WEIGHT", "check_predictions", "ppi_mean", "prediction_weight"]
+
+LEAST_FOR_WEIGHT = 4
+"""Labels from which predictions get a weight."""
 
 
 def prediction_weight(
@@ -35,7 +38,7 @@ def prediction_weight(
     """
     known = ~np.isnan(correct)
     y, f = correct[known], p_correct[known]
-    if y.size < 4 or y.std() == 0 or f.std() == 0:
+    if y.size < LEAST_FOR_WEIGHT or y.std() == 0 or f.std() == 0:
         return 0.0
     covariance = float(np.cov(y, f, ddof=1)[0, 1])
     if abs(covariance) / (y.std(ddof=1) * f.std(ddof=1)) < 1 / np.sqrt(y.size - 2):

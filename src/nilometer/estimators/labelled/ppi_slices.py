@@ -8,12 +8,10 @@ import numpy as np
 from nilometer.arrays import Bools, Floats, Ints
 from nilometer.traces import SliceIndex
 
-from .ppi import check_predictions
-from .sample import LabelledAccuracy, check_sample
+from .ppi import LEAST_FOR_WEIGHT, check_predictions
+from .sample import LabelledAccuracy, check_sample, score_intervals, sizes_by_design
 
 __all__ = ["PpiSlices", "ppi_slices"]
-
-_LEAST_FOR_WEIGHT = 4
 
 
 class PpiSlices(NamedTuple):
@@ -37,7 +35,7 @@ class PpiSlices(NamedTuple):
     def accuracies(self, confidence_levels: Sequence[float]) -> list[LabelledAccuracy]:
         """Give every slice its interval on a level of its own, as ``finish`` does for one."""
         accuracy = np.clip(self.accuracy, 0, 1)
-        low, high = _score_intervals(accuracy, self.n_effective, self.df, levels=np.array(confidence_levels))
+        low, high = score_intervals(accuracy, self.n_effective, df=self.df, levels=np.array(confidence_levels))
         error = np.sqrt(np.maximum(self.variance, 0.0))
         columns = (accuracy, low, high, error, self.n, self.n_labels, self.n_effective, self.weight)
         return [
@@ -97,7 +95,7 @@ def ppi_slices(correct: Floats, p_correct: Floats, slices: SliceIndex, *, finite
             outside = weight**2 * unlabelled.xx / (unlabelled.n - 1) / unlabelled.n
             variance = variance + np.where((n == size) | (unlabelled.n < 2), 0.0, outside)
         accuracy = weight * rest + labelled.mean_x - weight * labelled.mean_y
-        effective = _sizes_by_design(labelled.mean_x, variance, n, size=size, finite=finite)
+        effective = sizes_by_design(labelled.mean_x, variance, n, size=size, finite=finite)
     df = np.where(weight != 0, n - lost, np.inf)
     return PpiSlices(size, n, labelled.mean_x, accuracy, variance, effective, df, weight)
 
@@ -151,30 +149,9 @@ def _filled(p_correct: Floats, codes: Ints, n_slices: int) -> Floats:
 def _weights(labelled: _Moments, every: _Moments, *, n_unlabelled: Floats, finite: bool) -> Floats:
     """Weight of the predictions in every slice, see ``prediction_weight``."""
     n = labelled.n
-    unknown = (n < _LEAST_FOR_WEIGHT) | labelled.is_constant_x | labelled.is_constant_y
+    unknown = (n < LEAST_FOR_WEIGHT) | labelled.is_constant_x | labelled.is_constant_y
     correlation = np.abs(labelled.xy) / np.sqrt(labelled.xx * labelled.yy)
     unknown |= correlation < 1 / np.sqrt(np.maximum(n - 2, 1))
     apart = np.where((n_unlabelled == 0) | finite, 1.0, 1 + n / np.maximum(n_unlabelled, 1))
     covariance, variance = labelled.xy / (n - 1), every.xx / (every.n - 1)
     return np.where(unknown, 0.0, np.clip(covariance / (variance * apart), 0, 1))
-
-
-def _sizes_by_design(accuracy: Floats, variance: Floats, n: Floats, *, size: Floats, finite: bool) -> Floats:
-    """Effective labels of every slice, see ``size_by_design``."""
-    plain = np.where(n >= size, np.inf, n * (size - 1) / np.maximum(size - n, 1)) if finite else n
-    simple = accuracy * (1 - accuracy) / np.maximum(n - 1, 1) * (1 - n / size if finite else 1.0)
-    return np.where((variance <= 0) | (simple <= 0), plain, plain * simple / variance)
-
-
-def _score_intervals(accuracy: Floats, n: Floats, df: Floats, *, levels: Floats) -> tuple[Floats, Floats]:
-    """Ends of Wilson's score intervals, see ``score_interval``."""
-    from scipy.special import ndtri, stdtrit
-
-    quantile, normal = 0.5 + levels / 2, np.isinf(df)
-    z2 = np.where(normal, ndtri(quantile), stdtrit(np.where(normal, 1.0, df), quantile)) ** 2
-    n = np.where(np.isinf(n), 1e100, n)
-    centre = (accuracy + z2 / (2 * n)) / (1 + z2 / n)
-    inside = np.maximum(accuracy * (1 - accuracy), 0.0) / n + z2 / (4 * n**2)
-    half = np.sqrt(z2 * inside) / (1 + z2 / n)
-    low = np.where(n >= 1e100, accuracy, np.maximum(0.0, np.minimum(centre - half, accuracy)))
-    return low, np.where(n >= 1e100, accuracy, np.minimum(1.0, np.maximum(centre + half, accuracy)))

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nilometer.arrays import Bools, Floats
+from nilometer.arrays import Bools, Floats, Ints
 from nilometer.errors import NotEnoughDataError
 
 __all__ = [
@@ -17,7 +17,9 @@ __all__ = [
     "finish",
     "labelled_mean",
     "score_interval",
+    "score_intervals",
     "size_by_design",
+    "sizes_by_design",
     "sums_and_sizes",
 ]
 
@@ -88,7 +90,7 @@ def labelled_mean(
     mean = float(labels.mean())
     left = 1 - n / size if finite else 1.0
     variance = left * float(labels.var(ddof=1)) / n
-    effective = _plain_size(n, size, finite=finite)
+    effective = float(_plain_sizes(np.array([n]), np.array([size]), finite=finite).item())
     if clusters is None:
         return finish(Found(mean, variance, effective), known, method="labels", confidence_level=confidence_level)
     sums, _ = cluster_sums(labels - mean, np.asarray(clusters)[known])
@@ -153,16 +155,26 @@ def score_interval(
     >>> score_interval(0.5, np.inf)
     (0.5, 0.5)
     """
+    low, high = score_intervals(
+        *np.array([[accuracy], [n_effective]], dtype=np.float64),
+        df=np.array([df], dtype=np.float64),
+        levels=confidence_level,
+    )
+    return low.item(), high.item()
+
+
+def score_intervals(accuracy: Floats, n: Floats, *, df: Floats, levels: Floats | float) -> tuple[Floats, Floats]:
+    """Ends of :func:`score_interval` for many accuracies at once, each of shape (slices,)."""
     from scipy.special import ndtri, stdtrit
 
-    if np.isinf(n_effective):
-        return accuracy, accuracy
-    quantile = 0.5 + confidence_level / 2
-    z2 = float(ndtri(quantile) if np.isinf(df) else stdtrit(df, quantile)) ** 2
-    centre = (accuracy + z2 / (2 * n_effective)) / (1 + z2 / n_effective)
-    inside = max(accuracy * (1 - accuracy), 0.0) / n_effective + z2 / (4 * n_effective**2)
-    half = float(np.sqrt(z2 * inside)) / (1 + z2 / n_effective)
-    return max(0.0, min(centre - half, accuracy)), min(1.0, max(centre + half, accuracy))
+    quantile, normal, closed = 0.5 + np.asarray(levels) / 2, np.isinf(df), np.isinf(n)
+    z2 = np.where(normal, ndtri(quantile), stdtrit(np.where(normal, 1.0, df), quantile)) ** 2
+    n = np.where(closed, 1.0, n)
+    centre = (accuracy + z2 / (2 * n)) / (1 + z2 / n)
+    inside = np.maximum(accuracy * (1 - accuracy), 0.0) / n + z2 / (4 * n**2)
+    half = np.sqrt(z2 * inside) / (1 + z2 / n)
+    low = np.where(closed, accuracy, np.maximum(0.0, np.minimum(centre - half, accuracy)))
+    return low, np.where(closed, accuracy, np.minimum(1.0, np.maximum(centre + half, accuracy)))
 
 
 class Found(NamedTuple):
@@ -204,13 +216,19 @@ def size_by_design(accuracy: float, variance: float, n: int, *, size: int, finit
     >>> round(size_by_design(0.5, 0.0025, 51, size=1000, finite=False))
     102
     """
-    accuracy = float(np.clip(accuracy, 0, 1))
-    plain = _plain_size(n, size, finite=finite)
-    simple = accuracy * (1 - accuracy) / max(n - 1, 1) * (1 - n / size if finite else 1.0)
-    return plain if variance <= 0 or simple <= 0 else plain * simple / variance
+    own = np.array([[accuracy], [variance], [n], [size]], dtype=np.float64)
+    return float(sizes_by_design(*own[:3], size=own[3], finite=finite).item())
 
 
-def _plain_size(n: int, size: int, *, finite: bool) -> float:
-    if not finite:
-        return float(n)
-    return np.inf if n >= size else n * (size - 1) / (size - n)
+def sizes_by_design(accuracy: Floats, variance: Floats, n: Floats, *, size: Floats, finite: bool) -> Floats:
+    """Give :func:`size_by_design` of many slices, each argument of shape (slices,)."""
+    accuracy = np.clip(accuracy, 0, 1)
+    plain = _plain_sizes(n, size, finite=finite)
+    simple = accuracy * (1 - accuracy) / np.maximum(n - 1, 1) * (1 - n / size if finite else 1.0)
+    unknown = (variance <= 0) | (simple <= 0)
+    bounded, divided = np.where(unknown, 0.0, plain), np.where(unknown, 1.0, variance)
+    return np.where(unknown, plain, bounded * simple / divided)
+
+
+def _plain_sizes(n: Floats | Ints, size: Floats | Ints, *, finite: bool) -> Floats:
+    return np.where(n >= size, np.inf, n * (size - 1) / np.maximum(size - n, 1)) if finite else n.astype(np.float64)
