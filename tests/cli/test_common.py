@@ -92,3 +92,8 @@ def _raising(error):
         raise error
 
     return fails
+
+
+def test_files_are_not_counted_where_no_bar_is_shown():
+    with progress("Reading", total=lambda: pytest.fail("nobody sees how many there are")) as advance:
+        advance(1)

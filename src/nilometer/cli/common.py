@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -59,8 +59,6 @@ MAX_BAD_SHARE = 0.01
 _SHOWN_BAD_LINES = 20
 _PIPE_WIDTH = 160
 _HEAD = 1 << 18
-_PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
-"""How gzip and zstd begin."""
 
 FilesArgument = Annotated[list[str], typer.Argument(metavar="FILES...", help="Trace or profile files, folders, globs.")]
 LabelsOption = Annotated[
@@ -223,21 +221,22 @@ def check_bad_lines(read: Any) -> None:
 
 
 @contextmanager
-def progress(label: str, *, total: int | None = None) -> Iterator[Any]:
+def progress(label: str, *, total: Callable[[], int | None] = lambda: None) -> Iterator[Any]:
     """Yield ``advance(n)``; a bar of responses with an estimate of the end appears on stderr when that is a terminal.
 
-    ``total`` is how many responses there are, about; where it is None, the bar says how long it took so far.
+    ``total``, which is only asked where the bar is shown, tells how many responses there are, about; where that is
+    None, the bar says how long it took so far.
     """
     if not sys.stderr.isatty():
         yield lambda n: None
         return
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    said = "{task.description} {task.completed:,.0f} responses"
+    count, said = total(), "{task.description} {task.completed:,.0f} responses"
     known = (BarColumn(), TextColumn("about"), TimeRemainingColumn(), TextColumn("left"))
-    columns = (SpinnerColumn(), TextColumn(said), *((TimeElapsedColumn(),) if total is None else known))
+    columns = (SpinnerColumn(), TextColumn(said), *((TimeElapsedColumn(),) if count is None else known))
     with Progress(*columns, console=console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label, total=total)
+        task = bar.add_task(label, total=count)
         yield lambda n: bar.advance(task, n)
 
 
@@ -269,4 +268,4 @@ def _about(path: Path) -> float | None:
     with path.open("rb") as file:
         head = file.read(_HEAD)
     lines, end = head.count(b"\n"), head.rfind(b"\n") + 1
-    return None if not lines or head.startswith(_PACKED) else lines * path.stat().st_size / end
+    return None if not lines or traces.is_packed(head) else lines * path.stat().st_size / end

@@ -61,7 +61,7 @@ def doctor(
     else:
         stream = traces.read_traces(paths, format=layout_of(wire_format, at, columns), strict=strict)
         stream.in_parallel(n_processes())
-        with progress("Reading", total=about_responses(paths)) as advance:
+        with progress("Reading", total=lambda: about_responses(paths)) as advance:
             diagnosis = traces.diagnose(_watched(stream, advance), labels=table, by=keys, stream=stream)
         read, formats = stream.report, [(file.path, file.format) for file in stream.report.files]
         check_bad_lines(read)

@@ -77,7 +77,7 @@ def read_inputs(
     dropped = _dropped(features, by)
 
     def watched() -> Iterator[pa.RecordBatch]:
-        with progress("Reading", total=about_responses(paths)) as advance:
+        with progress("Reading", total=lambda: about_responses(paths)) as advance:
             for batch in stream:
                 profile = _with_keys(signals.profile_batch(batch), batch, only_in_traces)
                 least.add(batch, profile)

@@ -107,7 +107,7 @@ def _rescore(
 def _score_all(opened: "Store") -> tuple[int, int]:
     """Score until all are scored; how many, and how many there are."""
     done, total = opened.rescoring()
-    with progress("Scoring", total=total) as advance:
+    with progress("Scoring", total=lambda: total) as advance:
         advance(done)
         while done < total:
             opened.step()

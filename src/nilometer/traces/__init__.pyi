@@ -20,7 +20,7 @@ from .saved import (
 )
 from .schema import CUT_OFF_REASONS as CUT_OFF_REASONS, LABEL_SCHEMA as LABEL_SCHEMA, TRACE_SCHEMA as TRACE_SCHEMA
 from .slices import attribute_keys as attribute_keys, slice_index as slice_index, slice_names as slice_names
-from .sources import expand_paths as expand_paths
+from .sources import expand_paths as expand_paths, is_packed as is_packed
 from .store import (
     has_attention as has_attention,
     is_parquet as is_parquet,

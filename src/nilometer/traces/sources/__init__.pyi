@@ -1,4 +1,4 @@
-from .bytes import lines_of as lines_of, opened as opened
+from .bytes import is_packed as is_packed, lines_of as lines_of, opened as opened
 from .objects import (
     END_OF_STREAM as END_OF_STREAM,
     json_objects as json_objects,

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from nilometer.errors import TraceFormatError
 
-__all__ = ["LONGEST", "check_growth", "lines_of", "opened"]
+__all__ = ["LONGEST", "check_growth", "is_packed", "lines_of", "opened"]
 
 LONGEST = 512 * 1024 * 1024
 """Most bytes of one line, document or member of an archive."""
@@ -109,9 +109,14 @@ def _split(block: bytes) -> list[bytes]:
     return lines
 
 
+def is_packed(head: bytes) -> bool:
+    """Return whether data that begins so is compressed by gzip or zstd."""
+    return head.startswith((_GZIP, _ZSTD)) or _is_skippable(head[:4])
+
+
 def _blocks(path: Path, file: BinaryIO) -> Iterator[bytes]:
     magic = _peek(file)
-    if magic.startswith((_GZIP, _ZSTD)) or _is_skippable(magic):
+    if is_packed(magic):
         yield from _unpacked(path, file, magic)
         return
     if magic.startswith((b"\xff\xfe", b"\xfe\xff")) or (magic[:1] != b"\0" and magic[1:2] == b"\0"):
