@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nilometer import estimators, signals, traces
+from nilometer import estimators, models, signals, traces
 from nilometer.errors import ConfigError, MissingLogprobsError, NotEnoughDataError, TraceFormatError
 
 from .common import check_bad_lines, expand_files
 
-__all__ = ["Asked", "Reading", "listed_candidates", "read_posteriors", "read_truths"]
+__all__ = ["Asked", "Reading", "listed_candidates", "read_posteriors", "read_questions", "read_truths"]
 
 _OWN = {"samples", "label_logprobs", "resps", "pseudo_references"}
 """Keys of lines that are no response of a server."""
@@ -125,6 +125,12 @@ def _objects(path: Path, asked: Asked) -> Any:
                 yield number, row
             else:
                 _bad(asked, f"{path}:{number}: not a JSON object.")
+
+
+def read_questions(files: Sequence[str]) -> list[models.Question]:
+    """Read the prompts of files, in their order."""
+    suites = (models.make_suite(path, models.SuiteOptions()) for path in files)
+    return [one for suite in suites for part in suite.values() for one in part]
 
 
 def _bad(asked: Asked, reason: str) -> None:

@@ -15,7 +15,7 @@ from nilometer import decisions, estimators, models, traces
 from nilometer.errors import ConfigError, NotEnoughDataError
 
 from .common import console, talk
-from .decide_inputs import Asked, Reading
+from .decide_inputs import Asked, Reading, read_questions
 from .runners import open_server
 
 __all__ = ["LiveOptions", "default_journal", "draw_samples", "read_price", "shown_progress"]
@@ -57,9 +57,7 @@ def draw_samples(
     runner = open_server(
         url, options.model_name, extra=options.extra, retries=options.retries, concurrency=sampling.batch
     )
-    questions = [
-        one for path in files for part in models.make_suite(path, models.SuiteOptions()).values() for one in part
-    ]
+    questions = read_questions(files)
     path = options.journal or default_journal(options.where, options.model_name, files)
     with models.Journal(path) as journal, shown_progress(runner, plan.most * len(questions), price):
         runner.journal = journal

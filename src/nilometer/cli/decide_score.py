@@ -9,7 +9,7 @@ from nilometer import estimators, models, signals
 from nilometer.errors import ConfigError, NotEnoughDataError, TraceFormatError
 
 from .common import progress, talk
-from .decide_inputs import Asked, Reading, listed_candidates
+from .decide_inputs import Asked, Reading, listed_candidates, read_questions
 from .runners import keys_from_environment, open_runner
 
 __all__ = ["ScoreOptions", "score_candidates"]
@@ -37,9 +37,7 @@ def score_candidates(files: Sequence[str], reading: Reading, options: ScoreOptio
     ConfigError
         If a prompt has no candidates, or the model cannot be opened.
     """
-    questions = [
-        one for path in files for part in models.make_suite(path, models.SuiteOptions()).values() for one in part
-    ]
+    questions = read_questions(files)
     given = [_texts(question) for question in questions]
     scorer, is_chat = _scorer(options)
     usual = [signals.label_text(label) for label in reading.labels or ()]

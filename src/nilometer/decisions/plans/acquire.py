@@ -24,9 +24,9 @@ __all__ = [
 
 
 _STEPS = 200
+"""Equal parts in which the budget is spent: each is 0.5 % of it, finer than the learning curves are known."""
 _ROWS = 64
 """Slices, or draws, that are taken together: what they need fits the cache."""
-"""Equal parts in which the budget is spent: each is 0.5 % of it, finer than the learning curves are known."""
 _OTHER_EXPONENTS = (0.2, 0.5)
 _EXPONENT_SPREAD = 0.47
 """Standard deviation of the logarithm of an exponent, a factor of 1.6: log(1.6) = 0.47."""
@@ -192,18 +192,17 @@ class _Curves(NamedTuple):
 
     def closed(self, new: Floats) -> Floats:
         """Errors that ``new`` examples of every slice are expected to close, as shares of all traffic, shape (S,)."""
-        return np.concatenate([self._closed(new, slice(i, i + _ROWS)) for i in range(0, len(new), _ROWS)])
+        parts = [slice(i, i + _ROWS) for i in range(0, len(new), _ROWS)]
+        return np.concatenate([self.rows(own)._closed(new[own]) for own in parts])
 
-    def _closed(self, new: Floats, own: slice) -> Floats:
-        error = 1 - self.draws.accuracies[own]
-        exponents = self.exponents[own, None] * self.draws.factors[own]
-        after = error * ((self.examples[own] + new[own]) / self.examples[own])[:, None] ** -exponents
+    def _closed(self, new: Floats) -> Floats:
+        error, exponents = 1 - self.draws.accuracies, self.exponents[:, None] * self.draws.factors
+        after = error * ((self.examples + new) / self.examples)[:, None] ** -exponents
         fewer = np.maximum(error, self.least) - np.maximum(after, self.least)
-        return np.asarray(self.share[own] * fewer.mean(axis=1))
+        return np.asarray(self.share * fewer.mean(axis=1))
 
-    def row(self, i: int) -> "_Curves":
-        """Return one slice."""
-        own = slice(i, i + 1)
+    def rows(self, own: slice) -> "_Curves":
+        """Return some of the slices."""
         draws = _Draws(*(one[own] for one in self.draws))
         return _Curves(draws, self.exponents[own], self.examples[own], self.share[own], self.least)
 
@@ -221,7 +220,7 @@ def _spend(curves: _Curves, budget: float, price: Floats) -> Floats:
         own = slice(best, best + 1)
         new[best] += step[best]
         now[best] = following[best]
-        following[own] = curves.row(best).closed(new[own] + step[own])
+        following[own] = curves.rows(own).closed(new[own] + step[own])
     return new
 
 

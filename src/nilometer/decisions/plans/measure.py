@@ -99,7 +99,7 @@ def promised_half_width(
         counts = rng.binomial(design.n_labels.astype(np.int64), _moved(design, accuracy)).astype(np.float64)
         sums = StratumSums(design.sizes, design.n_labels, counts, counts)
         rests.append(stratified_mean_of_sums(sums, confidence_level=confidence_level))
-    return float(np.median([(found.high - found.low) / 2 for found in _all_estimated(rests, standing)]))
+    return float(np.median([(found.high - found.low) / 2 for found in _estimated(rests, standing)]))
 
 
 def _moved(design: Design, accuracy: float) -> Floats:
@@ -189,7 +189,7 @@ def _measured(
     before = (0, 0.0) if standing is None or standing.accuracy is None else (standing.n_labels, standing.n_correct)
     found = _merged(name, rounds, correct, confidence_level=confidence_level, before=before)
     if found is not None:
-        return replace(_estimated(found, standing), slice=name)
+        return replace(_estimated([found], standing)[0], slice=name)
     if standing is not None:
         return standing.estimate
     planned = [row for one in rounds for row in one if row.slice == name]
@@ -199,13 +199,8 @@ def _measured(
     return NotEnoughData(slice=name, n=sum(_sizes(planned).values()), reason=reason, needed=needed, n_labels=given)
 
 
-def _estimated(found: LabelledAccuracy, standing: Standing | None) -> Estimate:
-    """Combine what labels say of the rest of a slice with the number that it had, and with the labels of then."""
-    return _all_estimated([found], standing)[0]
-
-
-def _all_estimated(found: Sequence[LabelledAccuracy], standing: Standing | None) -> list[Estimate]:
-    """Do the same with several things that labels may say."""
+def _estimated(found: Sequence[LabelledAccuracy], standing: Standing | None) -> list[Estimate]:
+    """Combine each thing that labels may say of the rest of a slice with the number it had, and the labels of then."""
     known = None if standing is None else standing.estimate
     n_labels, n_correct = 0, 0.0
     if standing is not None and isinstance(known, Estimate):

@@ -87,10 +87,9 @@ class Watch(Displayed):
             for window, change in self.changes
         ]
         events = [{**asdict(event), "sentence": event.sentence} for event in self.events]
-        shown = {name: getattr(self, name) for name in ("by", "windows", "notes", "every")}
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
         alerts, rows = [asdict(alert) for alert in self.alerts], [_plain(row) for row in self.rows]
-        plain = {**shown, "alerts": alerts, "changes": changes, "events": events, "rows": rows}
-        return {name: plain[name] for name in self.__dataclass_fields__}
+        return {**plain, "alerts": alerts, "changes": changes, "events": events, "rows": rows}
 
 
 def _plain(row: WindowSlice) -> dict[str, Any]:
