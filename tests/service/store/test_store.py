@@ -521,3 +521,20 @@ def test_labels_lie_in_the_slices_that_the_sums_name(gemma, rows, frame_of, tmp_
         drawn = random_labels(reader, key, first_hour=HOUR, last_hour=HOUR)
         assert {name: len(own) for (name, _), own in drawn.items()} == labelled
     assert "(other)" in {row.slice for row in realized_rows(reader, "domain", first_hour=HOUR, last_hour=HOUR)}
+
+
+def test_labels_of_traces_without_a_model_lie_in_the_slice_of_the_sums(gemma, rows, frame_of, tmp_path):
+    answers = [json.loads(frame_of(row, i).body) for i, row in enumerate(rows[:6])]
+    bodies = [json.dumps({key: value for key, value in one.items() if key != "model"}).encode() for one in answers]
+    frames = [frame_of(rows[i], i, model="", body=body) for i, body in enumerate(bodies)]
+    lost = frame_of(rows[6], 6, model="", outcome="aborted", body=b"{")
+    _spool(tmp_path, [*frames, lost])
+    store = Store(tmp_path, keys=("model",), sentinel=gemma[3])
+    store.step()
+    store.add_labels([LabelIn(f"chatcmpl-{i}", 1.0, is_random=True) for i in range(6)], who="ann")
+    store.step()
+    reader = store.reader()
+    labelled = {row.slice: row.n_random for row in realized_rows(reader, "model", first_hour=HOUR, last_hour=HOUR)}
+    assert labelled == {"(none)": 6}
+    requests = reader.execute("SELECT slice, sum(n) FROM requests WHERE slice_key='model' GROUP BY 1").fetchall()
+    assert requests == [("(none)", 7)]

@@ -3,6 +3,7 @@
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ from .database import transaction
 from .labels import join_pending
 from .parts import Part, write_part
 from .scoring import Scored, add_refusals, add_sums, score_table
-from .slicing import SLICE_COLUMNS, Slicing
+from .slicing import SLICE_COLUMNS, Slicing, column_values
 from .spools import Chunk
 from .tables import frame_table
 from .texts import Text, frame_texts, text_table
@@ -68,7 +69,8 @@ def profile_frames(frames: Sequence[Frame], slicing: Slicing, *, redact: Callabl
         traces += own
         texts += frame_texts(frame, own, redact)
         weights += [frame.capture_probability] * len(own)
-        counted.add(frame.time, _columns(own[0]) if own else {"model": frame.model}, outcome, own=frame.attributes)
+        columns = _columns(own[0]) if own else {"model": frame.model} if frame.model else {}
+        counted.add(frame.time, columns, outcome, own=frame.attributes)
     tables = [*([_profiles([trace_batch(traces)], weights)] if traces else []), *shipped]
     return Ingested(pa.concat_tables(tables) if tables else None, counted.requests, texts, counted.names, captures)
 
@@ -93,8 +95,14 @@ def _columns(trace: Trace) -> dict[str, str]:
     """Columns of a trace that may be slice keys, as texts, like those of stored profiles."""
     own = {name: getattr(trace, name) for name in SLICE_COLUMNS}
     if trace.temperature is not None:
-        own["temperature"] = pa.scalar(trace.temperature, pa.float32()).cast(pa.string()).as_py()
+        own["temperature"] = _as_text(trace.temperature)
     return {name: value for name, value in own.items() if value is not None}
+
+
+@lru_cache(1024)
+def _as_text(temperature: float) -> str:
+    """Write a temperature as Arrow does that of a stored profile."""
+    return str(pa.scalar(temperature, pa.float32()).cast(pa.string()).as_py())
 
 
 def _shipped(frame: Frame, counted: _Counted) -> list[pa.Table]:
@@ -104,11 +112,9 @@ def _shipped(frame: Frame, counted: _Counted) -> list[pa.Table]:
     except TraceFormatError:
         counted.add(frame.time, {}, "unreadable", own={})
         return []
-    texts = [table[name].cast(pa.string()).to_pylist() for name in SLICE_COLUMNS]
     rest = (table[name] for name in ("time", "attributes", "chosen_logprobs"))
-    for time, attributes, logprobs, *values in zip(*rest, *texts, strict=True):
+    for time, attributes, logprobs, columns in zip(*rest, column_values(table), strict=True):
         outcome = "scored" if logprobs.is_valid else "no_logprobs"
-        columns = {name: text for name, text in zip(SLICE_COLUMNS, values, strict=True) if text is not None}
         counted.add(time.value, columns, outcome, own=dict(attributes.as_py() or ()))
     return [_profiles(table.to_batches(), [1.0] * table.num_rows)]
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
-from .slicing import ALL, NO_SLICE, SLICE_COLUMNS, places_of
+from .slicing import ALL, NO_SLICE, SLICE_COLUMNS, column_values, places_of
 
 __all__ = ["LabelIn", "RealizedRow", "add_labels", "join_pending", "join_with_parts", "random_labels", "realized_rows"]
 
@@ -78,8 +78,6 @@ def join_with_parts(connection: sqlite3.Connection, root: Path) -> int:
 
 
 def _join(connection: sqlite3.Connection, table: pa.Table) -> int:
-    for name in SLICE_COLUMNS:
-        table = table.set_column(table.column_names.index(name), name, table[name].cast(pa.string()))
     before = connection.total_changes
     connection.executemany(
         "UPDATE labels SET hour=?, model=?, attributes=?, columns=?, p_correct=?, capture_probability=? "
@@ -89,12 +87,12 @@ def _join(connection: sqlite3.Connection, table: pa.Table) -> int:
                 int(row["time"].timestamp()) // 3600,
                 row["model"] or "",
                 msgspec.json.encode(dict(row["attributes"] or [])).decode(),
-                msgspec.json.encode({name: row[name] for name in SLICE_COLUMNS if row[name] is not None}).decode(),
+                msgspec.json.encode(columns).decode(),
                 row["p_correct"],
                 row["capture_probability"],
                 row["trace_id"],
             )
-            for row in table.to_pylist()
+            for row, columns in zip(table.to_pylist(), column_values(table), strict=True)
         ],
     )
     return connection.total_changes - before
@@ -122,13 +120,18 @@ def random_labels(
 
 def _slices(connection: sqlite3.Connection, slice_key: str) -> Callable[[str, str, str | None], str]:
     """How the model, attributes and columns of a label lead to its slice, named as in the sums."""
+    if slice_key == ALL:
+        return lambda *_: ALL
     place = places_of(connection, slice_key)
 
     def slice_of(model: str, attributes: str, columns: str | None) -> str:
-        own = {"model": model, **json.loads(columns or "{}")} if slice_key in SLICE_COLUMNS else json.loads(attributes)
+        if slice_key not in SLICE_COLUMNS:
+            own = json.loads(attributes)
+        else:  # labels of an older store have no columns but the model
+            own = json.loads(columns) if columns else {"model": model or NO_SLICE}
         return place(own.get(slice_key, NO_SLICE))
 
-    return (lambda *_: ALL) if slice_key == ALL else slice_of
+    return slice_of
 
 
 class RealizedRow(NamedTuple):

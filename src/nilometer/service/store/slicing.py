@@ -8,7 +8,17 @@ import pyarrow.compute as pc
 
 from nilometer.errors import ConfigError
 
-__all__ = ["ALL", "NO_SLICE", "OTHER", "SLICE_COLUMNS", "Slicing", "places_of", "slice_values", "stored_slices"]
+__all__ = [
+    "ALL",
+    "NO_SLICE",
+    "OTHER",
+    "SLICE_COLUMNS",
+    "Slicing",
+    "column_values",
+    "places_of",
+    "slice_values",
+    "stored_slices",
+]
 
 ALL = "all"
 OTHER = "(other)"
@@ -116,11 +126,18 @@ def slice_values(table: pa.Table, key: str) -> list[str]:
     return values
 
 
+def column_values(table: pa.Table) -> list[dict[str, str]]:
+    """Columns of every row of profiles that may be slice keys, as texts, without those that are null."""
+    texts = zip(*(table[name].cast(pa.string()).to_pylist() for name in SLICE_COLUMNS), strict=True)
+    return [{name: text for name, text in zip(SLICE_COLUMNS, row, strict=True) if text is not None} for row in texts]
+
+
 def places_of(connection: sqlite3.Connection, key: str) -> Callable[[str], str]:
     """Slice of a value of a key as the store names it now: itself, or ``(other)`` where it has no place."""
-    rows = connection.execute("SELECT slice, is_admitted FROM names WHERE slice_key=?", (key,)).fetchall()
-    known = {NO_SLICE, *(name for name, is_admitted in rows if is_admitted)}
-    return lambda value: value if value in known or not rows else OTHER
+    admitted = connection.execute("SELECT slice FROM names WHERE slice_key=? AND is_admitted", (key,))
+    known = {NO_SLICE, *(name for (name,) in admitted)}
+    (is_counted,) = connection.execute("SELECT EXISTS (SELECT 1 FROM names WHERE slice_key=?)", (key,)).fetchone()
+    return lambda value: value if value in known or not is_counted else OTHER
 
 
 def stored_slices(connection: sqlite3.Connection, table: pa.Table, key: str) -> list[str]:
