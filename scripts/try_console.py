@@ -182,8 +182,10 @@ def compare(folder: Path, pressed: dict[tuple[str, str], str], results: dict) ->
     connection.close()
     said = {(who, name): (act, after) for who, name, act, after in log}
     strata = Counter((one["slice"], one["stratum"]) for one in planned)
-    sizes = {(one["slice"], one["stratum"]): one["stratum_size"] for one in planned}
-    wrong = sum(abs(one["inclusion_probability"] * sizes[p] - strata[p]) > 1e-9 for one in planned for p in [_of(one)])
+    wrong = sum(
+        abs(one["inclusion_probability"] * one["stratum_size"] - strata[one["slice"], one["stratum"]]) > 1e-9
+        for one in planned
+    )
     return {
         "keys": len(pressed),
         "people": len({who for who, _ in pressed}),
@@ -196,10 +198,6 @@ def compare(folder: Path, pressed: dict[tuple[str, str], str], results: dict) ->
         "agreement": results["agreement"],
         "responses_whose_chance_is_not_n_over_N": wrong,
     }
-
-
-def _of(one: dict) -> tuple[str, int]:
-    return one["slice"], one["stratum"]
 
 
 def attack(server: Server, token: str | None, examples: int) -> dict:

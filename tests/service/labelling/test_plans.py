@@ -2,7 +2,6 @@
 
 import pytest
 
-from nilometer.decisions import PlannedLabel
 from nilometer.errors import ConfigError
 from nilometer.service import Spool, Store
 from nilometer.service.labelling.plans import PlanRow, make_plan, save_plan
@@ -44,15 +43,6 @@ def test_a_plan_by_model_has_one_slice_a_model(store, gemma):
 
 
 def test_a_plan_names_each_response_once(store):
-    one = PlannedLabel(
-        trace_id="a",
-        slice="s",
-        stratum=0,
-        stratum_size=9,
-        inclusion_probability=0.5,
-        p_correct=None,
-        labels_before=0,
-        correct_before=0.0,
-    )
+    (one, *_), *_ = make_plan(store, store.reader(), "all", hours=(HOUR, HOUR + 1), budget=1, seed=0)
     with store.writing() as connection, pytest.raises(ConfigError, match="must name each response once"):
         save_plan(connection, PlanRow(0, "p", 0, "ann", "all", 0, 0.0, "", 0), [one, one], texts={})

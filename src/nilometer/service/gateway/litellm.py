@@ -2,7 +2,6 @@
 
 import asyncio
 import warnings
-from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,10 @@ from nilometer.errors import ConfigError
 from nilometer.models import make_embedder
 from nilometer.traces import last_user_text
 
+from ..capture.recorder import OpenRequests
 from .routing import LiveRouter
 
 __all__ = ["LiteLLMStrategy", "route_litellm"]
-
-_MOST_OPEN = 10_000
-"""Requests whose retries are told apart at once."""
 
 
 class LiteLLMStrategy:
@@ -36,7 +33,7 @@ class LiteLLMStrategy:
         self._deployments = litellm_router.get_model_list
         known = {_name(one) for one in self._deployments() or ()}
         self.router = LiveRouter(path, known, lambda name, own: make_embedder(name, model=own))
-        self._n_picks: OrderedDict[str, int] = OrderedDict()
+        self._n_picks: OpenRequests[int] = OpenRequests()
 
     async def async_get_available_deployment(
         self,
@@ -80,10 +77,8 @@ class LiteLLMStrategy:
         trace = given.get("litellm_trace_id")
         if not isinstance(trace, str):
             return 0
-        before = self._n_picks.pop(trace, 0)
-        self._n_picks[trace] = before + 1
-        if len(self._n_picks) > _MOST_OPEN:
-            self._n_picks.popitem(last=False)
+        before = self._n_picks.take(trace) or 0
+        self._n_picks.put(trace, before + 1)
         return before
 
 

@@ -182,7 +182,7 @@ class Access:
         """Say who asks; nobody where a page of another site does. ``headers`` have names in small letters."""
         if not _from_here(headers, method):
             return NOBODY
-        if self.proxy is not None and self.proxy.speaks(headers, address):
+        if self.is_behind(headers, address):
             return self._of_proxy(headers)
         if self._is_open and not self._has_tokens():
             is_local = _local_name(headers.get("host", "")) and _same_origin(headers)
@@ -192,9 +192,13 @@ class Access:
             return self.holder(given.strip())
         return self._of_session(headers, method)
 
+    def is_behind(self, headers: Mapping[str, str], peer: str) -> bool:
+        """Whether a request comes through the trusted proxy."""
+        return self.proxy is not None and self.proxy.speaks(headers, peer)
+
     def address(self, headers: Mapping[str, str], peer: str) -> str:
         """Address of the client: the peer, or the last one that the trusted proxy wrote into X-Forwarded-For."""
-        if self.proxy is None or not self.proxy.speaks(headers, peer):
+        if not self.is_behind(headers, peer):
             return peer
         return headers.get("x-forwarded-for", "").rpartition(",")[2].strip() or peer
 

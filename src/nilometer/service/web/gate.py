@@ -149,13 +149,12 @@ def _person(site: Site, right: str, request: "Request") -> Person:
     """Say who asks. Wrong tokens slow down only those who have no right one: others may share their address."""
     headers = dict(request.headers)
     person = site.access.person(headers, method=request.method, address=peer_of(request))
-    address = address_of(site, request)
-    wait = 0.0 if person.name else site.failures.wait(address)
+    wait = 0.0 if person.name else site.failures.wait(address_of(site, request))
     if wait:
         raise AskedError(429, f"too many wrong tokens came from here. Try again in {wait:.0f} seconds.")
     if right and not person.may(right):
         if not person.name and "authorization" in headers:
-            site.failures.note(address)
+            site.failures.note(address_of(site, request))
         known = person.name or "authorization" in headers
         raise AskedError(403 if known else 401, f"this needs the right to {right}.")
     return person

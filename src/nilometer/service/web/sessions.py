@@ -47,15 +47,13 @@ class _Signs:
         fields, _ = await read_fields(request)
         token, to = str(fields.get("token", "")).strip(), _inside(str(fields.get("to", "/")))
         person = self._site.access.holder(token, way="session")
+        address = address_of(self._site, request)
         if not person.name:
-            address = address_of(self._site, request)
             self._site.failures.note(address)
             await in_thread(lambda: self._note(address, "sign in failed"))
             return self._page(to, status=403, reason="This token is unknown, has expired or was taken back.")
         secret = await in_thread(
-            lambda: self._site.write(
-                person, "sign in", lambda own: start_session(own, token), detail=address_of(self._site, request)
-            )
+            lambda: self._site.write(person, "sign in", lambda own: start_session(own, token), detail=address)
         )
         response = RedirectResponse(to, 303)
         response.set_cookie(
@@ -89,8 +87,7 @@ class _Signs:
         self._site.write(nobody, act, lambda own: None, detail=address)
 
     def _is_secure(self, request: "Request") -> bool:
-        proxy = self._site.access.proxy
-        is_behind = proxy is not None and proxy.speaks(dict(request.headers), peer_of(request))
+        is_behind = self._site.access.is_behind(dict(request.headers), peer_of(request))
         return request.url.scheme == "https" or (is_behind and request.headers.get("x-forwarded-proto") == "https")
 
     def _page(self, to: str, *, status: int, reason: str) -> "Response":
