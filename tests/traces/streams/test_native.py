@@ -105,6 +105,19 @@ def test_a_last_piece_that_repeats_all_lists_is_the_whole(tmp_path):
     assert (row["answer"], len(row["chosen_logprobs"])) == ("42!", 3)
 
 
+def test_a_last_piece_that_repeats_all_lists_more_tightly_is_the_whole(tmp_path):
+    def piece(text, numbers, finish=None):
+        lists = {"tokens": list(text), "token_logprobs": numbers, "top_logprobs": None, "text_offset": [0] * len(text)}
+        choice = {"index": 0, "text": text, "logprobs": lists, "finish_reason": finish}
+        return {"id": "c", "object": "text_completion", "created": 1, "model": "m", "choices": [choice]}
+
+    pieces = [json.dumps(piece("42", [-0.1, -0.2])), json.dumps(piece("7!", [-0.3, -0.4]))]
+    last = json.dumps(piece("427!", [-0.1, -0.2, -0.3, -0.4], finish="stop"), separators=(",", ":"))
+    (tmp_path / "t.jsonl").write_text("\n".join([*pieces, last]), encoding="utf-8")
+    (row,) = read_traces(tmp_path / "t.jsonl").read_all().to_pylist()
+    assert (row["answer"], len(row["chosen_logprobs"])) == ("427!", 4)
+
+
 def test_a_response_whose_first_event_is_lost_is_read_from_its_texts(tmp_path):
     delta = {"type": "response.output_text.delta", "item_id": "i", "content_index": 0}
     lines = [{**delta, "delta": "4"}, {**delta, "delta": "2"}]

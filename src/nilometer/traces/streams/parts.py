@@ -23,6 +23,7 @@ C = TypeVar("C")
 
 _LISTS: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw])
 _NULL = b"null"
+_BLANKS = b" \t\r\n"
 UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, LookupError, RecursionError)
 """What pieces raise that cannot be put together."""
 _PARALLEL = {
@@ -267,7 +268,7 @@ def _joined_list(name: str, columns: dict[str, list[bytes]], *, growing: bool) -
 
 def _repeats(last: bytes, before: bytes) -> bool:
     """Whether the last list has the entries of all before it, however the commas between them are spaced."""
-    if len(last) < len(before):
+    if last.translate(None, _BLANKS) != before.translate(None, _BLANKS):
         return False
     one, other = (_LISTS.decode(b"[" + value + b"]") for value in (last, before))
     return list(map(bytes, one)) == list(map(bytes, other))
