@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -195,3 +196,10 @@ def test_an_answer_is_cut_off_for_the_doctor_exactly_where_it_is_for_its_profile
     profiles = profile_traces(pa.Table.from_pylist(rows, schema=TRACE_SCHEMA))
     assert pa.compute.sum(profiles["truncated"]).as_py() == 20
     assert "50" in _messages(_diagnose(rows), "warning") + _messages(_diagnose(rows), "note")
+
+
+def test_the_first_moment_of_1970_is_a_time_like_others():
+    rows = [{"trace_id": str(i), "model": "m", "time": datetime.fromtimestamp(60 * i, UTC)} for i in range(3)]
+    batches = [pa.Table.from_pylist([row], schema=TRACE_SCHEMA) for row in rows]
+    found = diagnose(pa.concat_tables(batches))
+    assert (found.first_time, found.last_time) == ("1970-01-01T00:00:00+00:00", "1970-01-01T00:02:00+00:00")

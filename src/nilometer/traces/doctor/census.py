@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from ..distinct import Distinct
 from ..schema import CUT_OFF_REASONS
 
-__all__ = ["TAIL_BINS", "Census", "ModelCensus"]
+__all__ = ["TAIL_BINS", "UNKNOWN", "Census", "ModelCensus"]
+
+UNKNOWN = "(unknown)"
+"""Stands for a value that a response does not have."""
 
 TAIL_BINS = np.concatenate([[0.0], np.logspace(-6, 0, 241)])
 """Edges of the histogram of tail mass; quantiles are exact to one bin, that is 6 %."""
@@ -263,8 +266,8 @@ def _empty(batch: pa.RecordBatch, lengths: NDArray[np.int64]) -> NDArray[np.bool
 
 def _texts(batch: pa.RecordBatch, name: str) -> NDArray[np.str_]:
     if name not in batch.schema.names:
-        return np.full(batch.num_rows, "(unknown)")
-    column = batch.column(name).cast(pa.string()).fill_null("(unknown)")
+        return np.full(batch.num_rows, UNKNOWN)
+    column = batch.column(name).cast(pa.string()).fill_null(UNKNOWN)
     return np.array(column.to_pylist(), dtype=np.str_)
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 
 from nilometer.errors import ConfigError
 
-from ..slices import slice_names
+from ..slices import NO_SLICE, slice_names
+from .census import UNKNOWN
 from .rules import SliceCoverage
 
 __all__ = ["Coverage", "KeyCoverage"]
@@ -74,10 +76,10 @@ class Coverage:
     labels: pa.Table | None = None
     slices: _Tally = field(default_factory=_Tally)
     keys: dict[str, _Values] = field(default_factory=dict)
-    first: np.datetime64 | None = None
-    last: np.datetime64 | None = None
+    first: datetime | None = None
+    last: datetime | None = None
     n_without_time: int = 0
-    spans: dict[str, dict[str, tuple[np.datetime64, np.datetime64]]] = field(default_factory=dict)
+    spans: dict[str, dict[str, tuple[datetime, datetime]]] = field(default_factory=dict)
     """First and last time of every fingerprint of every model."""
     n_prompts: int | None = None
     refused: ConfigError | None = None
@@ -140,7 +142,7 @@ class Coverage:
             names = slice_names(batch, self.by)
         except ConfigError as exc:  # a key may be absent from some batches, but not from all
             self.refused = exc
-            return pa.array(["(none)"] * batch.num_rows, pa.string())
+            return pa.array([NO_SLICE] * batch.num_rows, pa.string())
         self.n_read += 1
         return names
 
@@ -163,9 +165,9 @@ class Coverage:
         for row in ends.to_pylist():
             if row["time_min"] is None:
                 continue
-            first, last = (np.datetime64(row[f"time_{end}"].replace(tzinfo=None), "us") for end in ("min", "max"))
+            first, last = row["time_min"], row["time_max"]
             self.first, self.last = min(self.first or first, first), max(self.last or last, last)
             if row["model_fingerprint"] is not None:
-                of_model = self.spans.setdefault(row["model"] or "(unknown)", {})
+                of_model = self.spans.setdefault(row["model"] or UNKNOWN, {})
                 before = of_model.get(row["model_fingerprint"], (first, last))
                 of_model[row["model_fingerprint"]] = (min(before[0], first), max(before[1], last))

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -138,6 +139,7 @@ def diagnose(
         census.add(batch)
         coverage.add(batch)
     unread = source.report.unread if source is not None else {}
+    slices = coverage.by_slice()
     return Diagnosis(
         n_traces=census.n_traces,
         n_tokens=census.n_tokens,
@@ -159,25 +161,27 @@ def diagnose(
         n_without_time=coverage.n_without_time,
         models=tuple(_model(name, model) for name, model in sorted(census.models.items())),
         keys=coverage.by_key(),
-        coverage=coverage.by_slice() if coverage.by else (),
-        findings=_findings(census, coverage, unread),
+        coverage=slices if coverage.by else (),
+        findings=_findings(census, coverage, slices, unread=unread),
     )
 
 
-def _findings(census: Census, coverage: Coverage, unread: Mapping[str, int]) -> tuple[Finding, ...]:
+def _findings(
+    census: Census, coverage: Coverage, slices: Sequence[SliceCoverage], *, unread: Mapping[str, int]
+) -> tuple[Finding, ...]:
     """What to know about the data, errors first."""
     has_labels = coverage.labels is not None
     found = [
         *response_findings(census, unread),
         *(finding for name, model in census.models.items() for finding in model_findings(name, model)),
         *change_findings(coverage.spans),
-        *coverage_findings(coverage.by_slice(), coverage.n_unmatched, has_labels=has_labels),
+        *coverage_findings(slices, coverage.n_unmatched, has_labels=has_labels),
     ]
     return tuple(sorted(found, key=lambda finding: _ORDER[finding.severity]))
 
 
-def _moment(time: np.datetime64 | None) -> str | None:
-    return None if time is None else f"{np.datetime_as_string(time, unit='s')}+00:00"
+def _moment(time: datetime | None) -> str | None:
+    return None if time is None else time.isoformat(timespec="seconds")
 
 
 def _model(name: str, model: ModelCensus) -> ModelDiagnosis:

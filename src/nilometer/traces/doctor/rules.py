@@ -3,11 +3,12 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 import numpy as np
 
-from .census import TAIL_BINS, Census, ModelCensus
+from .census import TAIL_BINS, UNKNOWN, Census, ModelCensus
 
 __all__ = [
     "Finding",
@@ -19,7 +20,6 @@ __all__ = [
     "response_findings",
 ]
 
-UNKNOWN = "(unknown)"
 _ASK = (
     "Ask for them: OpenAI `logprobs=true, top_logprobs=20`; vLLM the same, server flag `--max-logprobs 20`;"
     " SGLang `return_logprob=true, top_logprobs_num=20`; llama.cpp `n_probs=20` or chat `top_logprobs=20`"
@@ -238,12 +238,12 @@ def coverage_findings(slices: Sequence[SliceCoverage], n_unmatched: int, *, has_
         yield Finding("info", f"{message}{detail}.", "Label where the slice that matters has few." if poor else "")
 
 
-def change_findings(spans: Mapping[str, Mapping[str, tuple[np.datetime64, np.datetime64]]]) -> Iterator[Finding]:
+def change_findings(spans: Mapping[str, Mapping[str, tuple[datetime, datetime]]]) -> Iterator[Finding]:
     """Say when each fingerprint of a model answered, if there are several."""
     for model, own in spans.items():
         if len(own) > 1:
             told = sorted(own.items(), key=lambda item: item[1])
-            days = [f"{name} {first.astype('M8[D]')} to {last.astype('M8[D]')}" for name, (first, last) in told]
+            days = [f"{name} {first.date()} to {last.date()}" for name, (first, last) in told]
             more = f"; and {len(days) - _TOLD} more" if len(days) > _TOLD else ""
             yield Finding("info", f"{model}: {'; '.join(days[:_TOLD])}{more}.", "")
 
