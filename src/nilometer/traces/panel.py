@@ -57,20 +57,14 @@ class Panel:
         values
             (rows of the table,), NaN for unknown.
         """
-        given = np.append(np.asarray(values, dtype=np.float64), np.nan)[self.rows]
-        known = ~np.isnan(given)
-        total = np.where(known, given, 0.0).sum(axis=2)
-        return np.where(known.any(axis=2), total / np.maximum(known.sum(axis=2), 1), np.nan)
+        return _known_means(np.append(np.asarray(values, dtype=np.float64), np.nan)[self.rows], axis=2)
 
     def model_means(self, values: ArrayLike) -> NDArray[np.float64]:
         """(models,) mean over prompts of :meth:`means`, such as the length or the price of a model's answers.
 
         NaN where nothing is known of a model.
         """
-        given = self.means(values)
-        known = ~np.isnan(given)
-        n = known.sum(axis=0)
-        return np.where(n > 0, np.where(known, given, 0.0).sum(axis=0) / np.maximum(n, 1), np.nan)
+        return _known_means(self.means(values), axis=0)
 
     def slices(self, by: str | Sequence[str]) -> NDArray[np.str_]:
         """(prompts,) slice of each prompt."""
@@ -164,3 +158,10 @@ def _different_texts(table: pa.Table, panel: Panel) -> list[str]:
     if not differ:
         return []
     return [f"{differ:,} prompt ids stand for different prompt texts; check that the ids of all models agree"]
+
+
+def _known_means(values: NDArray[np.float64], *, axis: int) -> NDArray[np.float64]:
+    """Means of the known numbers along an axis; NaN where none is known."""
+    known = ~np.isnan(values)
+    n = known.sum(axis=axis)
+    return np.where(n > 0, np.where(known, values, 0.0).sum(axis=axis) / np.maximum(n, 1), np.nan)

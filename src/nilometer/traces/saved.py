@@ -1,5 +1,6 @@
 """Files of what was learned: a head and a table in Parquet, or a head alone in JSON; checked before they are used."""
 
+from collections.abc import Callable
 from errno import ENOENT
 from hashlib import blake2b
 from pathlib import Path
@@ -89,9 +90,8 @@ def read_saved_table(path: str | Path, kind: SavedKind[Head]) -> SavedTable[Head
             head = _decode(path, kind, metadata[kind.key])
             table = read_whole(file)
         found = metadata.get(_DIGEST)
-        if found is not None or _must_have_digest(kind, head):
-            made = _digest(metadata[kind.key], table)
-            _check_digest(path, kind, found=(found or b"").decode("ascii", "replace"), made=made)
+        text = None if found is None else found.decode("ascii", "replace")
+        _check_digest(path, kind, head, found=text, make=lambda: _digest(metadata[kind.key], table))
     except FileNotFoundError as exc:
         raise FileNotFoundError(ENOENT, "no such file", str(path)) from exc
     except (NilometerError, PermissionError, IsADirectoryError):
@@ -123,9 +123,7 @@ def read_saved_json(path: str | Path, kind: SavedKind[Head]) -> Head:
     if len(data) > _MOST_JSON:
         raise kind.error(f"{path}: a {kind.name} must be <= {_MOST_JSON >> 20} MB.")
     head = _decode(path, kind, data)
-    found = getattr(head, "digest", None)
-    if found is not None or _must_have_digest(kind, head):
-        _check_digest(path, kind, found=found, made=_json_digest(head))
+    _check_digest(path, kind, head, found=getattr(head, "digest", None), make=lambda: _json_digest(head))
     return msgspec.structs.replace(head, digest=None)
 
 
@@ -156,13 +154,13 @@ def _digest(head: bytes, table: pa.Table) -> str:
     return total.hexdigest()
 
 
-def _must_have_digest(kind: SavedKind[Any], head: Any) -> bool:
-    version: int = getattr(head, kind.version_field)
-    return version >= kind.digest_since
-
-
-def _check_digest(path: str | Path, kind: SavedKind[Any], *, found: str | None, made: str) -> None:
-    if found != made:
+def _check_digest(
+    path: str | Path, kind: SavedKind[Any], head: Any, *, found: str | None, make: Callable[[], str]
+) -> None:
+    """Refuse another digest than that of the contents; files of old versions may lack one, and are not hashed."""
+    if found is None and getattr(head, kind.version_field) < kind.digest_since:
+        return
+    if found != make():
         raise kind.error(
             f"{path}: its digest must be that of what it holds, got another; the file was changed or damaged. "
             f"Make it anew with {kind.made_by}."

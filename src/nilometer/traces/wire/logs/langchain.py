@@ -1,6 +1,6 @@
 """Messages and results of LangChain, dumped as JSON."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ...batch import Trace
@@ -54,15 +54,15 @@ def parse_langchain(line: Line, context: Context) -> Iterator[Trace]:
             yield trace
 
 
-def message_fields(message: Any) -> Mapping[str, Any] | None:
-    """Return the fields of an answer's message, whatever stands around them; None if another one spoke."""
+def message_fields(message: Any, speakers: Sequence[str] = _ANSWERS) -> Mapping[str, Any] | None:
+    """Return the fields of a message, by default of an answer, whatever stands around them; None of another speaker."""
     if not isinstance(message, Mapping):
         return None
     if "lc" in message:
         name = (message.get("id") or [""])[-1]
         fields = message.get("kwargs") or {}
-        return fields if name in _ANSWERS else None
-    if message.get("type") not in _ANSWERS:
+        return fields if name in speakers else None
+    if message.get("type") not in speakers:
         return None
     data = message.get("data")
     return data if isinstance(data, Mapping) else message

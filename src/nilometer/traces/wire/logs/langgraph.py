@@ -12,7 +12,7 @@ from .langchain import is_langchain, message_fields, message_trace
 __all__ = ["is_langgraph", "parse_langgraph"]
 
 _ANSWERS = ("response", "body", "raw_response", "output", "outputs", "result", "completion", "answer", "choices")
-_OWN = ("values", "messages", "next", "config", "parent_config", "created_at", "tasks", "interrupts")
+_USERS = ("human", "HumanMessage")
 
 
 def is_langgraph(line: Line) -> bool:
@@ -26,13 +26,13 @@ def parse_langgraph(line: Line, context: Context) -> Iterator[Trace]:
     Later states of a thread repeat the messages of the former; their ids do, too, and are counted.
     """
     prompt = None
-    outer = {key: text for key, text in context.attributes.items() if key not in _OWN}
     for place, message in enumerate(_messages(line)):
         fields = message_fields(message)
         if fields is None:
-            prompt = _said(message) or prompt
+            asked = message_fields(message, _USERS) or {}
+            prompt = joined_text(asked.get("content")) or prompt
             continue
-        own = replace(context, trace_id=None, fallback_id=f"{context.fallback_id}.{place}", attributes=dict(outer))
+        own = replace(context, trace_id=None, fallback_id=f"{context.fallback_id}.{place}", attributes={})
         trace = message_trace(fields, {}, own)
         trace.prompt = prompt
         trace.attributes = own.attributes
@@ -41,23 +41,18 @@ def parse_langgraph(line: Line, context: Context) -> Iterator[Trace]:
 
 def _messages(line: Line) -> list[Any]:
     """Return the messages of a state; none if it holds any that are not LangChain's."""
-    holders = [line.plain()] if "messages" in line else [line.get("values")] if "values" in line else _nodes(line)
-    lists = [holder.get("messages") for holder in holders if isinstance(holder, Mapping)]
-    found = [message for messages in lists if isinstance(messages, list) for message in messages]
+    if "messages" in line:
+        found = line.get("messages")
+    else:
+        holder = line.get("values") if "values" in line else _node(line)
+        found = holder.get("messages") if isinstance(holder, Mapping) else None
+    if not isinstance(found, list):
+        return []
     are_known = all(isinstance(message, dict) and is_langchain(Line(message)) for message in found)
     return found if are_known else []
 
 
-def _nodes(line: Line) -> list[Any]:
-    """Return what nodes have added: every value is an object with messages."""
+def _node(line: Line) -> Any:
+    """Return what the one node of an update has added; None where there are several, or it is no object."""
     keys = list(line)
-    if not keys or len(keys) > 1 or not line.is_nested(keys[0]):
-        return []
-    return [line.get(keys[0])]
-
-
-def _said(message: Mapping[str, Any]) -> str | None:
-    """Return the text of a message of the user; None if another one spoke."""
-    fields = message.get("kwargs") or message.get("data") or message
-    name = (message.get("id") or [""])[-1] if "lc" in message else message.get("type")
-    return joined_text(fields.get("content")) if name in ("human", "HumanMessage") else None
+    return line.get(keys[0]) if len(keys) == 1 and line.is_nested(keys[0]) else None
