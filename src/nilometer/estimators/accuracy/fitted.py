@@ -19,7 +19,7 @@ from .known import KnownSlices, fit_known_slices, known_interval
 from .left_out import Gain, LeftOut, LeftOutColumns, Skill, as_columns, fit_left_out, fit_skill, left_out_residuals
 from .rules.levels import fit_level_slope, spread_levels
 from .rules.reference import MOST_WITHOUT_LOGPROBS
-from .rules.rule import STRATA, FitPlan, Rule, fit_rule
+from .rules.rule import STRATA, AccuracyRule, FitPlan, fit_rule
 from .support import Outside, Support, fit_support
 
 __all__ = ["GUARDED", "Fitted", "Verdict", "fit_rules", "needed_features"]
@@ -51,9 +51,9 @@ class Fitted:
     """What a sentinel learned."""
 
     labelled: Responses
-    rule: Rule
+    rule: AccuracyRule
     left_out: dict[str, LeftOut]
-    again: tuple[Rule, ...]
+    again: tuple[AccuracyRule, ...]
     """Rules fitted on labels drawn again."""
     support: dict[str, Support]
     confidence_level: float
@@ -120,7 +120,7 @@ class Fitted:
         spread = np.stack([spread_levels(column, place, slope) for column in accuracies.T], axis=1)
         return [row._replace(accuracies=moved) for row, moved in zip(rows, spread, strict=True)]
 
-    def rule_for(self, name: str) -> Rule:
+    def rule_for(self, name: str) -> AccuracyRule:
         """Return the rule that estimates a slice: for a labelled one that which never saw its family."""
         own = self.left_out.get(name)
         return self.rule if own is None else own.rule
@@ -320,12 +320,14 @@ def fit_rules(
     )
 
 
-def _own_lines(labelled: Responses, rule: Rule) -> KnownSlices:
+def _own_lines(labelled: Responses, rule: AccuracyRule) -> KnownSlices:
     labelled = labelled.rows(rule.plan.known(labelled.profiles))
     return fit_known_slices(rule.p_mixed(labelled.profiles), labelled.correct, labelled.slices)
 
 
-def _fit_again(labelled: Responses, rule: Rule, plan: FitPlan, *, bootstraps: int, seed: int) -> tuple[Rule, ...]:
+def _fit_again(
+    labelled: Responses, rule: AccuracyRule, plan: FitPlan, *, bootstraps: int, seed: int
+) -> tuple[AccuracyRule, ...]:
     """Fit on labels drawn again inside each slice, with the weight of the rule; nothing where labels are many."""
     n = len(labelled)
     if bootstraps < 2 or n >= _MANY_LABELS or plan.arm.needs_left_out or plan.recipe.classifier != "monotone":

@@ -11,7 +11,7 @@ from nilometer.traces import index_slices
 from ..residuals import LEAST_SLICES, Residuals, fit_residuals
 from ..responses import Responses
 from .rules.levels import fit_level_slope, spread_levels
-from .rules.rule import FitPlan, Rule, fit_rule
+from .rules.rule import AccuracyRule, FitPlan, fit_rule
 from .rules.threshold import Threshold, fit_threshold, thresholded_accuracy
 
 __all__ = [
@@ -37,7 +37,7 @@ MOST_GROUPS = 50
 class LeftOut(NamedTuple):
     """A labelled slice, estimated by a rule that never saw its family."""
 
-    rule: Rule
+    rule: AccuracyRule
     family: str
     group: int
     """Families of one group were left out together; each family is a group of its own where they are few."""

@@ -19,7 +19,7 @@ from .fitted import Fitted, fit_rules
 from .left_out import Gain, LeftOut, as_columns, compare_errors, family_of_slices, fit_left_out, left_out_probabilities
 from .rules.label_free import combined_rows
 from .rules.reference import LEAST_LABELS
-from .rules.rule import Rule, target_scores
+from .rules.rule import AccuracyRule, target_scores
 from .sums import in_effective_responses
 
 __all__ = ["Finish", "Second", "finish_slices", "fit_second", "second_columns", "second_sums"]
@@ -198,7 +198,7 @@ def _describe(second: Second, models: str) -> str:
     return f"{found}; on {_SAMPLE} responses of a slice they are worth about {n} labels of it"
 
 
-def _row_scores(rule: Rule, profiles: Profiles) -> Floats:
+def _row_scores(rule: AccuracyRule, profiles: Profiles) -> Floats:
     """Score of each response whose mean is the estimate of the rule, shape (n,)."""
     if rule.learned is None:
         return np.full(len(profiles), rule.accuracy)

@@ -14,7 +14,7 @@ from ..state import SliceSums
 from .facts import SliceFacts
 from .fitted import GUARDED, Fitted
 from .known import KnownSlices, KnownSums, known_accuracy, known_columns
-from .rules.rule import Rule, target_scores
+from .rules.rule import AccuracyRule, target_scores
 from .rules.scores import ScoreSums, score_columns
 from .support import Outside, SupportCounts, count_columns, may_be_outside, outside_counts
 
@@ -84,7 +84,7 @@ def sum_responses(
     return SliceSums.of(responses.slices, columns, key=key, provenance=provenance)
 
 
-def _own_columns(own: KnownSlices, rule: Rule, responses: Responses, *, known: Bools) -> tuple[Floats, ...]:
+def _own_columns(own: KnownSlices, rule: AccuracyRule, responses: Responses, *, known: Bools) -> tuple[Floats, ...]:
     """What each response of a known slice adds to the sums of its own line; nothing without log-probabilities."""
     place = _own_place(own, responses.slices.names)[responses.slices.codes]
     rows = np.flatnonzero((place >= 0) & known)
@@ -116,7 +116,7 @@ def _own_accuracies(fitted: Fitted, sums: SliceSums) -> list[tuple[float, float,
     return [pairs.get(i) for i in range(len(sums.slices))]
 
 
-def _by_rule(rule: Rule, profiles: Profiles, known: Bools) -> Mapping[str, Floats]:
+def _by_rule(rule: AccuracyRule, profiles: Profiles, known: Bools) -> Mapping[str, Floats]:
     """What each response adds to the sums that the method reads, by one rule; nothing without log-probabilities."""
     found = {name: np.zeros(len(profiles)) for name in rule.plan.arm.reads}
     if rule.learned is not None and known.any():

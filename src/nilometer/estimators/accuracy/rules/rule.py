@@ -18,7 +18,7 @@ from .monotone import fit_monotone, log_scale, predict_monotone
 from .reference import LEAST_LABELS, has_both_kinds
 from .scores import Learned, ScoreSums, SourceScores, TargetScores, learn, score_columns
 
-__all__ = ["STRATA", "FitPlan", "Rule", "fit_rule", "source_scores", "target_scores"]
+__all__ = ["STRATA", "AccuracyRule", "FitPlan", "fit_rule", "source_scores", "target_scores"]
 
 
 STRATA = ("no_answer", "truncated")
@@ -74,7 +74,7 @@ class FitPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class AccuracyRule:
     """A fitted accuracy rule: classifier, base rates, and what the chosen method needs."""
 
     plan: FitPlan
@@ -142,13 +142,13 @@ class Rule:
         return float(self.plan.arm.of_sums(self.learned, sums))
 
 
-def fit_rule(labelled: Responses, plan: FitPlan, *, sequence_weight: float | None = None) -> Rule:
+def fit_rule(labelled: Responses, plan: FitPlan, *, sequence_weight: float | None = None) -> AccuracyRule:
     """Learn a rule from labelled responses; ``sequence_weight`` is learned, too, unless it is given."""
     weights, known = labelled.weights, plan.known(labelled.profiles)
     accuracy = float(weights @ labelled.correct / weights.sum())
     without = labelled.correct[~known]
     missing = float(without.mean()) if without.size >= LEAST_LABELS else accuracy
-    bare = Rule(plan, accuracy, missing)
+    bare = AccuracyRule(plan, accuracy, missing)
     if plan.method == "constant" or not known.any():
         return bare
     own = labelled.rows(known)
@@ -161,14 +161,14 @@ def fit_rule(labelled: Responses, plan: FitPlan, *, sequence_weight: float | Non
     return replace(rule, learned=learned, source=source if plan.arm.of_rows is not None else None)
 
 
-def _with_classifier(rule: Rule, labelled: Responses) -> Rule:
+def _with_classifier(rule: AccuracyRule, labelled: Responses) -> AccuracyRule:
     strata = _strata(labelled, rule.plan)
     flags = (_flag(labelled.profiles, stratum) for stratum in strata)
     plain = ~np.logical_or.reduce([np.zeros(len(labelled), dtype=bool), *flags])
     return replace(rule, classifier=_fit_classifier(labelled.rows(plain), rule.plan), strata=strata)
 
 
-def _fair_weight(rule: Rule, labelled: Responses) -> float:
+def _fair_weight(rule: AccuracyRule, labelled: Responses) -> float:
     """Weight of the sequence by classifiers that did not see the family they are judged on.
 
     A few labels of each family are enough: more of one family say no more about others.
@@ -182,7 +182,7 @@ def _fair_weight(rule: Rule, labelled: Responses) -> float:
     return sequence_weight(np.concatenate(parts).tolist())
 
 
-def _evidence(rule: Rule, judged: Responses, rest: Responses) -> Floats:
+def _evidence(rule: AccuracyRule, judged: Responses, rest: Responses) -> Floats:
     """Evidence of every judged family, by a classifier of the rest, or of all where the rest is of one kind."""
     if len(rest) and has_both_kinds(rest.correct):
         rule = _with_classifier(rule, rest)
@@ -190,7 +190,7 @@ def _evidence(rule: Rule, judged: Responses, rest: Responses) -> Floats:
     return family_evidence(scores.sequence, scores.p, judged.correct, families=judged.families.codes)
 
 
-def source_scores(rule: Rule, labelled: Responses, *, sequence_weight: float = 0.0) -> SourceScores:
+def source_scores(rule: AccuracyRule, labelled: Responses, *, sequence_weight: float = 0.0) -> SourceScores:
     """Return what the arms of the table see of labelled responses that have every number the rule needs."""
     scores = target_scores(rule, labelled.profiles)
     return SourceScores(
@@ -206,14 +206,14 @@ def source_scores(rule: Rule, labelled: Responses, *, sequence_weight: float = 0
     )
 
 
-def target_scores(rule: Rule, profiles: Profiles) -> TargetScores:
+def target_scores(rule: AccuracyRule, profiles: Profiles) -> TargetScores:
     """Return what the arms of the table see of responses that have every number the rule needs."""
     names = profiles.names
     score = profiles.column(rule.plan.feature) if rule.plan.feature in names else np.zeros(len(profiles))
     return TargetScores(rule.p_correct(profiles), score, _inputs(profiles, rule.plan), _sequence(rule, profiles))
 
 
-def _sequence(rule: Rule, profiles: Profiles) -> Floats:
+def _sequence(rule: AccuracyRule, profiles: Profiles) -> Floats:
     """Probability that the model itself gave its answer, the accuracy of its stratum where it has one, NaN unknown."""
     if _SEQUENCE not in profiles.names:
         return np.full(len(profiles), np.nan)
