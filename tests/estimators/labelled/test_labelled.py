@@ -28,6 +28,7 @@ from nilometer.estimators import (
     weighted_mean,
 )
 from nilometer.estimators.labelled.ppi import prediction_weight
+from nilometer.estimators.labelled.sample import size_by_design
 
 ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(ROOT / "studies"))
@@ -434,3 +435,14 @@ def test_the_wealth_of_the_monitor_by_hand():
     stakes = np.expm1(second.log_wealth - first.log_wealth) / ((expected + weight * 0.9) / (1 - expected))
     assert stakes == pytest.approx(stakes[0] / 0.02 * np.array([0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9]))
     assert stakes[0] == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize("finite", [True, False])
+def test_a_simple_random_sample_is_worth_its_own_labels(finite):
+    """With the variance of such a sample, n labels of N are n (N - 1) / (N - n) of endless traffic, or n."""
+    accuracy, n, size = 0.3, 40, 100
+    variance = accuracy * (1 - accuracy) / (n - 1) * (1 - n / size if finite else 1.0)
+    found = size_by_design(accuracy, variance, n, size=size, finite=finite)
+    assert found == pytest.approx(n * (size - 1) / (size - n) if finite else n)
+    half = size_by_design(accuracy, 2 * variance, n, size=size, finite=finite)
+    assert half == pytest.approx(found / 2)
