@@ -57,3 +57,10 @@ def test_a_feature_that_is_not_there_is_refused_by_name():
 def test_columns_of_different_lengths_are_refused():
     with pytest.raises(ValueError, match="must be equally long"):
         Sentinel().fit(TABLE, [1.0, 0.0])
+
+
+def test_only_keeps_the_columns_of_ones_own_that_are_named():
+    profiles = as_profiles(pa.table({"max": [0.1, 0.2], "mine": [1.0, 2.0], "other": [3.0, 4.0]}))
+    kept = profiles.only(["max", "mine"]).with_own(["mine", "other"])
+    assert kept.names == ("max", "mine")
+    assert kept.column("mine").tolist() == [1.0, 2.0]

@@ -445,3 +445,20 @@ def test_parameters_are_those_of_a_scikit_learn_estimator():
         assert utils.get_tags(smoothie).estimator_type is None
     with pytest.raises(ValueError, match="`x` must be one of n_neighbors, "):
         smoothie.set_params(x=1)
+
+
+def test_two_models_have_half_the_distance_each_with_its_standard_error():
+    x = np.random.default_rng(2).normal(size=(40, 2, 3))
+    distances = np.square(x[:, 0] - x[:, 1]).sum(axis=1)
+    found = Smoothie(split_two=True).fit(x)
+    assert found.errors_ == pytest.approx(np.full(2, distances.mean() / 2))
+    assert found.qualities_.covariance == pytest.approx(np.full((2, 2), distances.var(ddof=1) / 40 / 4))
+    local = Smoothie(2, split_two=True).fit(x, prompts=np.arange(40.0)[:, None])
+    assert local.errors_ == pytest.approx(found.errors_)
+
+
+def test_two_models_that_never_meet_say_nothing_of_each_other():
+    x = np.random.default_rng(3).normal(size=(6, 2, 3))
+    x[:3, 0], x[3:, 1] = np.nan, np.nan
+    with pytest.raises(NotEnoughDataError, match="No prompt was answered by both models"):
+        Smoothie(split_two=True).fit(x)
